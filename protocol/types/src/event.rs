@@ -1,0 +1,218 @@
+//! What an edge, and so anybody, may know: the public side of what the log decided.
+//!
+//! Edges fold these into their view in the order of the log. No personal data is in them: bidders
+//! appear under a pseudonym that holds for one auction.
+
+use serde::Serialize;
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::command::{AuctionPolicy, ClusterKey, MemberRow, StoryDraft};
+use crate::id::{
+    AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, EdgeId, LogIndex, MemberId,
+    SignInId, StoryId, UserId,
+};
+use crate::money::Money;
+use crate::text::{Handle, Region};
+use crate::time::Timestamp;
+
+/// Everything public that one log entry did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedItem {
+    /// Which entry; position to resume from.
+    pub index: LogIndex,
+    /// Its log time.
+    pub at: Timestamp,
+    /// In order; may be empty (a Tick).
+    pub events: Vec<PublicEvent>,
+}
+
+/// A bid as anybody may see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+pub struct PublicBid {
+    /// The bid.
+    pub bid_id: BidId,
+    /// Identity of the intent, so that a retry through another edge finds its verdict.
+    #[serde(skip)]
+    pub command: CommandId,
+    /// `bidder 1`, `bidder 2` ... in the order of their first bids in this auction.
+    pub bidder: u32,
+    /// How much.
+    #[serde(flatten)]
+    pub amount: Money,
+    /// When it was judged.
+    pub at: Timestamp,
+}
+
+/// Why an auction stopped taking bids in favour of a buyer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+pub enum LockReason {
+    /// The maker accepted.
+    MakerAccepted,
+    /// Its time was over.
+    AutoAtClose,
+    /// Its time was over, at the cap.
+    AutoAtCap,
+}
+
+/// Why an auction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+pub enum CloseReason {
+    /// Paid.
+    Sold,
+    /// Not paid, and nobody else was asked in time.
+    Unsold,
+    /// Ended by an admin.
+    Cancelled,
+}
+
+/// One public fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum PublicEvent {
+    /// The cluster began.
+    ClusterInitialised {
+        /// Its id.
+        cluster: ClusterId,
+    },
+    /// A public key is valid from here on.
+    KeyAdded {
+        /// The key.
+        key: ClusterKey,
+    },
+    /// A member joined or changed.
+    MemberChanged {
+        /// The member.
+        member: MemberRow,
+    },
+    /// A member left.
+    MemberRemoved {
+        /// The member.
+        member: MemberId,
+    },
+    /// An edge joined.
+    EdgeRegistered {
+        /// Its id.
+        edge: EdgeId,
+        /// Where it is.
+        region: Region,
+        /// Base URL for clients.
+        public_url: String,
+    },
+    /// Closes wait for this edge from here on.
+    EdgeAdmitted {
+        /// The edge.
+        edge: EdgeId,
+    },
+    /// Closes no longer wait for this edge.
+    EdgeLeftIntake {
+        /// The edge.
+        edge: EdgeId,
+    },
+    /// A sign-in was ended; its access tokens are refused until they expire.
+    SignInRevoked {
+        /// The sign-in.
+        sign_in: SignInId,
+    },
+    /// A maker has a public name.
+    HandleSet {
+        /// The account.
+        user: UserId,
+        /// The name.
+        handle: Handle,
+    },
+    /// A revision of an asset can be played.
+    AssetPublished {
+        /// The asset.
+        asset: AssetId,
+        /// The revision.
+        revision: u32,
+        /// Its manifest.
+        manifest: BlobHash,
+    },
+    /// A story is listed, or its contents changed.
+    StoryListed {
+        /// The story.
+        story: StoryId,
+        /// Its maker.
+        maker: UserId,
+        /// The maker's public name.
+        maker_handle: Option<Handle>,
+        /// Its contents.
+        contents: Box<StoryDraft>,
+    },
+    /// A story is sold.
+    StorySold {
+        /// The story.
+        story: StoryId,
+    },
+    /// An auction opened.
+    AuctionOpened {
+        /// The auction.
+        auction: AuctionId,
+        /// The story.
+        story: StoryId,
+        /// Which auction of the story, from 1.
+        seq: u32,
+        /// The maker, who may not bid.
+        maker: UserId,
+        /// Rules, frozen.
+        policy: AuctionPolicy,
+        /// When it closes, unless extended.
+        closes_at: Timestamp,
+        /// When it closes at the latest.
+        closes_by: Timestamp,
+        /// The opening bid.
+        opening: PublicBid,
+        /// The least next bid.
+        min_next: Money,
+    },
+    /// A bid leads.
+    BidPlaced {
+        /// The auction.
+        auction: AuctionId,
+        /// The bid.
+        bid: PublicBid,
+        /// The least next bid.
+        min_next: Money,
+    },
+    /// The close moved later.
+    CloseExtended {
+        /// The auction.
+        auction: AuctionId,
+        /// To when.
+        closes_at: Timestamp,
+        /// By which bid; absent after an outage.
+        cause: Option<BidId>,
+        /// No further extension is possible.
+        final_window: bool,
+    },
+    /// The piece is reserved for the leading bidder.
+    AuctionLocked {
+        /// The auction.
+        auction: AuctionId,
+        /// Why.
+        reason: LockReason,
+        /// The winning bid.
+        bid: PublicBid,
+        /// Edges that were not heard in time.
+        unheard: Vec<EdgeId>,
+    },
+    /// The buyer did not pay; the maker decides.
+    AuctionAwaitsDecision {
+        /// The auction.
+        auction: AuctionId,
+        /// Until when.
+        decide_by: Timestamp,
+    },
+    /// The auction ended.
+    AuctionClosed {
+        /// The auction.
+        auction: AuctionId,
+        /// Why.
+        reason: CloseReason,
+    },
+}

@@ -1,0 +1,273 @@
+//! What an edge writes down before it answers a bidder, and what it promises about it.
+//!
+//! ```text
+//!  stamp      [earliest, latest] of coordinator time in which the edge received a bid
+//!  entry n    { seq, stamp, intake, hash }      hash(n) = BLAKE3(hash(n-1) | seq | stamp | intake)
+//!  tail       { seq, hash } of the last synced entry
+//!  mark       { watermark, tail }: every entry after the tail is stamped above the watermark
+//! ```
+//! The rules are in `bids.md` terms: see `docs/src/internals/bids.md`.
+
+use serde::{Deserialize, Serialize};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::id::{AuctionId, BidId, ChainHash, CommandId, Digest, EdgeId, OfferId, StoryId, UserId};
+use crate::money::Money;
+use crate::time::{Millis, Timestamp};
+
+/// An interval of coordinator time; both ends never fall along a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+pub struct Stamp {
+    /// The bid was received no earlier than this; decides whether it is in time.
+    pub earliest: Timestamp,
+    /// The bid was received no later than this.
+    pub latest: Timestamp,
+}
+
+impl Stamp {
+    /// How uncertain the edge was.
+    #[must_use]
+    pub const fn width(self) -> Millis {
+        self.latest.since(self.earliest)
+    }
+
+    /// Twice the middle of the interval: the order of bids inside one log entry.
+    #[must_use]
+    pub const fn doubled_middle(self) -> u64 {
+        self.earliest.as_unix_millis().saturating_add(self.latest.as_unix_millis())
+    }
+}
+
+/// The last synced entry of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct Tail {
+    /// Sequence, from 1; 0 before the first entry.
+    pub seq: u64,
+    /// Hash of the journal up to that entry.
+    pub hash: ChainHash,
+}
+
+impl Tail {
+    /// The tail of an empty journal.
+    pub const START: Self = Self { seq: 0, hash: ChainHash::START };
+}
+
+/// An edge's promise: every entry after `tail` has `earliest` above `watermark`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct Mark {
+    /// The instant promised.
+    pub watermark: Timestamp,
+    /// Counts only once this is applied.
+    pub tail: Tail,
+}
+
+/// A bid as its bidder sent it.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct PlaceBid {
+    /// Identity of the intent.
+    pub command: CommandId,
+    /// The auction.
+    pub auction: AuctionId,
+    /// Who bids.
+    pub bidder: UserId,
+    /// How much.
+    pub amount: Money,
+    /// Log time after which the bid must not take effect.
+    pub valid_until: Timestamp,
+}
+
+/// An offer as its buyer sent it.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct SubmitOffer {
+    /// Identity of the intent.
+    pub command: CommandId,
+    /// Id of the offer.
+    pub offer: OfferId,
+    /// Id that the auction gets when this offer opens it.
+    pub auction: AuctionId,
+    /// The story.
+    pub story: StoryId,
+    /// Who offers.
+    pub buyer: UserId,
+    /// How much.
+    pub amount: Money,
+    /// A bid instead, when an auction is open by then.
+    pub bid_if_open: bool,
+    /// Log time after which the offer must not take effect.
+    pub valid_until: Timestamp,
+}
+
+/// What is journalled at an edge; every other command is forwarded.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum Intake {
+    /// A bid in an open auction.
+    Bid(PlaceBid),
+    /// An offer on a listed story.
+    Offer(SubmitOffer),
+}
+
+impl Intake {
+    /// Identity of the intent.
+    #[must_use]
+    pub const fn command(&self) -> CommandId {
+        match self {
+            Self::Bid(bid) => bid.command,
+            Self::Offer(offer) => offer.command,
+        }
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub const fn user(&self) -> UserId {
+        match self {
+            Self::Bid(bid) => bid.bidder,
+            Self::Offer(offer) => offer.buyer,
+        }
+    }
+
+    /// How much.
+    #[must_use]
+    pub const fn amount(&self) -> Money {
+        match self {
+            Self::Bid(bid) => bid.amount,
+            Self::Offer(offer) => offer.amount,
+        }
+    }
+
+    /// Log time after which it must not take effect.
+    #[must_use]
+    pub const fn valid_until(&self) -> Timestamp {
+        match self {
+            Self::Bid(bid) => bid.valid_until,
+            Self::Offer(offer) => offer.valid_until,
+        }
+    }
+
+    /// The id the bid has, or would have if the offer becomes one.
+    #[must_use]
+    pub fn bid(&self) -> BidId {
+        BidId::of(&self.command())
+    }
+
+    /// What makes two uses of one `Idempotency-Key` the same request. Ids that an edge makes and
+    /// `valid_until` are left out: they differ between honest retries.
+    #[must_use]
+    pub fn body_digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("fairground 2026 intake body v1");
+        match self {
+            Self::Bid(bid) => {
+                hasher.update(b"bid").update(&bid.auction.to_bits().to_le_bytes());
+            }
+            Self::Offer(offer) => {
+                hasher
+                    .update(b"offer")
+                    .update(&offer.story.to_bits().to_le_bytes())
+                    .update(&[u8::from(offer.bid_if_open)]);
+            }
+        }
+        hash_money(&mut hasher, self.amount());
+        Digest::from_bytes(*hasher.finalize().as_bytes())
+    }
+}
+
+fn hash_money(hasher: &mut blake3::Hasher, money: Money) {
+    hasher.update(&money.minor().to_le_bytes()).update(money.currency().code().as_bytes());
+}
+
+/// One record of an edge's journal.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct JournalEntry {
+    /// Sequence, from 1, without gaps.
+    pub seq: u64,
+    /// When the edge received it.
+    pub stamp: Stamp,
+    /// What it received.
+    pub intake: Intake,
+    /// Hash of the journal up to this entry; see [`JournalEntry::chain`].
+    pub hash: ChainHash,
+}
+
+impl JournalEntry {
+    /// Makes the entry that follows `tail`.
+    #[must_use]
+    pub fn after(tail: Tail, stamp: Stamp, intake: Intake) -> Self {
+        let seq = tail.seq.saturating_add(1);
+        let hash = Self::chain(tail.hash, seq, stamp, &intake);
+        Self { seq, stamp, intake, hash }
+    }
+
+    /// Hash of a journal that had `previous` and got this entry.
+    #[must_use]
+    pub fn chain(previous: ChainHash, seq: u64, stamp: Stamp, intake: &Intake) -> ChainHash {
+        let mut hasher = blake3::Hasher::new_derive_key("fairground 2026 journal chain v1");
+        hasher
+            .update(previous.as_bytes())
+            .update(&seq.to_le_bytes())
+            .update(&stamp.earliest.as_unix_millis().to_le_bytes())
+            .update(&stamp.latest.as_unix_millis().to_le_bytes())
+            .update(intake.command().as_bytes())
+            .update(&intake.user().to_bits().to_le_bytes())
+            .update(intake.body_digest().as_bytes())
+            .update(&intake.valid_until().as_unix_millis().to_le_bytes());
+        if let Intake::Offer(offer) = intake {
+            hasher
+                .update(&offer.offer.to_bits().to_le_bytes())
+                .update(&offer.auction.to_bits().to_le_bytes());
+        }
+        ChainHash::from_bytes(*hasher.finalize().as_bytes())
+    }
+
+    /// Whether this entry follows `tail`: next sequence, matching hash.
+    #[must_use]
+    pub fn follows(&self, tail: Tail) -> bool {
+        tail.seq.checked_add(1) == Some(self.seq)
+            && Self::chain(tail.hash, self.seq, self.stamp, &self.intake) == self.hash
+    }
+
+    /// This entry as a tail.
+    #[must_use]
+    pub const fn tail(&self) -> Tail {
+        Tail { seq: self.seq, hash: self.hash }
+    }
+}
+
+/// Consecutive journal entries of one edge, as they travel.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct Batch {
+    /// Whose journal.
+    pub edge: EdgeId,
+    /// The newest mark that the sender holds of this edge.
+    pub mark: Option<Mark>,
+    /// At most [`crate::limits::BATCH_ENTRIES_MAX`], in order, without gaps.
+    pub entries: Vec<JournalEntry>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::money::Currency;
+
+    fn bid(amount: u64) -> Intake {
+        Intake::Bid(PlaceBid {
+            command: CommandId::from_bytes([3; 32]),
+            auction: AuctionId::from_bits(1),
+            bidder: UserId::from_bits(2),
+            amount: Money::new(amount, Currency::Eur),
+            valid_until: Timestamp::from_unix_millis(9),
+        })
+    }
+
+    #[test]
+    fn an_altered_entry_does_not_follow() {
+        let stamp = Stamp {
+            earliest: Timestamp::from_unix_millis(1),
+            latest: Timestamp::from_unix_millis(2),
+        };
+        let entry = JournalEntry::after(Tail::START, stamp, bid(100));
+        assert!(entry.follows(Tail::START));
+        let altered = JournalEntry { intake: bid(101), ..entry.clone() };
+        assert!(!altered.follows(Tail::START));
+        assert!(!entry.follows(entry.tail()));
+    }
+}

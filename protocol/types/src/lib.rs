@@ -1,0 +1,32 @@
+//! The vocabulary of Fairground: ids, money, time, text, commands, events, codes, limits, roles.
+//!
+//! Everything that two crates must agree on and that is not a rule. It must not know clocks,
+//! randomness, files or sockets; ids and times are made by shells and enter as values. Read next:
+//! [`command`] for what may be put in the log, [`event`] for what comes out of it.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm
+)]
+
+pub mod code;
+pub mod command;
+pub mod event;
+pub mod id;
+pub mod journal;
+pub mod limits;
+pub mod money;
+pub mod role;
+pub mod text;
+pub mod time;
+pub mod verdict;
+
+pub use code::Code;
+pub use command::{Command, Entry, LogCommand};
+pub use event::PublicEvent;
+pub use id::*;
+pub use money::{Currency, Money};
+pub use role::Role;
+pub use time::{Millis, Timestamp};
+pub use verdict::{Accepted, Rejection, Verdict};

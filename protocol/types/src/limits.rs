@@ -1,0 +1,136 @@
+//! Every bound in one file. A queue, body, batch, wait or retry that is not here is configuration.
+
+use crate::time::Millis;
+
+/// Widest stamp that is accepted (bids.md section 3).
+pub const STAMP_WIDTH_MAX: Millis = Millis::new(500);
+/// How long a bid stays valid when the client does not say.
+pub const BID_VALID_DEFAULT: Millis = Millis::from_secs(120);
+/// Shortest validity that a client may ask for.
+pub const BID_VALID_MIN: Millis = Millis::from_secs(5);
+/// Longest validity that a client may ask for, checked again in apply.
+pub const BID_VALID_MAX: Millis = Millis::from_secs(300);
+/// How long a bid request waits for its verdict when the client does not say (RFC 7240 `wait`).
+pub const BID_WAIT_DEFAULT: Millis = Millis::from_secs(2);
+/// Longest wait for a verdict.
+pub const BID_WAIT_MAX: Millis = Millis::from_secs(10);
+/// Judged bids of one bidder in one auction.
+pub const BIDS_PER_BIDDER_MAX: u32 = 500;
+/// Marks of one edge that wait for their tail.
+pub const PENDING_MARKS_MAX: usize = 8;
+/// Beat period of an edge.
+pub const BEAT_PERIOD: Millis = Millis::new(500);
+/// Least time between two beats sent early.
+pub const BEAT_GAP_MIN: Millis = Millis::new(20);
+/// Drift allowed for on an edge's clock since its last good answer, parts per million.
+pub const CLOCK_DRIFT_PPM: u64 = 500;
+/// A gap between two entries that ends "running" (bids.md `resumed_at`).
+pub const RESUME_GAP: Millis = Millis::from_secs(3);
+/// A gap between two entries that is an outage (domain 10.7).
+pub const OUTAGE_GAP: Millis = Millis::from_secs(30);
+/// A gap from which on auctions get a day, not a quarter of an hour (domain 10.7).
+pub const OUTAGE_LONG_GAP: Millis = Millis::from_hours(2);
+/// Extension after an outage.
+pub const OUTAGE_EXTENSION: Millis = Millis::from_mins(15);
+/// Extension after a long outage.
+pub const OUTAGE_LONG_EXTENSION: Millis = Millis::from_hours(24);
+/// Default grace for a silent edge past a close.
+pub const GRACE_DEFAULT: Millis = Millis::from_secs(30);
+/// Least grace; also the grace once no extension is possible any more.
+pub const GRACE_MIN: Millis = Millis::from_secs(3);
+/// An intake edge whose counted mark lags more than this is silent.
+pub const INTAKE_LAG_MAX: Millis = Millis::from_secs(5);
+/// How long an edge may be silent before it leaves the intake.
+pub const INTAKE_SILENCE_MAX: Millis = Millis::from_mins(5);
+/// A bid committed later than this after its stamp is named in the record.
+pub const LATE_COMMIT: Millis = Millis::from_secs(2);
+/// How old an edge's view or revocations may be while it takes bids or starts playback.
+pub const VIEW_AGE_MAX: Millis = Millis::from_mins(5);
+/// Longest gap between ticks while an auction is open.
+pub const TICK_PERIOD: Millis = Millis::from_secs(1);
+
+/// Life of a one-time code.
+pub const CODE_LIFE: Millis = Millis::from_mins(5);
+/// Wrong tries that a one-time code survives.
+pub const CODE_TRIES_MAX: u32 = 5;
+/// Codes that one identifier may ask for in five minutes.
+pub const CODES_PER_WINDOW_MAX: u32 = 3;
+/// Codes that wait to be verified, over all identifiers.
+pub const CHALLENGES_MAX: usize = 100_000;
+/// Life of an access token.
+pub const ACCESS_TOKEN_LIFE: Millis = Millis::from_mins(15);
+/// Life of a sign-in without use.
+pub const SIGN_IN_IDLE_MAX: Millis = Millis::from_hours(7 * 24);
+/// Life of a sign-in at most.
+pub const SIGN_IN_MAX: Millis = Millis::from_hours(30 * 24);
+/// How long the refresh token before the newest one is still accepted, once.
+pub const REFRESH_REUSE_GRACE: Millis = Millis::from_secs(10);
+/// Sign-ins of one account at a time.
+pub const SIGN_INS_PER_USER_MAX: usize = 20;
+
+/// Lowest amount of an offer, in minor units of a two-digit currency.
+pub const OFFER_FLOOR_MINOR: u64 = 100;
+/// Highest amount of an offer or bid, in minor units.
+pub const AMOUNT_CEILING_MINOR: u64 = 99_999_999;
+/// Offers of one buyer per listing cycle.
+pub const OFFERS_PER_BUYER_MAX: u32 = 3;
+/// Clips of a story.
+pub const CLIPS_PER_STORY_MAX: usize = 7;
+/// Resubmissions of a rejected story.
+pub const RESUBMISSIONS_MAX: u32 = 3;
+/// Checkout attempts of one sale lock: the first and three retries.
+pub const CHECKOUT_ATTEMPTS_MAX: u32 = 4;
+
+/// Payment window.
+pub const PAYMENT_WINDOW: Millis = Millis::from_hours(24);
+/// Time in which a maker decides after a failed payment.
+pub const DECISION_WINDOW: Millis = Millis::from_hours(24);
+/// Time from payment to tracking.
+pub const SHIP_BY: Millis = Millis::from_hours(72);
+/// Time from delivery in which an issue may be opened.
+pub const ISSUE_WINDOW: Millis = Millis::from_hours(48);
+/// Time from delivery to completion without an issue.
+pub const AUTO_COMPLETE: Millis = Millis::from_hours(7 * 24);
+/// Age of a processed provider event after which its id is forgotten.
+pub const PROVIDER_EVENT_MEMORY: Millis = Millis::from_hours(30 * 24);
+
+/// Life of a transcode lease without a heartbeat.
+pub const LEASE_LIFE: Millis = Millis::from_secs(60);
+/// Attempts at one transcode job.
+pub const TRANSCODE_ATTEMPTS_MAX: u32 = 4;
+/// Life of a tus upload.
+pub const UPLOAD_LIFE: Millis = Millis::from_hours(24);
+/// Most bytes of one clip.
+pub const CLIP_BYTES_MAX: u64 = 500 * 1024 * 1024;
+/// Longest clip of a story.
+pub const CLIP_DURATION_MAX: Millis = Millis::from_secs(420);
+
+/// Life of a join token at most.
+pub const JOIN_TOKEN_LIFE_MAX: Millis = Millis::from_hours(7 * 24);
+/// Join tokens that are open at a time.
+pub const JOIN_TOKENS_MAX: usize = 1_000;
+/// Edges of a cluster.
+pub const EDGES_MAX: usize = 1_000;
+
+/// Bytes of a JSON request body.
+pub const JSON_BODY_MAX: usize = 64 * 1024;
+/// Bytes of a provider's webhook.
+pub const WEBHOOK_BODY_MAX: usize = 1024 * 1024;
+/// Bytes of one frame between daemons.
+pub const FRAME_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of one blob.
+pub const BLOB_MAX: usize = 600 * 1024 * 1024;
+/// Commands in one log entry.
+pub const ENTRY_COMMANDS_MAX: usize = 4_096;
+/// Journal entries in one uplink batch.
+pub const BATCH_ENTRIES_MAX: usize = 512;
+/// Commands that wait for a place in a log entry.
+pub const PROPOSE_QUEUE_MAX: usize = 8_192;
+/// Log indexes that a member keeps for the feed and live streams.
+pub const FEED_BACKLOG_MAX: usize = 20_000;
+/// Live streams at one edge.
+pub const LIVE_STREAMS_MAX: usize = 10_000;
+/// Entries that an edge's journal may hold without a verdict.
+pub const JOURNAL_OPEN_MAX: usize = 100_000;
+/// Items of one page.
+pub const PAGE_MAX: usize = 50;

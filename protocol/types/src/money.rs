@@ -1,0 +1,204 @@
+//! Money in minor units of one currency.
+//!
+//! No float, no arithmetic that can wrap, no comparison across currencies.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use wincode::{SchemaRead, SchemaWrite};
+
+/// A currency that listings may use (ISO 4217 code).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    SchemaRead,
+    SchemaWrite,
+)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names are ISO 4217 codes")]
+pub enum Currency {
+    Eur,
+    Usd,
+    Gbp,
+    Chf,
+    Jpy,
+    Kwd,
+}
+
+impl Currency {
+    /// The ISO 4217 code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Eur => "EUR",
+            Self::Usd => "USD",
+            Self::Gbp => "GBP",
+            Self::Chf => "CHF",
+            Self::Jpy => "JPY",
+            Self::Kwd => "KWD",
+        }
+    }
+
+    /// Parses an ISO 4217 code in capitals.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        [Self::Eur, Self::Usd, Self::Gbp, Self::Chf, Self::Jpy, Self::Kwd]
+            .into_iter()
+            .find(|currency| currency.code() == code)
+    }
+
+    /// How many digits follow the decimal mark (ISO 4217).
+    #[must_use]
+    pub const fn exponent(self) -> u32 {
+        match self {
+            Self::Eur | Self::Usd | Self::Gbp | Self::Chf => 2,
+            Self::Jpy => 0,
+            Self::Kwd => 3,
+        }
+    }
+
+    /// "Five units" of the minimum increment, in minor units (domain: 5.00, for yen 500).
+    #[must_use]
+    pub const fn increment_floor_minor(self) -> u64 {
+        match self {
+            Self::Eur | Self::Usd | Self::Gbp | Self::Chf | Self::Jpy => 500,
+            Self::Kwd => 2_000,
+        }
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// Hundredths of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(transparent)]
+pub struct BasisPoints(pub u32);
+
+/// An amount of one currency. JSON: `{"amountMinor": 12500, "currency": "EUR"}`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Money {
+    amount_minor: u64,
+    currency: Currency,
+}
+
+impl Money {
+    /// An amount in minor units.
+    #[must_use]
+    pub const fn new(amount_minor: u64, currency: Currency) -> Self {
+        Self { amount_minor, currency }
+    }
+
+    /// Minor units.
+    #[must_use]
+    pub const fn minor(self) -> u64 {
+        self.amount_minor
+    }
+
+    /// The currency.
+    #[must_use]
+    pub const fn currency(self) -> Currency {
+        self.currency
+    }
+
+    /// The sum, when both are of one currency and it fits.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        if self.currency != other.currency {
+            return None;
+        }
+        self.amount_minor
+            .checked_add(other.amount_minor)
+            .map(|minor| Self::new(minor, self.currency))
+    }
+
+    /// The difference, when both are of one currency and it is not negative.
+    #[must_use]
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        if self.currency != other.currency {
+            return None;
+        }
+        self.amount_minor
+            .checked_sub(other.amount_minor)
+            .map(|minor| Self::new(minor, self.currency))
+    }
+
+    /// A share of this amount, half a minor unit rounded up.
+    #[must_use]
+    pub fn share_half_up(self, share: BasisPoints) -> Self {
+        let product = u128::from(self.amount_minor).saturating_mul(u128::from(share.0));
+        let rounded = product.saturating_add(5_000) / 10_000;
+        Self::new(u64::try_from(rounded).unwrap_or(u64::MAX), self.currency)
+    }
+
+    /// A share of this amount, any remainder rounded up.
+    #[must_use]
+    pub fn share_ceil(self, share: BasisPoints) -> Self {
+        let product = u128::from(self.amount_minor).saturating_mul(u128::from(share.0));
+        Self::new(u64::try_from(product.div_ceil(10_000)).unwrap_or(u64::MAX), self.currency)
+    }
+
+    /// Compares two amounts of one currency.
+    #[must_use]
+    pub fn compare(self, other: Self) -> Option<Ordering> {
+        (self.currency == other.currency).then(|| self.amount_minor.cmp(&other.amount_minor))
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let exponent = self.currency.exponent();
+        let unit = 10_u64.saturating_pow(exponent).max(1);
+        let (whole, rest) = (self.amount_minor / unit, self.amount_minor % unit);
+        if exponent == 0 {
+            return write!(f, "{} {whole}", self.currency);
+        }
+        let width = usize::try_from(exponent).unwrap_or(2);
+        write!(f, "{} {whole}.{rest:0width$}", self.currency)
+    }
+}
+
+impl fmt::Debug for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn display_follows_the_exponent_of_the_currency() {
+        assert_eq!(Money::new(12_505, Currency::Eur).to_string(), "EUR 125.05");
+        assert_eq!(Money::new(125, Currency::Jpy).to_string(), "JPY 125");
+        assert_eq!(Money::new(125_005, Currency::Kwd).to_string(), "KWD 125.005");
+    }
+
+    #[test]
+    fn amounts_of_two_currencies_never_meet() {
+        let (euro, dollar) = (Money::new(1, Currency::Eur), Money::new(1, Currency::Usd));
+        assert_eq!(euro.checked_add(dollar), None);
+        assert_eq!(euro.compare(dollar), None);
+    }
+
+    #[test]
+    fn shares_round_as_named() {
+        let amount = Money::new(27_550, Currency::Eur);
+        assert_eq!(amount.share_half_up(BasisPoints(500)).minor(), 1_378);
+        assert_eq!(Money::new(101, Currency::Eur).share_ceil(BasisPoints(100)).minor(), 2);
+    }
+}
