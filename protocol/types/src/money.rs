@@ -161,8 +161,10 @@ impl Money {
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exponent = self.currency.exponent();
-        let unit = 10_u64.saturating_pow(exponent).max(1);
-        let (whole, rest) = (self.amount_minor / unit, self.amount_minor % unit);
+        // A power of ten is never zero, so neither division can fail.
+        let unit = 10_u64.saturating_pow(exponent);
+        let whole = self.amount_minor.checked_div(unit).unwrap_or_default();
+        let rest = self.amount_minor.checked_rem(unit).unwrap_or_default();
         if exponent == 0 {
             return write!(f, "{} {whole}", self.currency);
         }

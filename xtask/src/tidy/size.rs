@@ -71,7 +71,7 @@ fn functions(lines: &[&str]) -> Vec<(usize, usize)> {
         if !lines.get(at + opening).is_some_and(|line| line.trim_end().ends_with('{')) {
             continue;
         }
-        let Some(closing) = body.clone().position(|line| ends(line)) else { continue };
+        let Some(closing) = body.clone().position(ends) else { continue };
         let inside = body.skip(opening + 1).take(closing.saturating_sub(opening + 1));
         let length = inside.filter(|line| counts(line)).count();
         found.push((at + 1, length));
