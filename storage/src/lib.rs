@@ -1,1 +1,33 @@
-//! Placeholder head.
+//! Durable state: the Raft log and snapshots of a member, the journal, replica and segment cache of
+//! an edge, and origin blobs.
+//!
+//! Bytes, not rules: it must not know the market, HTTP or QUIC. Every stored value carries a version
+//! and an authentication tag ([`record`]); every table is named in one file (`tables.rs`). A failed
+//! write or sync ends a store for good: it is never retried, the daemon restarts from what is
+//! durable. Layouts are drawn in `docs/src/internals/formats.md`. Read next: [`record`], then
+//! [`intake`] for the edge or [`raft_log`] for a member.
+
+pub mod blob;
+pub mod error;
+#[cfg(any(test, feature = "test-util"))]
+pub mod fault;
+#[cfg(feature = "edge")]
+pub mod intake;
+#[cfg(feature = "raft")]
+pub mod raft_log;
+#[cfg(feature = "raft")]
+pub mod raft_types;
+pub mod record;
+#[cfg(feature = "edge")]
+pub mod replica;
+mod sealed_file;
+#[cfg(feature = "edge")]
+pub mod segment_cache;
+#[cfg(feature = "raft")]
+pub mod snapshot;
+mod store;
+mod tables;
+mod writer;
+
+pub use error::StorageError;
+pub use record::KeyFile;

@@ -1,0 +1,600 @@
+//! The edge's journal: what was received, before it is acknowledged.
+//!
+//! ```text
+//!  append ----> [lock: stamp raised to the floor, seq and hash given, queued] ----> writer thread
+//!  append ----> [lock: ...                                                 ]          one commit
+//!  append  <----------------- Synced, once the commit is on disk ---------------------+
+//!
+//!  mark = { tail: last synced entry,
+//!           watermark: 1 ms below the oldest unsynced stamp, else below earliest of now }
+//!         and from then on the floor of stamps is above the watermark (bids.md 3)
+//! ```
+//! Order of the journal = order of stamps = order of sending. It must not know the market: a
+//! verdict is a value that it keeps. Reads (`lookup`, `entries_from`) touch the disk for what is
+//! not in its cache; a caller on an async thread that minds uses a blocking one.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fairground_types::id::{ChainHash, CommandId};
+use fairground_types::journal::{Intake, JournalEntry, Mark, Stamp, Tail};
+use fairground_types::limits::JOURNAL_OPEN_MAX;
+use fairground_types::time::{Millis, Timestamp};
+use fairground_types::verdict::Judged;
+use fairground_wire::Versioned;
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use tokio::sync::{oneshot, watch};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::error::StorageError;
+use crate::record::{KeyFile, RecordCipher};
+use crate::store::open_database;
+use crate::tables::{
+    JOURNAL_COMMANDS, JOURNAL_COMMANDS_NAME, JOURNAL_ENTRIES, JOURNAL_ENTRIES_NAME, JOURNAL_STATE,
+    JOURNAL_STATE_NAME, JOURNAL_VERDICTS, JOURNAL_VERDICTS_NAME,
+};
+use crate::writer::{Writer, WriterLimits};
+
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+const LIMITS: WriterLimits = WriterLimits { queue: 16_384, batch: 2_048 };
+const TAIL_KEY: &str = "tail";
+/// Judged entries that one call of [`Journal::trim`] removes at most.
+pub const TRIM_MAX: usize = 1_024;
+/// Judged entries that are kept for [`Journal::lookup`] whatever their age.
+pub const JUDGED_MAX: u64 = 1_000_000;
+
+/// An appended entry, on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The entry, its stamp raised where the journal demanded it.
+    pub entry: JournalEntry,
+    /// Hash of the journal before it; a receipt names it.
+    pub previous: ChainHash,
+}
+
+/// An entry and what the log said to it, if anything yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The entry.
+    pub entry: JournalEntry,
+    /// Its verdict.
+    pub judged: Option<Judged>,
+}
+
+/// How an opened journal stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Last synced entry.
+    pub tail: Tail,
+    /// Its stamp: the floor of the edge's clock after a restart.
+    pub last_stamp: Option<Stamp>,
+    /// Oldest sequence without a verdict; one past the tail when there is none.
+    pub open_from: u64,
+    /// Entries without a verdict.
+    pub open_count: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+struct TailRecord {
+    tail: Tail,
+    stamp: Option<Stamp>,
+}
+
+impl Versioned for TailRecord {
+    const VERSION: u8 = 1;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+struct SeqRecord(u64);
+
+impl Versioned for SeqRecord {
+    const VERSION: u8 = 1;
+}
+
+enum Job {
+    Append { synced: Synced, done: oneshot::Sender<Result<Synced, StorageError>> },
+    Judge { verdicts: Vec<(u64, Judged)>, done: oneshot::Sender<Result<(), StorageError>> },
+    Trim { upto: u64, before: Timestamp, done: oneshot::Sender<Result<usize, StorageError>> },
+}
+
+/// A job whose work is in the transaction; answered after the commit.
+enum Settled {
+    Append(Synced, oneshot::Sender<Result<Synced, StorageError>>),
+    Judge(oneshot::Sender<Result<(), StorageError>>),
+    Trim(usize, oneshot::Sender<Result<usize, StorageError>>),
+}
+
+#[derive(Debug)]
+struct Ledger {
+    assigned: Tail,
+    synced: Tail,
+    last_stamp: Option<Stamp>,
+    floor: Timestamp,
+    unsynced: VecDeque<Stamp>,
+    open: BTreeSet<u64>,
+    open_max: usize,
+    has_failed: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    database: Database,
+    cipher: RecordCipher,
+    ledger: Mutex<Ledger>,
+    tail: watch::Sender<Tail>,
+}
+
+/// The journal of an edge.
+#[derive(Debug)]
+pub struct Journal {
+    // Before `shared`, so that the queue is written before the database closes.
+    writer: Writer<Job>,
+    shared: Arc<Shared>,
+}
+
+impl Journal {
+    /// Opens or creates the journal in `folder`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or a record of its state is damaged.
+    pub fn open(folder: &Path, key: &KeyFile) -> Result<Self, StorageError> {
+        Self::over(open_database(&folder.join("journal.redb"), CACHE_BYTES)?, key)
+    }
+
+    /// A journal in a database that is already open.
+    ///
+    /// # Errors
+    /// When a record of its state is damaged.
+    pub fn over(database: Database, key: &KeyFile) -> Result<Self, StorageError> {
+        let cipher = key.cipher("journal")?;
+        let ledger = load_ledger(&database, &cipher)?;
+        let (tail, _) = watch::channel(ledger.synced);
+        let shared = Arc::new(Shared { database, cipher, ledger: Mutex::new(ledger), tail });
+        let for_thread = Arc::clone(&shared);
+        let writer = Writer::spawn("journal-writer", LIMITS, move |jobs| for_thread.write(jobs))?;
+        Ok(Self { writer, shared })
+    }
+
+    /// Lowers the bound on entries without a verdict from [`JOURNAL_OPEN_MAX`].
+    pub fn set_open_max(&self, open_max: usize) {
+        self.shared.lock().open_max = open_max.min(JOURNAL_OPEN_MAX);
+    }
+
+    /// Writes down an intake and answers once it is on disk. Both ends of the stamp are raised to
+    /// what earlier stamps and marks demand. Dropping the future does not undo the entry.
+    ///
+    /// # Errors
+    /// `Full` or `Busy` before anything was written: decline. Any other error: the journal is over
+    /// and whether the entry is on disk is unknown; give no receipt.
+    pub async fn append(&self, stamp: Stamp, intake: Intake) -> Result<Synced, StorageError> {
+        let (done, answer) = oneshot::channel();
+        self.enqueue(stamp, intake, done)?;
+        answer.await.map_err(|_| StorageError::Closed)?
+    }
+
+    fn enqueue(
+        &self,
+        stamp: Stamp,
+        intake: Intake,
+        done: oneshot::Sender<Result<Synced, StorageError>>,
+    ) -> Result<(), StorageError> {
+        let mut ledger = self.shared.lock();
+        if ledger.has_failed {
+            return Err(StorageError::Closed);
+        }
+        if ledger.open.len().saturating_add(ledger.unsynced.len()) >= ledger.open_max {
+            return Err(StorageError::Full);
+        }
+        // Reserved under the lock, so that the queue has the order of the sequences.
+        let place = self.writer.try_reserve()?;
+        let stamp = ledger.raise(stamp);
+        let previous = ledger.assigned.hash;
+        let entry = JournalEntry::after(ledger.assigned, stamp, intake);
+        ledger.assigned = entry.tail();
+        ledger.unsynced.push_back(stamp);
+        place.send(Job::Append { synced: Synced { entry, previous }, done });
+        Ok(())
+    }
+
+    /// Takes a mark; from here on every stamp is above its watermark. `earliest` is that of now.
+    #[must_use]
+    pub fn mark(&self, earliest: Timestamp) -> Mark {
+        let mut ledger = self.shared.lock();
+        let bound = match ledger.unsynced.front() {
+            Some(oldest) => oldest.earliest,
+            None => earliest.max(ledger.floor),
+        };
+        let watermark = Timestamp::from_unix_millis(bound.as_unix_millis().saturating_sub(1));
+        ledger.floor = ledger.floor.max(watermark.plus(Millis::new(1)));
+        Mark { watermark, tail: ledger.synced }
+    }
+
+    /// The last synced entry.
+    #[must_use]
+    pub fn tail(&self) -> Tail {
+        self.shared.lock().synced
+    }
+
+    /// Changes whenever entries were synced.
+    #[must_use]
+    pub fn watch_tail(&self) -> watch::Receiver<Tail> {
+        self.shared.tail.subscribe()
+    }
+
+    /// How the journal stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let ledger = self.shared.lock();
+        let after_tail = ledger.synced.seq.saturating_add(1);
+        Standing {
+            tail: ledger.synced,
+            last_stamp: ledger.last_stamp,
+            open_from: ledger.open.first().copied().unwrap_or(after_tail),
+            open_count: ledger.open.len(),
+        }
+    }
+
+    /// Entries without a verdict.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.shared.lock().open.len()
+    }
+
+    /// Synced entries from `seq` on, at most `max`.
+    ///
+    /// # Errors
+    /// When a record is damaged (its sequence is named) or the database fails.
+    pub fn entries_from(&self, seq: u64, max: usize) -> Result<Vec<JournalEntry>, StorageError> {
+        let transaction = self.shared.database.begin_read()?;
+        let Some(table) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? else {
+            return Ok(Vec::new());
+        };
+        let mut entries = Vec::new();
+        for row in table.range(seq..)?.take(max) {
+            let (seq, record) = row?;
+            entries.push(self.shared.open_entry(seq.value(), record.value())?);
+        }
+        Ok(entries)
+    }
+
+    /// The hash of the journal at `seq`: of the tail of nothing at 0, and `None` for a sequence
+    /// that was never written or was trimmed.
+    ///
+    /// # Errors
+    /// As [`Self::entries_from`].
+    pub fn hash_at(&self, seq: u64) -> Result<Option<ChainHash>, StorageError> {
+        if seq == 0 {
+            return Ok(Some(ChainHash::START));
+        }
+        let tail = self.tail();
+        if tail.seq == seq {
+            return Ok(Some(tail.hash));
+        }
+        let found = self.entries_from(seq, 1)?;
+        Ok(found.first().filter(|entry| entry.seq == seq).map(|entry| entry.hash))
+    }
+
+    /// The first entry of a command, and its verdict.
+    ///
+    /// # Errors
+    /// When a record is damaged or the database fails.
+    pub fn lookup(&self, command: &CommandId) -> Result<Option<Found>, StorageError> {
+        let transaction = self.shared.database.begin_read()?;
+        let key = command.as_bytes().as_slice();
+        let Some(commands) = open_existing(transaction.open_table(JOURNAL_COMMANDS))? else {
+            return Ok(None);
+        };
+        let Some(record) = commands.get(key)? else {
+            return Ok(None);
+        };
+        let SeqRecord(seq) =
+            self.shared.cipher.open_value(JOURNAL_COMMANDS_NAME, key, record.value())?;
+        let Some(entries) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? else {
+            return Ok(None);
+        };
+        let Some(record) = entries.get(seq)? else {
+            return Ok(None);
+        };
+        let entry = self.shared.open_entry(seq, record.value())?;
+        let judged = match open_existing(transaction.open_table(JOURNAL_VERDICTS))? {
+            None => None,
+            Some(verdicts) => verdicts
+                .get(seq)?
+                .map(|record| {
+                    let place = seq.to_le_bytes();
+                    self.shared.cipher.open_value(JOURNAL_VERDICTS_NAME, &place, record.value())
+                })
+                .transpose()?,
+        };
+        Ok(Some(Found { entry, judged }))
+    }
+
+    /// Keeps the log's verdicts; one that is there already stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_verdicts(&self, verdicts: Vec<(u64, Judged)>) -> Result<(), StorageError> {
+        let (done, answer) = oneshot::channel();
+        self.writer.reserve().await?.send(Job::Judge { verdicts, done });
+        answer.await.map_err(|_| StorageError::Closed)?
+    }
+
+    /// [`Self::set_verdicts`] of one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_verdict(&self, seq: u64, judged: Judged) -> Result<(), StorageError> {
+        self.set_verdicts(vec![(seq, judged)]).await
+    }
+
+    /// Forgets judged entries from the oldest on, up to `upto`, that were received before `before`
+    /// (90 d ago) or exceed [`JUDGED_MAX`]; at most [`TRIM_MAX`] per call. Answers how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn trim(&self, upto: u64, before: Timestamp) -> Result<usize, StorageError> {
+        let (done, answer) = oneshot::channel();
+        self.writer.reserve().await?.send(Job::Trim { upto, before, done });
+        answer.await.map_err(|_| StorageError::Closed)?
+    }
+
+    /// Reads everything and lists the sequences whose record is damaged or does not follow the one
+    /// before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn verify(&self) -> Result<Vec<u64>, StorageError> {
+        let transaction = self.shared.database.begin_read()?;
+        let Some(table) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? else {
+            return Ok(Vec::new());
+        };
+        let mut damaged = Vec::new();
+        let mut tail: Option<Tail> = None;
+        for row in table.iter()? {
+            let (seq, record) = row?;
+            let seq = seq.value();
+            match self.shared.open_entry(seq, record.value()) {
+                Ok(entry) => {
+                    if tail.is_some_and(|tail| !entry.follows(tail)) {
+                        damaged.push(seq);
+                    }
+                    tail = Some(entry.tail());
+                }
+                Err(StorageError::Damaged { .. } | StorageError::Codec(_)) => {
+                    damaged.push(seq);
+                    tail = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(damaged)
+    }
+}
+
+/// A table that no transaction has made yet is an empty one.
+fn open_existing<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, StorageError> {
+    match table {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn load_ledger(database: &Database, cipher: &RecordCipher) -> Result<Ledger, StorageError> {
+    let transaction = database.begin_read()?;
+    let mut last = TailRecord { tail: Tail::START, stamp: None };
+    if let Some(state) = open_existing(transaction.open_table(JOURNAL_STATE))?
+        && let Some(record) = state.get(TAIL_KEY)?
+    {
+        last = cipher.open_value(JOURNAL_STATE_NAME, TAIL_KEY.as_bytes(), record.value())?;
+    }
+    let mut open = BTreeSet::new();
+    if let Some(entries) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? {
+        for row in entries.iter()? {
+            open.insert(row?.0.value());
+        }
+    }
+    if let Some(verdicts) = open_existing(transaction.open_table(JOURNAL_VERDICTS))? {
+        for row in verdicts.iter()? {
+            open.remove(&row?.0.value());
+        }
+    }
+    Ok(Ledger {
+        assigned: last.tail,
+        synced: last.tail,
+        last_stamp: last.stamp,
+        floor: Timestamp::EPOCH,
+        unsynced: VecDeque::new(),
+        open,
+        open_max: JOURNAL_OPEN_MAX,
+        has_failed: false,
+    })
+}
+
+impl Ledger {
+    fn raise(&mut self, stamp: Stamp) -> Stamp {
+        let last = self.last_stamp.unwrap_or(stamp);
+        let earliest = stamp.earliest.max(last.earliest).max(self.floor);
+        let latest = stamp.latest.max(last.latest).max(earliest);
+        let raised = Stamp { earliest, latest };
+        self.last_stamp = Some(raised);
+        raised
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere cannot leave the ledger half changed: every change is made of infallible
+    /// steps, so a poisoned lock is used on.
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_entry(&self, seq: u64, record: &[u8]) -> Result<JournalEntry, StorageError> {
+        self.cipher.open_value(JOURNAL_ENTRIES_NAME, &seq.to_le_bytes(), record)
+    }
+
+    fn write(&self, jobs: Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        if self.lock().has_failed {
+            return;
+        }
+        let mut settled = Vec::with_capacity(jobs.len());
+        let mut removed = Vec::new();
+        let mut judged = Vec::new();
+        let outcome = self.commit(jobs, &mut settled, &mut judged, &mut removed);
+        let mut ledger = self.lock();
+        if let Err(error) = outcome {
+            // Never tried again: what a failed sync left on disk is unknown until a restart.
+            ledger.has_failed = true;
+            tracing::error!(error = %error, source = ?error, "the journal failed and is closed");
+            return;
+        }
+        for settled in &settled {
+            if let Settled::Append(synced, _) = settled {
+                ledger.unsynced.pop_front();
+                ledger.synced = synced.entry.tail();
+                ledger.open.insert(synced.entry.seq);
+            }
+        }
+        for seq in judged.iter().chain(&removed) {
+            ledger.open.remove(seq);
+        }
+        let tail = ledger.synced;
+        drop(ledger);
+        self.tail.send_if_modified(|known| std::mem::replace(known, tail) != tail);
+        for settled in settled {
+            // A receiver that is gone has stopped waiting; the entry is journalled all the same.
+            match settled {
+                Settled::Append(synced, done) => drop(done.send(Ok(synced))),
+                Settled::Judge(done) => drop(done.send(Ok(()))),
+                Settled::Trim(count, done) => drop(done.send(Ok(count))),
+            }
+        }
+    }
+
+    fn commit(
+        &self,
+        jobs: Vec<Job>,
+        settled: &mut Vec<Settled>,
+        judged: &mut Vec<u64>,
+        removed: &mut Vec<u64>,
+    ) -> Result<(), StorageError> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut entries = transaction.open_table(JOURNAL_ENTRIES)?;
+            let mut verdicts = transaction.open_table(JOURNAL_VERDICTS)?;
+            let mut commands = transaction.open_table(JOURNAL_COMMANDS)?;
+            let mut last = None;
+            for job in jobs {
+                match job {
+                    Job::Append { synced, done } => {
+                        self.put_entry(&mut entries, &mut commands, &synced.entry)?;
+                        let entry = &synced.entry;
+                        last = Some(TailRecord { tail: entry.tail(), stamp: Some(entry.stamp) });
+                        settled.push(Settled::Append(synced, done));
+                    }
+                    Job::Judge { verdicts: new, done } => {
+                        for (seq, verdict) in new {
+                            if entries.get(seq)?.is_some() && verdicts.get(seq)?.is_none() {
+                                let place = seq.to_le_bytes();
+                                let record = self.cipher.seal_value(
+                                    JOURNAL_VERDICTS_NAME,
+                                    &place,
+                                    &verdict,
+                                )?;
+                                verdicts.insert(seq, record.as_slice())?;
+                            }
+                            judged.push(seq);
+                        }
+                        settled.push(Settled::Judge(done));
+                    }
+                    Job::Trim { upto, before, done } => {
+                        let victims = self.trimmable(&entries, &verdicts, upto, before)?;
+                        for (seq, command) in &victims {
+                            entries.remove(*seq)?;
+                            verdicts.remove(*seq)?;
+                            self.forget(&mut commands, command, *seq)?;
+                            removed.push(*seq);
+                        }
+                        settled.push(Settled::Trim(victims.len(), done));
+                    }
+                }
+            }
+            if let Some(last) = last {
+                let mut state = transaction.open_table(JOURNAL_STATE)?;
+                let place = TAIL_KEY.as_bytes();
+                let record = self.cipher.seal_value(JOURNAL_STATE_NAME, place, &last)?;
+                state.insert(TAIL_KEY, record.as_slice())?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn put_entry(
+        &self,
+        entries: &mut redb::Table<'_, u64, &'static [u8]>,
+        commands: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
+        entry: &JournalEntry,
+    ) -> Result<(), StorageError> {
+        let place = entry.seq.to_le_bytes();
+        let record = self.cipher.seal_value(JOURNAL_ENTRIES_NAME, &place, entry)?;
+        entries.insert(entry.seq, record.as_slice())?;
+        let command = entry.intake.command();
+        let key = command.as_bytes().as_slice();
+        if commands.get(key)?.is_none() {
+            let record =
+                self.cipher.seal_value(JOURNAL_COMMANDS_NAME, key, &SeqRecord(entry.seq))?;
+            commands.insert(key, record.as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// A second copy of a command may outlive its first; only the first is indexed.
+    fn forget(
+        &self,
+        commands: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
+        command: &CommandId,
+        seq: u64,
+    ) -> Result<(), StorageError> {
+        let key = command.as_bytes().as_slice();
+        let is_first = match commands.get(key)? {
+            None => false,
+            Some(record) => {
+                let indexed: SeqRecord =
+                    self.cipher.open_value(JOURNAL_COMMANDS_NAME, key, record.value())?;
+                indexed == SeqRecord(seq)
+            }
+        };
+        if is_first {
+            commands.remove(key)?;
+        }
+        Ok(())
+    }
+
+    fn trimmable(
+        &self,
+        entries: &redb::Table<'_, u64, &'static [u8]>,
+        verdicts: &redb::Table<'_, u64, &'static [u8]>,
+        upto: u64,
+        before: Timestamp,
+    ) -> Result<Vec<(u64, CommandId)>, StorageError> {
+        let mut surplus = verdicts.len()?.saturating_sub(JUDGED_MAX);
+        let mut victims = Vec::new();
+        for row in entries.range(..=upto)?.take(TRIM_MAX) {
+            let (seq, record) = row?;
+            let seq = seq.value();
+            let entry = self.open_entry(seq, record.value())?;
+            let is_old = entry.stamp.latest < before || surplus > 0;
+            if verdicts.get(seq)?.is_none() || !is_old {
+                break;
+            }
+            surplus = surplus.saturating_sub(1);
+            victims.push((seq, entry.intake.command()));
+        }
+        Ok(victims)
+    }
+}

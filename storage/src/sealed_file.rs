@@ -1,0 +1,111 @@
+//! A file of sealed records that is replaced as a whole: snapshots and views.
+//!
+//! ```text
+//!  "FGSF" | format u8 | [length u32 LE | record] ...
+//!  record 0: the description; records 1..: 256 KiB of the body each
+//!  key of a record = number u32 LE | 1 for the last, 0 else
+//! ```
+//! Written under a temporary name, synced, renamed, the folder synced: a crash leaves the old or
+//! the new file, never a mix. Number and last mark are authenticated, so neither order nor end can
+//! be changed unseen.
+
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use crate::error::StorageError;
+use crate::record::{OVERHEAD, RecordCipher};
+use crate::store::{beside, sync_parent};
+
+const MAGIC: &[u8; 4] = b"FGSF";
+const FORMAT: u8 = 1;
+const PART: usize = 256 * 1024;
+const DESCRIPTION_MAX: usize = 1024 * 1024;
+
+/// What a sealed file is, and how it is sealed.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind<'a> {
+    pub(crate) cipher: &'a RecordCipher,
+    pub(crate) name: &'static str,
+    pub(crate) version: u8,
+}
+
+fn key(number: usize, is_last: bool) -> [u8; 5] {
+    let [a, b, c, d] = u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+    [a, b, c, d, u8::from(is_last)]
+}
+
+/// Replaces the file.
+pub(crate) fn replace(
+    path: &Path,
+    kind: Kind<'_>,
+    description: &[u8],
+    body: &[u8],
+) -> Result<(), StorageError> {
+    if description.len() > DESCRIPTION_MAX {
+        return Err(StorageError::TooLarge(u64::try_from(description.len()).unwrap_or(u64::MAX)));
+    }
+    let fresh = beside(path, "new");
+    let io = StorageError::io;
+    let file = File::create(&fresh).map_err(io(&fresh))?;
+    let mut out = BufWriter::new(file);
+    out.write_all(MAGIC).and_then(|()| out.write_all(&[FORMAT])).map_err(io(&fresh))?;
+    let parts = std::iter::once(description).chain(body.chunks(PART));
+    let last = body.len().div_ceil(PART);
+    for (number, part) in parts.enumerate() {
+        let place = key(number, number == last);
+        let record = kind.cipher.seal(kind.name, &place, kind.version, part)?;
+        let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
+        out.write_all(&length.to_le_bytes())
+            .and_then(|()| out.write_all(&record))
+            .map_err(io(&fresh))?;
+    }
+    let file = out.into_inner().map_err(|error| io(&fresh)(error.into_error()))?;
+    file.sync_all().map_err(io(&fresh))?;
+    fs::rename(&fresh, path).map_err(io(path))?;
+    sync_parent(path)
+}
+
+/// Reads the file: description and body; `None` when there is none.
+pub(crate) fn read(
+    path: &Path,
+    kind: Kind<'_>,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StorageError::io(path)(error)),
+    };
+    let damaged = || StorageError::Damaged { table: kind.name, key: path.display().to_string() };
+    let size = file.metadata().map_err(StorageError::io(path))?.len();
+    let mut input = BufReader::new(file);
+    let mut header = [0_u8; 5];
+    input.read_exact(&mut header).map_err(|_| damaged())?;
+    if header != [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], FORMAT] {
+        return Err(damaged());
+    }
+    let mut left = size.saturating_sub(5);
+    let mut description = None;
+    let mut body = Vec::new();
+    let mut number = 0_usize;
+    while left > 0 {
+        let mut prefix = [0_u8; 4];
+        input.read_exact(&mut prefix).map_err(|_| damaged())?;
+        let length = u32::from_le_bytes(prefix);
+        left = left.checked_sub(u64::from(length).saturating_add(4)).ok_or_else(damaged)?;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > PART.max(DESCRIPTION_MAX).saturating_add(OVERHEAD) {
+            return Err(damaged());
+        }
+        let mut record = vec![0_u8; length];
+        input.read_exact(&mut record).map_err(|_| damaged())?;
+        let place = key(number, left == 0);
+        let (_, part) = kind.cipher.open(kind.name, &place, kind.version, &record)?;
+        match description {
+            None => description = Some(part),
+            Some(_) => body.extend_from_slice(&part),
+        }
+        number = number.saturating_add(1);
+    }
+    description.map(|description| (description, body)).ok_or_else(damaged).map(Some)
+}
