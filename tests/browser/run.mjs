@@ -1,0 +1,272 @@
+// The viewer page and the console in a real Chromium, against a real cluster on loopback.
+//
+// FAIRGROUND_BIN names the binary. `--screenshots DIR` keeps a picture of each page. Read next:
+// `demo.mjs` for what is started, `runner.mjs` for what is printed.
+
+import { existsSync, mkdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { chromium } from "playwright-core";
+import { startDemo } from "./demo.mjs";
+import { assert, Checks, until } from "./runner.mjs";
+
+// Bots stop at 40.00, so that the person at the page can be outbid first and win afterwards.
+const BOT_BUDGET = 40;
+const AUCTION = "60s";
+const WINNING_BID = "95.00";
+const BUYER = "buyer-7@browser.example";
+
+const checks = new Checks();
+const flag = process.argv.indexOf("--screenshots");
+const pictures = flag > 0 ? process.argv[flag + 1] : null;
+const pageErrors = [];
+
+function findChromium() {
+  const names = ["chromium", "chromium-browser", "google-chrome"];
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/bin"];
+  return folders.flatMap((folder) => names.map((name) => join(folder, name))).find(existsSync);
+}
+
+async function picture(page, name) {
+  if (!pictures) return;
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: join(pictures, `${name}.png`) });
+}
+
+async function getJson(url) {
+  const response = await fetch(url);
+  return response.ok ? response.json() : null;
+}
+
+async function codeFor(demo, address, notBefore) {
+  const found = await until(`a code for ${address}`, async () => {
+    const answer = await getJson(`${demo.inbox.replace(/\/$/, "")}/mail?to=${encodeURIComponent(address)}`);
+    const fresh = (answer?.messages ?? []).filter((mail) => Date.parse(mail.receivedAt) >= notBefore - 1000);
+    return fresh.map((mail) => /\b\d{6}\b/.exec(`${mail.subject} ${mail.text}`)?.[0]).find(Boolean) ?? null;
+  });
+  return found;
+}
+
+async function signIn(page, demo, address) {
+  const asked = Date.now();
+  await page.fill("#identifier", address);
+  await page.click("dialog.sign-in button.primary");
+  await page.waitForSelector("#code");
+  await page.fill("#code", await codeFor(demo, address, asked));
+  await page.click("dialog.sign-in button.primary");
+  await page.waitForSelector("#account-name");
+}
+
+async function openPage(browser, url, viewport = { width: 1280, height: 800 }) {
+  const context = await browser.newContext({ viewport, locale: "en-GB" });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => pageErrors.push(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error" && /Content Security Policy|Uncaught/.test(message.text())) pageErrors.push(message.text());
+  });
+  await page.goto(url);
+  return page;
+}
+
+const watch = (page) =>
+  page.evaluate(() => {
+    const video = document.querySelector("video");
+    return { at: video.currentTime, frames: video.getVideoPlaybackQuality().totalVideoFrames, error: video.error?.message ?? null };
+  });
+
+/** Chooses a format and waits until time and decoded frames have both grown. */
+async function plays(page, format) {
+  const fetched = [];
+  const note = (request) => fetched.push(request.url());
+  page.on("request", note);
+  await page.selectOption("#codec", format);
+  await page.evaluate(() => {
+    const video = document.querySelector("video");
+    video.loop = true;
+    return video.play().catch(() => null);
+  });
+  const first = await until(`the first frames of ${format}`, async () => {
+    const seen = await watch(page);
+    assert(!seen.error, `the player says: ${seen.error}`);
+    return seen.frames > 0 && seen.at > 0 ? seen : null;
+  });
+  await until(`half a second of ${format}`, async () => {
+    const seen = await watch(page);
+    return seen.at > first.at + 0.5 && seen.frames > first.frames ? seen : null;
+  });
+  page.off("request", note);
+  assert(fetched.some((url) => url.endsWith(`master.${format}.m3u8`)), `the ${format} playlist was not fetched`);
+  assert(fetched.some((url) => url.endsWith(".m4s")), "no segment was fetched");
+}
+
+async function bid(page, amount) {
+  await page.fill("#bid", amount);
+  await page.click("#bid-form button.primary");
+}
+
+const standing = (page) => page.textContent("#standing");
+
+/** What a screen reader and a keyboard need. */
+const barriers = (page) =>
+  page.evaluate(() => {
+    const found = [];
+    if (!document.documentElement.lang) found.push("no language");
+    if (document.querySelectorAll("h1").length !== 1) found.push("not exactly one h1");
+    for (const field of document.querySelectorAll("input, select, textarea")) {
+      if (!field.labels?.length && !field.ariaLabel) found.push(`no label: ${field.id || field.outerHTML}`);
+    }
+    for (const image of document.querySelectorAll("img:not([alt])")) found.push(`no alt: ${image.src}`);
+    for (const button of document.querySelectorAll("button")) {
+      if (!button.textContent.trim() && !button.ariaLabel) found.push("a button without a name");
+    }
+    if (!document.querySelector("main")) found.push("no main");
+    return found;
+  });
+
+const sideways = (page) => page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
+
+async function viewer(browser, demo) {
+  const [edge] = demo.viewers;
+  const page = await openPage(browser, edge);
+  const story = `${edge}/#/story/${demo.storyId}`;
+
+  await checks.check("feed_shows_the_live_auction", {}, async () => {
+    await page.waitForSelector(`a[href="#/story/${demo.storyId}"]`);
+    await page.waitForSelector(".tag.live");
+    await picture(page, "feed");
+  });
+
+  await checks.check("wrong_code_is_refused_with_words", {}, async () => {
+    await page.click("#sign-in");
+    await page.fill("#identifier", "buyer-8@browser.example");
+    await page.click("dialog.sign-in button.primary");
+    await page.waitForSelector("#code");
+    const right = await codeFor(demo, "buyer-8@browser.example", 0);
+    await page.fill("#code", right === "000000" ? "000001" : "000000");
+    await page.click("dialog.sign-in button.primary");
+    await until("a message", async () => (await page.textContent("dialog.sign-in .message"))?.trim());
+    await page.click("dialog.sign-in button:not(.primary)");
+  });
+
+  await checks.check("person_signs_in_by_code", {}, async () => {
+    await page.click("#sign-in");
+    await signIn(page, demo, BUYER);
+  });
+
+  await checks.check("bid_leads", { needs: ["person_signs_in_by_code"] }, async () => {
+    await page.goto(story);
+    await page.waitForSelector("#bid");
+    // A bot may be quicker: then the page names the new minimum, and the person bids again.
+    await until("the lead", async () => {
+      await page.click("#bid-form .quick button");
+      await page.click("#bid-form button.primary");
+      return until("an answer", async () => {
+        const text = await standing(page);
+        return text ? text.includes("You lead") || text.includes("outbid") : null;
+      }, 3_000).catch(() => null);
+    });
+  });
+
+  await checks.check("outbid_is_shown_live", { needs: ["bid_leads"] }, () =>
+    until("being outbid", async () => (await standing(page)).includes("You were outbid."), 45_000));
+
+  await checks.check("higher_bid_takes_the_lead_back", { needs: ["outbid_is_shown_live"] }, async () => {
+    await bid(page, WINNING_BID);
+    await until("the lead", async () => (await standing(page)).includes("You lead."));
+  });
+
+  await checks.check("h264_plays", { within: 90_000 }, async () => {
+    await page.goto(story);
+    await page.waitForSelector("#codec");
+    await plays(page, "avc");
+    await picture(page, "viewer");
+  });
+
+  await checks.check("av1_plays", { needs: ["h264_plays"], within: 330_000 }, async () => {
+    await until("the AV1 revision", async () => (await getJson(`${edge}/v1/media/${demo.assetId}/playback`))?.av1Url, 270_000);
+    await page.reload();
+    await page.waitForSelector("#codec");
+    await plays(page, "av1");
+  });
+
+  await checks.check("page_has_no_barriers", {}, async () => {
+    const found = await barriers(page);
+    assert(found.length === 0, found.join("; "));
+    await page.keyboard.press("Tab");
+  });
+
+  await checks.check("page_fits_a_phone", {}, async () => {
+    const phone = await openPage(browser, story, { width: 360, height: 740 });
+    await phone.waitForSelector("aside.auction h2");
+    const wide = await sideways(phone);
+    assert(wide <= 0, `the page is ${wide} pixels wider than a phone`);
+    await picture(phone, "phone");
+    await phone.context().close();
+  });
+
+  await checks.check("winner_is_told", { needs: ["higher_bid_takes_the_lead_back"], within: 180_000 }, async () => {
+    await until("the close", async () => /You won/.test((await standing(page)) ?? ""), 170_000);
+  });
+
+  await checks.check("winner_pays_and_has_an_order", { needs: ["winner_is_told"], within: 90_000 }, async () => {
+    await page.goto(`${edge}/#/purchases`);
+    await page.click(".pay", { timeout: 30_000 });
+    await page.waitForURL((url) => url.pathname.startsWith("/pay/"), { timeout: 30_000 });
+    const card = page.locator("input:not([type=hidden])").first();
+    if (await card.count()) await card.fill("4242 4242 4242 4242");
+    await page.getByRole("button", { name: /^pay/i }).click();
+    await page.waitForURL((url) => url.href.startsWith(edge), { timeout: 30_000 });
+    await page.waitForSelector(".order", { timeout: 30_000 });
+    await picture(page, "order");
+  });
+}
+
+async function operator(browser, demo) {
+  const page = await openPage(browser, demo.console);
+  await checks.check("console_shows_the_cluster", {}, async () => {
+    await page.waitForSelector("h1");
+    if (await page.locator("main button.primary").count()) await page.click("main button.primary");
+    else await page.click("#sign-in");
+    await signIn(page, demo, demo.adminAddress);
+    await until("three members", async () => (await page.locator("table").first().locator("tbody tr").count()) === 3);
+    await picture(page, "console");
+  });
+  await checks.check("console_lists_auctions", { needs: ["console_shows_the_cluster"] }, async () => {
+    await page.goto(`${demo.console.replace(/\/$/, "")}/#/auctions`);
+    await page.waitForSelector("tbody tr");
+    assert((await page.textContent("tbody")).includes(demo.auctionId), "the auction is not in the list");
+  });
+}
+
+const binary = process.env.FAIRGROUND_BIN;
+const executablePath = findChromium();
+if (!binary || !executablePath) {
+  checks.skip("browser", binary ? "no Chromium was found" : "FAIRGROUND_BIN is not set");
+  process.exit(checks.finish() ? 0 : 1);
+}
+
+let demo = null;
+await checks.check("demo_serves", { within: 250_000 }, async () => {
+  demo = await startDemo(binary, ["--auction", AUCTION, "--bots", "2", "--bot-budget", String(BOT_BUDGET)]);
+});
+if (demo) {
+  let browser = null;
+  await checks.check("chromium_starts", {}, async () => {
+    // Chromium refuses its own sandbox to root, and containers give it little shared memory.
+    const args = ["--disable-dev-shm-usage", ...(process.getuid?.() === 0 ? ["--no-sandbox"] : [])];
+    browser = await chromium.launch({ executablePath, args });
+  });
+  if (browser) {
+    // What fails between two checks fails by its own name, and the demo is ended all the same.
+    await viewer(browser, demo).catch((error) => checks.fail("viewer_page_opens", error));
+    await operator(browser, demo).catch((error) => checks.fail("console_page_opens", error));
+    await checks.check("pages_report_no_error", {}, async () => assert(pageErrors.length === 0, pageErrors.join("; ")));
+    await browser.close();
+  }
+  await checks.check("demo_leaves_nothing_behind", {}, async () => {
+    const { ended, files, said } = await demo.stop();
+    assert(ended !== null, "it did not end on SIGINT");
+    assert(ended.code === 0, `it ended with ${ended.code ?? ended.signal}: ${said.slice(-3).join(" ")}`);
+    assert(files.length === 0, `files left: ${files.join(", ")}`);
+  });
+}
+process.exit(checks.finish() ? 0 : 1);
