@@ -1,1 +1,196 @@
-//! Placeholder head.
+//! The rules of the market as a pure state machine.
+//!
+//! [`Market::apply`] is the only thing that changes a market. It is total: a refusal is a verdict,
+//! not an error; the same state and the same entry give the same outcome on every machine. Nothing
+//! here may know a clock, a socket, a file or chance: they enter as values inside entries.
+//!
+//! ```text
+//!  Entry --> apply:  1 time moves, outage rule      5 closes that the horizon has reached,
+//!                    2 what is due fires              silent edges leave the intake
+//!                    3 marks                       --> Applied { outcomes, judged, feed }
+//!                    4 commands                    --> the view folds the feed
+//! ```
+//! Read next: `apply.rs` for that order, `auction/` for bids, `docs/src/internals/bids.md` for why.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm
+)]
+
+mod account;
+mod apply;
+mod auction;
+mod cluster;
+mod deadline;
+mod dedup;
+mod edge_ledger;
+mod effect;
+mod fingerprint;
+mod invariant;
+mod ledger;
+mod media;
+mod notice;
+mod offer;
+mod order;
+mod outbox;
+mod payment;
+mod permission;
+mod query;
+mod row;
+mod sale;
+mod snapshot;
+mod story;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fairground_types::event::FeedItem;
+use fairground_types::verdict::Judged;
+use fairground_types::{
+    AssetId, AuctionId, CommandId, EdgeId, LogIndex, OrderId, SaleLockId, StoryId, Timestamp,
+    UserId, Verdict,
+};
+use wincode::{SchemaRead, SchemaWrite};
+
+pub use account::{Account, Challenge, SignIn};
+pub use auction::admission;
+pub use auction::{Auction, AuctionState, Bid, Ended, Extension, RefusedBid};
+pub use cluster::JoinToken;
+pub use edge_ledger::{EdgeState, Standing};
+pub use effect::{Effect, Notice, NoticeKind, OpenCheckout, PendingEffect};
+pub use ledger::{LedgerAccount, LedgerCause, LedgerLine, Posting, Side};
+pub use media::{Asset, Job};
+pub use order::{Order, OrderState, Tracking};
+pub use payment::{Attempt, AttemptState, FinanceHold};
+pub use row::{
+    AssetRow, AuctionRecord, BidRow, EdgeRow, JobRow, JoinTokenRow, LockRow, MeRow, OrderRole,
+    OrderRow, StoryRow, TrackingRow,
+};
+pub use sale::{LockState, SaleLock};
+pub use snapshot::{SNAPSHOT_VERSION, Snapshot};
+pub use story::{Story, StoryState};
+pub use view::{
+    AssetView, AuctionStatus, AuctionView, EdgeView, ExtensionView, Placed, PublicView,
+    StoryStatus, StoryView, VIEW_BIDS_MAX,
+};
+
+/// The newest rules that this crate knows. A state applies the rules that it names.
+pub const RULES_VERSION: u32 = 1;
+
+/// Everything that the log decides.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct Market {
+    pub(crate) rules_version: u32,
+    pub(crate) index: LogIndex,
+    pub(crate) at: Timestamp,
+    pub(crate) term: u64,
+    pub(crate) resumed_at: Timestamp,
+    pub(crate) cluster: cluster::Cluster,
+    pub(crate) edges: BTreeMap<EdgeId, EdgeState>,
+    pub(crate) accounts: account::Accounts,
+    pub(crate) assets: BTreeMap<AssetId, Arc<Asset>>,
+    pub(crate) queue: BTreeSet<(Timestamp, AssetId)>,
+    pub(crate) stories: BTreeMap<StoryId, Arc<Story>>,
+    pub(crate) auctions: BTreeMap<AuctionId, Arc<Auction>>,
+    pub(crate) open: BTreeSet<(Timestamp, AuctionId)>,
+    pub(crate) locks: BTreeMap<SaleLockId, Arc<SaleLock>>,
+    pub(crate) payments: payment::Payments,
+    pub(crate) orders: BTreeMap<OrderId, Arc<Order>>,
+    pub(crate) order_count: u64,
+    pub(crate) tracking: BTreeSet<(fairground_types::command::Carrier, String)>,
+    pub(crate) ledger: ledger::Ledger,
+    pub(crate) outbox: outbox::Outbox,
+    pub(crate) dedup: dedup::Dedup,
+    pub(crate) deadlines: deadline::Deadlines,
+    pub(crate) view: PublicView,
+}
+
+impl Default for Market {
+    fn default() -> Self {
+        Self {
+            rules_version: RULES_VERSION,
+            index: LogIndex::default(),
+            at: Timestamp::EPOCH,
+            term: 0,
+            resumed_at: Timestamp::EPOCH,
+            cluster: cluster::Cluster::default(),
+            edges: BTreeMap::new(),
+            accounts: account::Accounts::default(),
+            assets: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            stories: BTreeMap::new(),
+            auctions: BTreeMap::new(),
+            open: BTreeSet::new(),
+            locks: BTreeMap::new(),
+            payments: payment::Payments::default(),
+            orders: BTreeMap::new(),
+            order_count: 0,
+            tracking: BTreeSet::new(),
+            ledger: ledger::Ledger::default(),
+            outbox: outbox::Outbox::default(),
+            dedup: dedup::Dedup::default(),
+            deadlines: deadline::Deadlines::default(),
+            view: PublicView::default(),
+        }
+    }
+}
+
+/// What one entry did.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct Applied {
+    /// Which entry.
+    pub index: LogIndex,
+    /// Its log time, never below the one before.
+    pub at: Timestamp,
+    /// One verdict per direct command, in the order of the entry.
+    pub outcomes: Vec<Verdict>,
+    /// Every journal command that got its final verdict in this entry, held ones included.
+    pub judged: Vec<JudgedIntake>,
+    /// What everybody may know.
+    pub feed: FeedItem,
+    /// Whether the outbox has something new.
+    pub effects_added: bool,
+}
+
+/// The verdict on one journal entry.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct JudgedIntake {
+    /// Whose journal.
+    pub edge: EdgeId,
+    /// Which entry of it.
+    pub seq: u64,
+    /// Identity of the intent.
+    pub command: CommandId,
+    /// Who sent it.
+    pub user: UserId,
+    /// The verdict and where in the log it fell.
+    pub judged: Judged,
+}
+
+impl Market {
+    /// Index of the newest entry applied.
+    #[must_use]
+    pub const fn last_index(&self) -> LogIndex {
+        self.index
+    }
+
+    /// Log time of the newest entry applied.
+    #[must_use]
+    pub const fn last_at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The rules that this state applies.
+    #[must_use]
+    pub const fn rules_version(&self) -> u32 {
+        self.rules_version
+    }
+
+    /// What anybody may know, at [`Market::last_index`].
+    #[must_use]
+    pub const fn view(&self) -> &PublicView {
+        &self.view
+    }
+}

@@ -1,0 +1,345 @@
+//! One entry of the log, applied: the only place where a market changes.
+//!
+//! The order is fixed: time and outage, what is due, marks, commands, closes. Direct commands run in
+//! the entry's own order and before bids, so an edge that is admitted by an entry may send bids in
+//! it; bids of all batches run by (middle of the stamp, edge, sequence). Read next:
+//! `permission.rs` for who may, `offer.rs` for bids.
+
+use std::collections::BTreeMap;
+
+use fairground_types::command::{Command, Entry, Envelope, LogCommand};
+use fairground_types::event::FeedItem;
+use fairground_types::verdict::Judged;
+use fairground_types::{
+    Accepted, Code, EdgeId, LogIndex, PublicEvent, Rejection, Timestamp, Verdict, limits,
+};
+
+use crate::dedup::{Memory, Remembered};
+use crate::fingerprint::fingerprint;
+use crate::offer::{Candidate, reused};
+use crate::permission::Subject;
+use crate::{Applied, JudgedIntake, Market};
+
+/// What a rule says to a command.
+pub(crate) type Answer = Result<Accepted, Rejection>;
+
+/// One entry while it is applied: its place and time, and what it has done so far.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) index: LogIndex,
+    pub(crate) at: Timestamp,
+    made: u64,
+    pub(crate) events: Vec<PublicEvent>,
+    pub(crate) told: Vec<JudgedIntake>,
+    pub(crate) effects_added: bool,
+    queue: BTreeMap<(u64, EdgeId, u64), Candidate>,
+}
+
+impl Turn {
+    const fn new(index: LogIndex, at: Timestamp) -> Self {
+        Self {
+            index,
+            at,
+            made: 0,
+            events: Vec::new(),
+            told: Vec::new(),
+            effects_added: false,
+            queue: BTreeMap::new(),
+        }
+    }
+
+    /// Bits of an id that the market itself gives: no two entries, and no two things of one entry,
+    /// share them.
+    pub(crate) fn make_bits(&mut self) -> u128 {
+        self.made = self.made.saturating_add(1);
+        (u128::from(self.index.0) << 64) | u128::from(self.made)
+    }
+
+    /// Puts a held bid among the bids of this entry, by its stamp.
+    pub(crate) fn queue(&mut self, candidate: Candidate) {
+        self.queue_at(candidate.stamp.doubled_middle(), candidate);
+    }
+
+    fn queue_at(&mut self, middle: u64, candidate: Candidate) {
+        self.queue.insert((middle, candidate.edge.clone(), candidate.seq), candidate);
+    }
+
+    /// A verdict of this entry.
+    pub(crate) const fn judged(&self, verdict: Verdict) -> Judged {
+        Judged { index: self.index, at: self.at, verdict }
+    }
+
+    /// The verdict on a key that named another request.
+    pub(crate) fn reused(&self) -> Judged {
+        self.judged(Verdict::Rejected(reused()))
+    }
+
+    /// Tells a journal entry, and every copy of it, its verdict.
+    pub(crate) fn tell(&mut self, candidate: &Candidate, judged: &Judged) {
+        let first = (candidate.edge.clone(), candidate.seq);
+        for (edge, seq) in std::iter::once(first).chain(candidate.copies.iter().cloned()) {
+            self.told.push(JudgedIntake {
+                edge,
+                seq,
+                command: candidate.intake.command(),
+                user: candidate.intake.user(),
+                judged: judged.clone(),
+            });
+        }
+    }
+}
+
+impl Market {
+    /// Applies one entry. Total and deterministic: the same state and entry give the same outcome
+    /// on every machine.
+    pub fn apply(&mut self, index: LogIndex, entry: &Entry) -> Applied {
+        let mut turn = self.move_time(index, entry);
+        self.fire_due(&mut turn);
+        self.take_marks(entry);
+        let outcomes = self.run_direct(&mut turn, entry);
+        self.run_batches(&mut turn, entry);
+        self.close_reached(&mut turn);
+        self.leave_intake(&mut turn);
+        self.dedup.forget(turn.at);
+        self.payments.forget(turn.at);
+        let feed = FeedItem { index, at: turn.at, events: turn.events };
+        self.view.fold(&feed);
+        Applied {
+            index,
+            at: turn.at,
+            outcomes,
+            judged: turn.told,
+            feed,
+            effects_added: turn.effects_added,
+        }
+    }
+
+    /// Time moves to the entry's; a new term or a gap restarts every grace, a long gap moves closes.
+    fn move_time(&mut self, index: LogIndex, entry: &Entry) -> Turn {
+        let last = self.at;
+        let at = entry.at.max(last);
+        let begins_term = entry.term > self.term;
+        self.index = index;
+        self.at = at;
+        self.term = self.term.max(entry.term);
+        if begins_term || at.since(last) > limits::RESUME_GAP {
+            self.resumed_at = at;
+        }
+        let mut turn = Turn::new(index, at);
+        self.extend_after_outage(&mut turn, last);
+        turn
+    }
+
+    fn take_marks(&mut self, entry: &Entry) {
+        for (edge, mark) in &entry.marks {
+            self.take_mark(edge, *mark);
+        }
+        for command in &entry.commands {
+            match command {
+                LogCommand::Direct(_) => {}
+                LogCommand::Batch(batch) => {
+                    if let Some(mark) = batch.mark {
+                        self.take_mark(&batch.edge, mark);
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_direct(&mut self, turn: &mut Turn, entry: &Entry) -> Vec<Verdict> {
+        let mut outcomes = Vec::new();
+        for command in &entry.commands {
+            match command {
+                LogCommand::Direct(envelope) => outcomes.push(self.answer(turn, envelope)),
+                LogCommand::Batch(_) => {}
+            }
+        }
+        outcomes
+    }
+
+    fn run_batches(&mut self, turn: &mut Turn, entry: &Entry) {
+        // A refused stamp may lie anywhere; the greatest middle so far keeps a journal in sequence.
+        let mut reached: BTreeMap<EdgeId, u64> = BTreeMap::new();
+        for command in &entry.commands {
+            match command {
+                LogCommand::Direct(_) => {}
+                LogCommand::Batch(batch) => {
+                    for (journaled, check) in self.take_batch(batch) {
+                        let middle = reached.entry(batch.edge.clone()).or_default();
+                        *middle = journaled.stamp.doubled_middle().max(*middle);
+                        let candidate = Candidate::fresh(batch.edge.clone(), journaled, check);
+                        turn.queue_at(*middle, candidate);
+                    }
+                }
+            }
+        }
+        while let Some((_, candidate)) = turn.queue.pop_first() {
+            self.judge(turn, candidate);
+        }
+    }
+
+    /// Answers a direct command: the same id gets the same answer, while it is remembered.
+    fn answer(&mut self, turn: &mut Turn, envelope: &Envelope) -> Verdict {
+        let body = fingerprint(envelope);
+        if let Some(known) = self.dedup.get(&envelope.id) {
+            return if known.body == body {
+                known.judged.verdict.clone()
+            } else {
+                Verdict::Rejected(reused())
+            };
+        }
+        let answer = self
+            .permit(&envelope.actor, &envelope.command)
+            .and_then(|subject| self.run(turn, &subject, &envelope.command));
+        let verdict = match answer {
+            Ok(accepted) => Verdict::Accepted(accepted),
+            Err(rejection) => Verdict::Rejected(rejection),
+        };
+        // "Try again later" is no final word.
+        if !verdict.code().is_some_and(Code::retryable) {
+            let judged = turn.judged(verdict.clone());
+            let entry = Remembered { body, user: None, judged };
+            self.dedup.remember(envelope.id, memory_of(&envelope.command), entry);
+        }
+        verdict
+    }
+
+    /// Commands of people. Whether they may was decided before.
+    fn run(&mut self, turn: &mut Turn, subject: &Subject, command: &Command) -> Answer {
+        match command {
+            Command::CreateAccount(create) => self.create_account(turn, create),
+            Command::RequestCode(request) => self.request_code(turn, request),
+            Command::VerifyCode(verify) => self.verify_code(turn, verify),
+            Command::RefreshSignIn(refresh) => self.refresh_sign_in(turn, refresh),
+            Command::SignOut { sign_in } => self.sign_out(turn, subject.user()?, *sign_in),
+            Command::SetHandle { handle } => self.set_handle(turn, subject.user()?, handle),
+            Command::GrantRole { user, role } => self.grant_role(turn, *user, *role),
+            Command::BecomeMaker => self.become_maker(turn, subject.user()?),
+            Command::RegisterAsset(asset) => self.register_asset(turn, subject.user()?, asset),
+            Command::SaveDraft(save) => self.save_draft(turn, subject.user()?, save),
+            Command::SubmitStory { story } => self.submit_story(turn, subject.user()?, *story),
+            Command::ReviewStory { story, decision } => {
+                self.review_story(turn, subject.user, *story, decision)
+            }
+            Command::PublishStory { story } => self.publish_story(turn, subject.user()?, *story),
+            Command::AcceptHighest { auction, expected } => {
+                self.accept_highest(turn, subject.user()?, *auction, *expected)
+            }
+            Command::CancelAuction { auction, reason: _ } => self.cancel_auction(turn, *auction),
+            Command::StartCheckout(start) => self.start_checkout(turn, subject.user()?, start),
+            Command::AddTracking { order, carrier, number } => {
+                self.add_tracking(turn, subject.user()?, *order, (*carrier, number))
+            }
+            Command::ConfirmDelivery { order } => {
+                self.confirm_delivery(turn, subject.user()?, *order)
+            }
+            Command::InitialiseCluster(_)
+            | Command::CreateJoinToken(_)
+            | Command::RevokeJoinToken { .. }
+            | Command::RegisterMember(_)
+            | Command::RegisterEdge(_)
+            | Command::AdmitEdge { .. }
+            | Command::SealEdge { .. }
+            | Command::LeaseJob
+            | Command::RenewLease { .. }
+            | Command::PublishRevision(_)
+            | Command::FailJob { .. }
+            | Command::CheckoutOpened(_)
+            | Command::CheckoutRefused { .. }
+            | Command::RecordProviderEvent(_)
+            | Command::CompleteEffect { .. } => self.run_machine(turn, subject, command),
+        }
+    }
+
+    /// Commands of members, edges and the effect runner.
+    fn run_machine(&mut self, turn: &mut Turn, subject: &Subject, command: &Command) -> Answer {
+        match command {
+            Command::InitialiseCluster(initialise) => self.initialise(turn, initialise),
+            Command::CreateJoinToken(create) => self.create_join_token(turn, create),
+            Command::RevokeJoinToken { token } => self.revoke_join_token(*token),
+            Command::RegisterMember(register) => {
+                self.register_member(turn, register, subject.is_cluster)
+            }
+            Command::RegisterEdge(register) => self.register_edge(turn, register),
+            Command::AdmitEdge { edge, tail } => self.admit_edge(turn, edge, *tail),
+            Command::SealEdge { edge, tail } => self.seal_edge(edge, *tail),
+            Command::LeaseJob => self.lease_job(turn, subject.edge()?),
+            Command::RenewLease { asset, fence } => {
+                self.renew_lease(turn, subject.edge()?, *asset, *fence)
+            }
+            Command::PublishRevision(publish) => {
+                self.publish_revision(turn, subject.edge()?, publish)
+            }
+            Command::FailJob { asset, fence, reason, is_final } => {
+                self.fail_job(turn, subject.edge()?, (*asset, *fence), (reason, *is_final))
+            }
+            Command::CheckoutOpened(opened) => self.checkout_opened(turn, opened),
+            Command::CheckoutRefused { effect, lock, attempt, reason } => {
+                self.checkout_refused(turn, *effect, *lock, *attempt, reason)
+            }
+            Command::RecordProviderEvent(event) => self.record_provider_event(turn, event),
+            Command::CompleteEffect { effect, outcome } => {
+                self.complete_effect(turn, *effect, *outcome)
+            }
+            Command::CreateAccount(_)
+            | Command::RequestCode(_)
+            | Command::VerifyCode(_)
+            | Command::RefreshSignIn(_)
+            | Command::SignOut { .. }
+            | Command::SetHandle { .. }
+            | Command::GrantRole { .. }
+            | Command::BecomeMaker
+            | Command::RegisterAsset(_)
+            | Command::SaveDraft(_)
+            | Command::SubmitStory { .. }
+            | Command::ReviewStory { .. }
+            | Command::PublishStory { .. }
+            | Command::AcceptHighest { .. }
+            | Command::CancelAuction { .. }
+            | Command::StartCheckout(_)
+            | Command::AddTracking { .. }
+            | Command::ConfirmDelivery { .. } => {
+                Err(Rejection::new(Code::Internal, "not a machine's command"))
+            }
+        }
+    }
+}
+
+/// How long the answer to a direct command is remembered.
+const fn memory_of(command: &Command) -> Memory {
+    match command {
+        Command::LeaseJob | Command::RenewLease { .. } | Command::CompleteEffect { .. } => {
+            Memory::None
+        }
+        Command::RequestCode(_)
+        | Command::VerifyCode(_)
+        | Command::RefreshSignIn(_)
+        | Command::SignOut { .. }
+        | Command::AdmitEdge { .. }
+        | Command::SealEdge { .. }
+        | Command::RegisterMember(_)
+        | Command::RegisterEdge(_)
+        | Command::FailJob { .. } => Memory::Short,
+        Command::InitialiseCluster(_)
+        | Command::CreateJoinToken(_)
+        | Command::RevokeJoinToken { .. }
+        | Command::CreateAccount(_)
+        | Command::SetHandle { .. }
+        | Command::GrantRole { .. }
+        | Command::BecomeMaker
+        | Command::RegisterAsset(_)
+        | Command::PublishRevision(_)
+        | Command::SaveDraft(_)
+        | Command::SubmitStory { .. }
+        | Command::ReviewStory { .. }
+        | Command::PublishStory { .. }
+        | Command::AcceptHighest { .. }
+        | Command::CancelAuction { .. }
+        | Command::StartCheckout(_)
+        | Command::CheckoutOpened(_)
+        | Command::CheckoutRefused { .. }
+        | Command::RecordProviderEvent(_)
+        | Command::AddTracking { .. }
+        | Command::ConfirmDelivery { .. } => Memory::Long,
+    }
+}

@@ -1,0 +1,262 @@
+//! When auctions end: by the horizon, by grace, by their maker, by an admin; and what an outage
+//! does to their closes.
+//!
+//! Read next: `soft_close.rs` for the arithmetic, `../edge_ledger.rs` for marks and the horizon.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fairground_types::event::{CloseReason, LockReason};
+use fairground_types::journal::Mark;
+use fairground_types::{
+    Accepted, AuctionId, BidId, Code, EdgeId, PublicEvent, Rejection, Timestamp, UserId,
+};
+
+use crate::Market;
+use crate::apply::{Answer, Turn};
+use crate::auction::admission::{closed, locked};
+use crate::auction::{Auction, AuctionEvent, AuctionState, Ended, HeldBid};
+use crate::deadline::{Due, DueKind};
+use crate::effect::NoticeKind;
+use crate::notice::about_auction;
+use crate::offer::Candidate;
+
+impl Market {
+    /// Whether an auction takes bids: the leader ticks every second then.
+    #[must_use]
+    pub fn has_open_auction(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Whether a newer mark of an edge would let some close happen at log time `at`.
+    #[must_use]
+    pub fn completes_close(&self, edge: &EdgeId, mark: &Mark, at: Timestamp) -> bool {
+        self.completes_close_with(&BTreeMap::from([(edge.clone(), *mark)]), at)
+    }
+
+    /// The same for the newest marks of several edges together: two edges may complete a close that
+    /// neither completes alone.
+    #[must_use]
+    pub fn completes_close_with(&self, marks: &BTreeMap<EdgeId, Mark>, at: Timestamp) -> bool {
+        let Some((first, _)) = self.open.first() else { return false };
+        if *first > at {
+            return false;
+        }
+        self.intake().all(|edge| {
+            let newer = marks.get(&edge.edge).filter(|mark| edge.would_count(mark));
+            let watermark = newer.map_or(edge.watermark, |mark| edge.watermark.max(mark.watermark));
+            watermark >= *first
+        })
+    }
+
+    /// The earliest log time at which some auction closes without any further mark.
+    pub(crate) fn next_close_without_marks(&self) -> Option<Timestamp> {
+        let promised = self.intake().map(|edge| edge.watermark).min().unwrap_or(Timestamp::MAX);
+        let mut earliest: Option<Timestamp> = None;
+        for (closes_at, id) in &self.open {
+            if earliest.is_some_and(|known| known <= *closes_at) {
+                break;
+            }
+            let by_grace = self.auctions.get(id).map(|row| row.grace_over_at(self.resumed_at));
+            let due = if promised >= *closes_at { Some(*closes_at) } else { by_grace };
+            earliest = [earliest, due].into_iter().flatten().min();
+        }
+        earliest
+    }
+
+    /// The first close whose grace is over at `at`.
+    pub(crate) fn first_close_by_grace(&self, at: Timestamp) -> Option<Due> {
+        self.open
+            .iter()
+            .take_while(|(closes_at, _)| *closes_at <= at)
+            .filter_map(|(_, id)| self.auctions.get(id))
+            .map(|row| Due {
+                at: row.grace_over_at(self.resumed_at),
+                kind: DueKind::Close(row.auction),
+            })
+            .filter(|due| due.at <= at)
+            .min()
+    }
+
+    /// Closes every auction whose close the horizon has reached.
+    pub(crate) fn close_reached(&mut self, turn: &mut Turn) {
+        let horizon = self.horizon(turn.at);
+        while let Some((closes_at, auction)) = self.open.first().copied() {
+            if closes_at > horizon {
+                break;
+            }
+            self.close_by_time(turn, auction);
+        }
+    }
+
+    /// Ends an auction by time, in favour of the leading bidder; names the edges not heard.
+    pub(crate) fn close_by_time(&mut self, turn: &mut Turn, id: AuctionId) {
+        let Some(auction) = self.auctions.get(&id) else { return };
+        let closes_at = auction.closes_at;
+        let unheard = self
+            .intake()
+            .filter(|edge| edge.counted(turn.at) < closes_at)
+            .map(|edge| edge.edge.clone())
+            .collect();
+        let reason = auction.time_reason();
+        self.lock_auction(turn, id, reason, unheard);
+    }
+
+    fn lock_auction(
+        &mut self,
+        turn: &mut Turn,
+        id: AuctionId,
+        reason: LockReason,
+        unheard: Vec<EdgeId>,
+    ) {
+        let Some(auction) = self.auctions.get(&id).filter(|row| row.is_open()).cloned() else {
+            return;
+        };
+        let lateness = turn.at.since(auction.closes_at);
+        let lock = self.make_lock(turn, &auction, reason);
+        let ended =
+            Ended { index: turn.index, at: turn.at, reason, lateness, unheard: unheard.clone() };
+        self.evolve_auction(id, AuctionEvent::Locked { ended, lock });
+        turn.events.push(PublicEvent::AuctionLocked {
+            auction: id,
+            reason,
+            bid: auction.leading.public(),
+            unheard,
+        });
+        self.refuse_held(turn, id);
+        self.notify(turn, about_auction(auction.maker, NoticeKind::Ended, &auction));
+    }
+
+    pub(crate) fn accept_highest(
+        &mut self,
+        turn: &mut Turn,
+        user: UserId,
+        id: AuctionId,
+        expected: BidId,
+    ) -> Answer {
+        let auction = self.auction_or_reject(id)?;
+        if auction.maker != user {
+            return Err(Rejection::new(Code::Forbidden, "only the maker accepts a bid"));
+        }
+        match &auction.state {
+            AuctionState::Open => {}
+            AuctionState::Locked { .. } | AuctionState::AwaitingDecision { .. } => {
+                return Err(locked().with_auction(id));
+            }
+            AuctionState::Closed { .. } => return Err(closed().with_auction(id)),
+        }
+        if auction.leading.bid_id != expected {
+            return Err(Rejection::new(Code::HighestChanged, "another bid leads")
+                .with_auction(id)
+                .with_min_next(auction.min_next()));
+        }
+        self.lock_auction(turn, id, LockReason::MakerAccepted, Vec::new());
+        let lock = self.auctions.get(&id).and_then(|row| row.lock());
+        lock.map(|lock| Accepted::Locked { auction: id, lock })
+            .ok_or_else(|| Rejection::new(Code::InvalidState, "the auction was not locked"))
+    }
+
+    pub(crate) fn cancel_auction(&mut self, turn: &mut Turn, id: AuctionId) -> Answer {
+        let auction = self.auction_or_reject(id)?;
+        match &auction.state {
+            AuctionState::Open => {}
+            AuctionState::Locked { .. } | AuctionState::AwaitingDecision { .. } => {
+                return Err(locked().with_auction(id));
+            }
+            AuctionState::Closed { .. } => return Err(closed().with_auction(id)),
+        }
+        let auction = Arc::clone(auction);
+        self.end_auction(turn, &auction, CloseReason::Cancelled);
+        self.refuse_held(turn, id);
+        let told = auction.bidders.keys().chain(std::iter::once(&auction.maker));
+        for user in told {
+            self.notify(turn, about_auction(*user, NoticeKind::AuctionCancelled, &auction));
+        }
+        Ok(Accepted::Done)
+    }
+
+    /// Ends an auction for good; unless it sold, its story takes offers again.
+    pub(crate) fn end_auction(&mut self, turn: &mut Turn, auction: &Auction, reason: CloseReason) {
+        let id = auction.auction;
+        self.evolve_auction(id, AuctionEvent::Closed { reason, at: turn.at });
+        turn.events.push(PublicEvent::AuctionClosed { auction: id, reason });
+        match reason {
+            CloseReason::Sold => self.sell_story(turn, auction.story),
+            CloseReason::Unsold | CloseReason::Cancelled => self.relist_story(auction.story),
+        }
+    }
+
+    /// Held bids get their verdict when the auction ends: the close did not move past them.
+    fn refuse_held(&mut self, turn: &mut Turn, id: AuctionId) {
+        let mut held = self.take_held(id, Timestamp::MAX);
+        held.sort_by_key(|bid| (bid.stamp.doubled_middle(), bid.edge.clone(), bid.seq));
+        for bid in held {
+            self.judge(turn, Candidate::held(bid, id));
+        }
+    }
+
+    /// Held bids that are in time now go back among the bids of this entry, in stamp order.
+    fn release_held(&mut self, turn: &mut Turn, id: AuctionId, closes_at: Timestamp) {
+        for bid in self.take_held(id, closes_at) {
+            turn.queue(Candidate::held(bid, id));
+        }
+    }
+
+    fn take_held(&mut self, id: AuctionId, before: Timestamp) -> Vec<HeldBid> {
+        let Some(auction) = self.auctions.get_mut(&id) else { return Vec::new() };
+        if auction.held.is_empty() {
+            return Vec::new();
+        }
+        let held = std::mem::take(&mut Arc::make_mut(auction).held);
+        let (free, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            held.into_iter().partition(|(_, bid)| bid.stamp.earliest < before);
+        Arc::make_mut(auction).held = kept;
+        free.into_values().collect()
+    }
+
+    /// Applies one event to an auction and keeps the index of open ones.
+    pub(crate) fn evolve_auction(&mut self, id: AuctionId, event: AuctionEvent) {
+        let Some(auction) = self.auctions.get_mut(&id) else { return };
+        if auction.is_open() {
+            self.open.remove(&(auction.closes_at, id));
+        }
+        let auction = Arc::make_mut(auction);
+        auction.evolve(event);
+        if auction.is_open() {
+            self.open.insert((auction.closes_at, id));
+        }
+    }
+
+    /// Moves a close, tells everybody, and frees the held bids that it reaches.
+    pub(crate) fn extend_auction(&mut self, turn: &mut Turn, id: AuctionId, event: AuctionEvent) {
+        let AuctionEvent::Extended { closes_at, cause, .. } = event else { return };
+        self.evolve_auction(id, event);
+        let Some(auction) = self.auctions.get(&id) else { return };
+        turn.events.push(PublicEvent::CloseExtended {
+            auction: id,
+            closes_at,
+            cause,
+            final_window: auction.is_final_window(),
+        });
+        self.release_held(turn, id, closes_at);
+    }
+
+    /// After an outage, auctions that would have ended in it or shortly after it go on for a while.
+    pub(crate) fn extend_after_outage(&mut self, turn: &mut Turn, last: Timestamp) {
+        let moved: Vec<(AuctionId, Timestamp)> = self
+            .open
+            .iter()
+            .filter_map(|(_, id)| self.auctions.get(id))
+            .filter_map(|row| Some((row.auction, row.close_after_outage(last, turn.at)?)))
+            .collect();
+        for (id, closes_at) in moved {
+            let event =
+                AuctionEvent::Extended { index: turn.index, at: turn.at, closes_at, cause: None };
+            self.extend_auction(turn, id, event);
+        }
+    }
+
+    fn auction_or_reject(&self, id: AuctionId) -> Result<&Arc<Auction>, Rejection> {
+        self.auctions.get(&id).ok_or_else(|| Rejection::new(Code::NotFound, "no such auction"))
+    }
+}

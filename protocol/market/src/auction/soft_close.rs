@@ -1,0 +1,77 @@
+//! When an auction closes, and what moves that.
+//!
+//! Pure arithmetic over an auction and log time; every function says what would be, nothing changes
+//! here. Read next: `closing.rs` for who asks.
+
+use fairground_types::event::LockReason;
+use fairground_types::{Millis, Timestamp, limits};
+
+use crate::auction::Auction;
+
+impl Auction {
+    /// The latest close that bids can bring about.
+    pub(crate) fn extendable_to(&self) -> Timestamp {
+        self.base_close.plus(self.policy.extension_total_max).min(self.closes_by)
+    }
+
+    /// Whether no bid can move the close any more.
+    pub(crate) fn is_final_window(&self) -> bool {
+        self.closes_at >= self.extendable_to()
+            || self.policy.window == Millis::ZERO
+            || self.policy.extension == Millis::ZERO
+    }
+
+    /// The close that a bid committed at `at` brings about, when it moves it.
+    ///
+    /// Added to the end, not to the bid's time: one burst extends once, since more than the window
+    /// is left then.
+    pub(crate) fn extended_close(&self, at: Timestamp) -> Option<Timestamp> {
+        if self.closes_at.since(at) >= self.policy.window {
+            return None;
+        }
+        let moved = self.closes_at.plus(self.policy.extension).min(self.extendable_to());
+        (moved > self.closes_at).then_some(moved)
+    }
+
+    /// The close after an outage that ended at `at` and began after `last`.
+    ///
+    /// Outside the caps: they move along.
+    pub(crate) fn close_after_outage(&self, last: Timestamp, at: Timestamp) -> Option<Timestamp> {
+        let gap = at.since(last);
+        if gap <= limits::OUTAGE_GAP {
+            return None;
+        }
+        let touched = self.closes_at > last && self.closes_at <= at.plus(limits::OUTAGE_EXTENSION);
+        let extension = if gap >= limits::OUTAGE_LONG_GAP {
+            limits::OUTAGE_LONG_EXTENSION
+        } else {
+            limits::OUTAGE_EXTENSION
+        };
+        let moved = at.plus(extension);
+        (touched && moved > self.closes_at).then_some(moved)
+    }
+
+    /// How long past its close a silent edge is waited for. Short once nothing can extend: what an
+    /// edge could still bring can then only raise the price.
+    pub(crate) fn grace(&self) -> Millis {
+        if self.is_final_window() {
+            limits::GRACE_MIN
+        } else {
+            self.policy.grace.max(limits::GRACE_MIN)
+        }
+    }
+
+    /// The instant after which it closes, whoever was not heard.
+    pub(crate) fn grace_over_at(&self, resumed_at: Timestamp) -> Timestamp {
+        self.closes_at.max(resumed_at).plus(self.grace())
+    }
+
+    /// What a close by time is called.
+    pub(crate) fn time_reason(&self) -> LockReason {
+        if self.closes_at >= self.closes_by {
+            LockReason::AutoAtCap
+        } else {
+            LockReason::AutoAtClose
+        }
+    }
+}

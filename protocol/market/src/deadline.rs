@@ -1,0 +1,108 @@
+//! What falls due, and when.
+//!
+//! The set is derived from state: whoever gives a thing a deadline puts it here, and the one who
+//! fires it checks that the thing still has that deadline. Closes are not in it, because theirs
+//! moves with the marks. It must not know a clock: `at` of an entry is the only time. Read next:
+//! `apply.rs` for the order in which things fire.
+
+use std::collections::BTreeSet;
+
+use fairground_types::{
+    AssetId, AuctionId, Digest, EffectId, JoinTokenId, OrderId, SaleLockId, SignInId, Timestamp,
+};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::Market;
+use crate::apply::Turn;
+
+/// What falls due; the order of the variants is the order in which equal deadlines fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub(crate) enum DueKind {
+    /// An auction whose grace is over. Never stored.
+    Close(AuctionId),
+    /// The payment window of a lock.
+    Payment(SaleLockId),
+    /// The maker's time to decide.
+    Decision(AuctionId),
+    /// The time to ship.
+    ShipBy(OrderId),
+    /// The time to complain.
+    AutoComplete(OrderId),
+    /// A transcode lease.
+    Lease(AssetId),
+    /// A sign-in.
+    SignIn(SignInId),
+    /// An identifier's codes.
+    Gate(Digest),
+    /// A join token.
+    JoinToken(JoinTokenId),
+    /// An effect that has become pointless.
+    Effect(EffectId),
+}
+
+/// One deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub(crate) struct Due {
+    pub(crate) at: Timestamp,
+    pub(crate) kind: DueKind,
+}
+
+/// Every deadline but those of closes, earliest first.
+#[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
+pub(crate) struct Deadlines {
+    due: BTreeSet<Due>,
+}
+
+impl Deadlines {
+    pub(crate) fn add(&mut self, at: Timestamp, kind: DueKind) {
+        self.due.insert(Due { at, kind });
+    }
+
+    pub(crate) fn remove(&mut self, at: Timestamp, kind: DueKind) {
+        self.due.remove(&Due { at, kind });
+    }
+
+    pub(crate) fn first(&self) -> Option<Due> {
+        self.due.first().copied()
+    }
+}
+
+impl Market {
+    /// The earliest log time at which a Tick would fire something that no mark can bring about.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let stored = self.deadlines.first().map(|due| due.at);
+        let close = self.next_close_without_marks();
+        let silence = self.edges.values().filter_map(|edge| edge.silent_at(self.resumed_at)).min();
+        [stored, close, silence].into_iter().flatten().min()
+    }
+
+    /// Fires what is due at the turn's `at`, in the order (deadline, kind, id).
+    pub(crate) fn fire_due(&mut self, turn: &mut Turn) {
+        while let Some(due) = self.first_due(turn.at) {
+            self.deadlines.remove(due.at, due.kind);
+            self.fire(turn, due);
+        }
+    }
+
+    fn first_due(&self, at: Timestamp) -> Option<Due> {
+        let stored = self.deadlines.first().filter(|due| due.at <= at);
+        let close = self.first_close_by_grace(at);
+        [stored, close].into_iter().flatten().min()
+    }
+
+    fn fire(&mut self, turn: &mut Turn, due: Due) {
+        match due.kind {
+            DueKind::Close(auction) => self.close_by_time(turn, auction),
+            DueKind::Payment(lock) => self.end_payment_window(turn, lock, due.at),
+            DueKind::Decision(auction) => self.end_decision(turn, auction, due.at),
+            DueKind::ShipBy(order) => self.end_ship_by(turn, order, due.at),
+            DueKind::AutoComplete(order) => self.auto_complete(turn, order, due.at),
+            DueKind::Lease(asset) => self.end_lease(turn, asset, due.at),
+            DueKind::SignIn(sign_in) => self.end_sign_in(sign_in, due.at),
+            DueKind::Gate(identifier) => self.accounts.close_gate(&identifier, turn.at),
+            DueKind::JoinToken(token) => self.cluster.expire_token(token, due.at),
+            DueKind::Effect(effect) => self.outbox.remove(effect),
+        }
+    }
+}

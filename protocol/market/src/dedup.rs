@@ -1,0 +1,92 @@
+//! The memory of verdicts: one per [`CommandId`], whichever way the command comes.
+//!
+//! Commands about money are remembered for 90 days, the others for an hour, heartbeats not at all
+//! (they may be repeated without harm). It must not know what a command means. Read next:
+//! `apply.rs` and `offer.rs`, which ask it first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use fairground_types::verdict::Judged;
+use fairground_types::{BidId, CommandId, Digest, Millis, Timestamp, UserId};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::Market;
+
+/// How long a verdict on money is remembered.
+pub(crate) const LONG_MEMORY: Millis = Millis::from_hours(90 * 24);
+/// How long any other verdict is remembered.
+pub(crate) const SHORT_MEMORY: Millis = Millis::from_hours(1);
+
+/// How long a verdict is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Repeating the command is harmless.
+    None,
+    /// An hour.
+    Short,
+    /// Ninety days.
+    Long,
+}
+
+/// A verdict with what it needs to recognise a retry.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub(crate) struct Remembered {
+    pub(crate) body: Digest,
+    /// Who sent a bid or offer; absent for direct commands.
+    pub(crate) user: Option<UserId>,
+    pub(crate) judged: Judged,
+}
+
+/// Verdicts by command, with their age.
+#[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
+pub(crate) struct Dedup {
+    pub(crate) verdicts: BTreeMap<CommandId, Arc<Remembered>>,
+    pub(crate) bids: BTreeMap<BidId, CommandId>,
+    pub(crate) short: VecDeque<(Timestamp, CommandId)>,
+    pub(crate) long: VecDeque<(Timestamp, CommandId)>,
+}
+
+impl Dedup {
+    pub(crate) fn get(&self, command: &CommandId) -> Option<&Remembered> {
+        self.verdicts.get(command).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn remember(&mut self, command: CommandId, memory: Memory, entry: Remembered) {
+        let at = entry.judged.at;
+        match memory {
+            Memory::None => return,
+            Memory::Short => self.short.push_back((at, command)),
+            Memory::Long => self.long.push_back((at, command)),
+        }
+        if entry.user.is_some() {
+            self.bids.insert(BidId::of(&command), command);
+        }
+        self.verdicts.insert(command, Arc::new(entry));
+    }
+
+    /// Forgets what is older than its memory.
+    pub(crate) fn forget(&mut self, at: Timestamp) {
+        let Self { verdicts, bids, short, long } = self;
+        for (queue, memory) in [(short, SHORT_MEMORY), (long, LONG_MEMORY)] {
+            while let Some((judged_at, command)) = queue.front().copied() {
+                if at.since(judged_at) <= memory {
+                    break;
+                }
+                queue.pop_front();
+                let gone = verdicts.remove(&command);
+                if gone.is_some_and(|entry| entry.user.is_some()) {
+                    bids.remove(&BidId::of(&command));
+                }
+            }
+        }
+    }
+}
+
+impl Market {
+    /// The verdict on a command, while it is remembered. Held bids have none yet.
+    #[must_use]
+    pub fn verdict(&self, command: &CommandId) -> Option<&Judged> {
+        self.dedup.get(command).map(|entry| &entry.judged)
+    }
+}

@@ -1,0 +1,172 @@
+//! What the market wants done in the world: values in the outbox, carried out by the leader.
+//!
+//! An effect's id is derived from the entry that made it, so every member names it alike and it can
+//! be the idempotency key abroad. It must not hold anything in clear that a member would not log.
+//! Read next: [`crate::outbox`] for how long one lives.
+
+use fairground_types::command::{Channel, SealedContact};
+use fairground_types::{
+    AuctionId, ChallengeId, EffectId, LogIndex, Money, OrderId, SaleLockId, StoryId, Timestamp,
+    UserId,
+};
+use serde::Serialize;
+use wincode::{SchemaRead, SchemaWrite};
+
+/// Something to be done in the world, once.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub enum Effect {
+    /// Send a one-time code. The code itself is in the memory of the leader that made it.
+    SendCode {
+        /// Names the code.
+        challenge: ChallengeId,
+        /// How it travels.
+        channel: Channel,
+        /// Where to, sealed.
+        contact: SealedContact,
+    },
+    /// Open a checkout session.
+    OpenCheckout(OpenCheckout),
+    /// End a checkout session that must not be paid any more.
+    ExpireCheckout {
+        /// The lock.
+        lock: SaleLockId,
+        /// Which attempt.
+        attempt: u32,
+        /// The provider's id of the session.
+        checkout_session: String,
+    },
+    /// Tell an account something.
+    Notify(Notice),
+    /// Give a payment back in full.
+    RefundPayment {
+        /// The lock that it was meant for.
+        lock: SaleLockId,
+        /// The provider's id of the payment.
+        payment: String,
+        /// How much.
+        amount: Money,
+    },
+}
+
+/// See [`Effect::OpenCheckout`].
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct OpenCheckout {
+    /// The lock.
+    pub lock: SaleLockId,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// Who pays.
+    pub buyer: UserId,
+    /// How much.
+    pub amount: Money,
+    /// What for.
+    pub title: String,
+    /// Where the buyer comes back to.
+    pub return_url: String,
+    /// Where the buyer comes back to without paying.
+    pub cancel_url: String,
+    /// The session must not outlive this.
+    pub expires_at: Timestamp,
+}
+
+/// What a notice says.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, SchemaRead, SchemaWrite,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum NoticeKind {
+    /// To the maker: an offer opened an auction.
+    AuctionOpened,
+    /// To a bidder: somebody bid more.
+    Outbid,
+    /// To a bidder: a bid was refused after the fact (late, or the close refused it).
+    BidRefused,
+    /// To the buyer: the piece is reserved, pay.
+    Won,
+    /// To the maker: the auction ended with a winner.
+    Ended,
+    /// To the buyer: paid.
+    Paid,
+    /// To the maker: paid, ship it.
+    Sold,
+    /// To the buyer: a payment attempt failed.
+    PaymentFailed,
+    /// To both: the payment window ended.
+    PaymentExpired,
+    /// To everybody who bid: ended without a sale.
+    AuctionCancelled,
+    /// To the maker: ended without a sale.
+    Unsold,
+    /// To the buyer: shipped.
+    Shipped,
+    /// To the maker: not shipped in time.
+    ShipmentOverdue,
+    /// To the maker: delivered.
+    Delivered,
+    /// To both: completed.
+    Completed,
+    /// To the maker: approved.
+    StoryApproved,
+    /// To the maker: rejected, with notes.
+    StoryRejected,
+    /// To the maker: a clip could not be prepared.
+    MediaFailed,
+    /// To an account: a refresh token was used twice; every sign-in was ended.
+    SignInsRevoked,
+    /// To the payer: money that came too late goes back.
+    Refunding,
+}
+
+/// See [`Effect::Notify`].
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct Notice {
+    /// To whom.
+    pub user: UserId,
+    /// What.
+    pub kind: NoticeKind,
+    /// About which story.
+    pub story: Option<StoryId>,
+    /// About which auction.
+    pub auction: Option<AuctionId>,
+    /// About which sale lock.
+    pub lock: Option<SaleLockId>,
+    /// About which order.
+    pub order: Option<OrderId>,
+    /// Title of the story.
+    pub title: Option<String>,
+    /// An amount that the text names.
+    pub amount: Option<Money>,
+    /// An instant that the text names: a close, the end of a window.
+    pub until: Option<Timestamp>,
+    /// A free text: a reviewer's notes, a tracking number.
+    pub text: Option<String>,
+}
+
+/// An effect that waits in the outbox.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct PendingEffect {
+    /// Its id, the idempotency key abroad.
+    pub id: EffectId,
+    /// What is to be done.
+    pub effect: Effect,
+    /// The entry that made it.
+    pub index: LogIndex,
+    /// Log time of that entry.
+    pub at: Timestamp,
+    /// Dropped from the outbox at this log time, done or not.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Effect {
+    /// A constant name of its kind, for counters.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SendCode { .. } => "send_code",
+            Self::OpenCheckout(_) => "open_checkout",
+            Self::ExpireCheckout { .. } => "expire_checkout",
+            Self::Notify(_) => "notify",
+            Self::RefundPayment { .. } => "refund_payment",
+        }
+    }
+}

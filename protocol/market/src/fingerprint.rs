@@ -1,0 +1,115 @@
+//! What makes two uses of one key the same request, for direct commands.
+//!
+//! Ids that a shell makes anew for each try are left out; what the person asked for is in. It must
+//! not depend on any encoding of commands: members of different versions must agree. Read next:
+//! [`fairground_types::journal::Intake::body_digest`] for bids and offers.
+
+use fairground_types::Digest;
+use fairground_types::command::{Actor, Command, Envelope, ReviewDecision, SaveDraft};
+
+/// Parts of a request, each behind its length so that no two lists of parts collide.
+struct Parts(Vec<u8>);
+
+impl Parts {
+    fn add(mut self, part: &[u8]) -> Self {
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        self.0.extend_from_slice(&length.to_le_bytes());
+        self.0.extend_from_slice(part);
+        self
+    }
+
+    fn text(self, part: impl std::fmt::Display) -> Self {
+        self.add(part.to_string().as_bytes())
+    }
+}
+
+/// Digest of what an envelope asks for, and on whose behalf.
+pub(crate) fn fingerprint(envelope: &Envelope) -> Digest {
+    let parts = match &envelope.actor {
+        Actor::User(user) => Parts(Vec::new()).text("user").text(user),
+        Actor::Edge(edge) => Parts(Vec::new()).text("edge").text(edge),
+        Actor::Cluster => Parts(Vec::new()).text("cluster"),
+        Actor::Anonymous => Parts(Vec::new()).text("anonymous"),
+    };
+    Digest::of(&body(parts, &envelope.command).0)
+}
+
+fn body(parts: Parts, command: &Command) -> Parts {
+    match command {
+        Command::SignOut { sign_in } => parts.text("sign out").text(sign_in),
+        Command::SetHandle { handle } => parts.text("handle").text(handle),
+        Command::GrantRole { user, role } => parts.text("role").text(user).text(role_name(*role)),
+        Command::BecomeMaker => parts.text("maker"),
+        Command::RegisterAsset(asset) => {
+            parts.text("asset").text(asset.source).text(asset.source_bytes)
+        }
+        Command::SaveDraft(save) => draft(parts.text("draft"), save),
+        Command::SubmitStory { story } => parts.text("submit").text(story),
+        Command::ReviewStory { story, decision } => {
+            let parts = parts.text("review").text(story);
+            match decision {
+                ReviewDecision::Approve => parts.text("approve"),
+                ReviewDecision::Reject { notes } => parts.text("reject").text(notes),
+            }
+        }
+        Command::PublishStory { story } => parts.text("publish").text(story),
+        Command::AcceptHighest { auction, expected } => {
+            parts.text("accept").text(auction).text(expected)
+        }
+        Command::CancelAuction { auction, reason } => {
+            parts.text("cancel").text(auction).text(reason)
+        }
+        Command::StartCheckout(start) => parts.text("checkout").text(start.lock),
+        Command::AddTracking { order, carrier: _, number } => {
+            parts.text("tracking").text(order).text(number)
+        }
+        Command::ConfirmDelivery { order } => parts.text("delivery").text(order),
+        Command::RecordProviderEvent(event) => parts.text("provider event").text(&event.event),
+        // Their ids are made by machines, one for one request: the id alone tells.
+        Command::InitialiseCluster(_)
+        | Command::CreateJoinToken(_)
+        | Command::RevokeJoinToken { .. }
+        | Command::RegisterMember(_)
+        | Command::RegisterEdge(_)
+        | Command::AdmitEdge { .. }
+        | Command::SealEdge { .. }
+        | Command::CreateAccount(_)
+        | Command::RequestCode(_)
+        | Command::VerifyCode(_)
+        | Command::RefreshSignIn(_)
+        | Command::LeaseJob
+        | Command::RenewLease { .. }
+        | Command::PublishRevision(_)
+        | Command::FailJob { .. }
+        | Command::CheckoutOpened(_)
+        | Command::CheckoutRefused { .. }
+        | Command::CompleteEffect { .. } => parts.text("machine"),
+    }
+}
+
+fn draft(parts: Parts, save: &SaveDraft) -> Parts {
+    let contents = &save.draft;
+    // The id of a new story is made by the shell.
+    let parts = match save.base_version {
+        Some(version) => parts.text(save.story).text(version),
+        None => parts.text("new"),
+    };
+    let parts = parts
+        .text(&contents.title)
+        .text(&contents.short_description)
+        .text(&contents.category)
+        .text(&contents.overview)
+        .text(contents.minimum_offer)
+        .text(contents.publish_when_approved);
+    contents.clips.iter().fold(parts, |parts, clip| parts.text(clip.asset_id).text(&clip.label))
+}
+
+const fn role_name(role: fairground_types::Role) -> &'static str {
+    match role {
+        fairground_types::Role::Maker => "maker",
+        fairground_types::Role::Moderator => "moderator",
+        fairground_types::Role::Support => "support",
+        fairground_types::Role::Finance => "finance",
+        fairground_types::Role::Admin => "admin",
+    }
+}

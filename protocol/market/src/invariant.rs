@@ -1,0 +1,230 @@
+//! What must hold after every entry, checked from scratch.
+//!
+//! For tests, the simulator and audits; slow on purpose: it derives everything again. Each line names
+//! what is broken. Read next: `docs/src/internals/bids.md`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fairground_types::{BidId, Currency, Timestamp};
+
+use crate::auction::{Auction, AuctionState, min_next};
+use crate::sale::LockState;
+use crate::story::StoryState;
+use crate::view::{AuctionStatus, StoryStatus};
+use crate::{Market, PublicView};
+
+impl Market {
+    /// Every broken invariant; none in a sound state.
+    #[must_use]
+    pub fn violations(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        self.check_ledger(&mut broken);
+        self.check_locks(&mut broken);
+        self.check_auctions(&mut broken);
+        self.check_edges(&mut broken);
+        self.check_memory(&mut broken);
+        self.check_view(&mut broken);
+        broken
+    }
+
+    fn check_ledger(&self, broken: &mut Vec<String>) {
+        let mut balances: BTreeMap<(crate::LedgerAccount, Currency), i128> = BTreeMap::new();
+        for (cause, posting) in self.postings() {
+            for line in &posting.lines {
+                let currency = line.amount.currency();
+                if posting.balance(currency) != 0 {
+                    broken.push(format!("posting {cause:?} is not balanced"));
+                }
+                let minor = i128::from(line.amount.minor());
+                let signed = match line.side {
+                    crate::Side::Debit => minor,
+                    crate::Side::Credit => minor.saturating_neg(),
+                };
+                let balance = balances.entry((line.account, currency)).or_default();
+                *balance = balance.saturating_add(signed);
+            }
+        }
+        balances.retain(|_, balance| *balance != 0);
+        if balances != self.ledger.balances {
+            broken.push("balances are not the sum of postings".to_owned());
+        }
+        for (currency, total) in self.ledger_totals() {
+            if total != 0 {
+                broken.push(format!("the ledger's {currency} sum is {total}"));
+            }
+        }
+    }
+
+    fn check_locks(&self, broken: &mut Vec<String>) {
+        let mut active = BTreeSet::new();
+        for lock in self.locks.values() {
+            if lock.is_active() && !active.insert(lock.story) {
+                broken.push(format!("story {} has two active locks", lock.story));
+            }
+            if let LockState::Paid { order, .. } = lock.state
+                && self.orders.get(&order).is_none_or(|row| row.lock != lock.lock)
+            {
+                broken.push(format!("lock {} is paid without its order", lock.lock));
+            }
+        }
+        let mut ordered = BTreeSet::new();
+        for order in self.orders.values() {
+            if !ordered.insert(order.lock) {
+                broken.push(format!("lock {} has two orders", order.lock));
+            }
+            let paid = crate::LedgerCause::Paid(order.lock);
+            if !self.ledger.postings.contains_key(&paid) {
+                broken.push(format!("order {} was not posted", order.order));
+            }
+        }
+    }
+
+    fn check_auctions(&self, broken: &mut Vec<String>) {
+        let mut unfinished = BTreeSet::new();
+        let mut open = BTreeSet::new();
+        for row in self.auctions.values() {
+            let id = row.auction;
+            if row.is_open() {
+                open.insert((row.closes_at, id));
+            } else if !row.held.is_empty() {
+                broken.push(format!("auction {id} ended and holds bids"));
+            }
+            if !matches!(row.state, AuctionState::Closed { .. }) && !unfinished.insert(row.story) {
+                broken.push(format!("story {} has two auctions", row.story));
+            }
+            check_auction(row, broken);
+            self.check_lock_of(row, broken);
+        }
+        if open != self.open {
+            broken.push("the index of open auctions is wrong".to_owned());
+        }
+        for story in self.stories.values() {
+            if let StoryState::Live { auction } = &story.state
+                && self.auctions.get(auction).is_none_or(|row| row.story != story.story)
+            {
+                broken.push(format!("story {} is live without its auction", story.story));
+            }
+        }
+    }
+
+    fn check_lock_of(&self, row: &Auction, broken: &mut Vec<String>) {
+        let lock = row.lock().and_then(|id| self.locks.get(&id));
+        let is_sound = match &row.state {
+            AuctionState::Open => lock.is_none(),
+            AuctionState::Locked { .. } => lock.is_some_and(|lock| lock.is_active()),
+            AuctionState::AwaitingDecision { .. } => lock.is_some_and(|lock| !lock.is_active()),
+            AuctionState::Closed { .. } => lock.is_none_or(|lock| !lock.is_active()),
+        };
+        if !is_sound {
+            broken.push(format!("auction {} and its lock disagree", row.auction));
+        }
+    }
+
+    fn check_edges(&self, broken: &mut Vec<String>) {
+        for edge in self.edges.values() {
+            if edge.counted(self.at) > self.at {
+                broken.push(format!("edge {} counts a mark after log time", edge.edge));
+            }
+            if edge.pending.iter().any(|mark| mark.tail.seq <= edge.applied.seq) {
+                broken.push(format!("edge {} has a mark waiting for an applied tail", edge.edge));
+            }
+            if edge.pending.len() > fairground_types::limits::PENDING_MARKS_MAX {
+                broken.push(format!("edge {} has too many marks waiting", edge.edge));
+            }
+        }
+    }
+
+    fn check_memory(&self, broken: &mut Vec<String>) {
+        let queued = self.dedup.short.len().saturating_add(self.dedup.long.len());
+        if queued != self.dedup.verdicts.len() {
+            broken.push("dedup and its ages disagree".to_owned());
+        }
+        for row in self.auctions.values() {
+            for bid in row.bids() {
+                let judged = self.verdict(&bid.command);
+                let is_young = self.at.since(bid.at) <= crate::dedup::LONG_MEMORY;
+                if is_young && judged.is_none_or(|judged| !judged.verdict.is_accepted()) {
+                    broken.push(format!("bid {} has no accepted verdict", bid.bid_id));
+                }
+            }
+            for held in row.held.values() {
+                if self.verdict(&held.intake.command()).is_some() {
+                    broken.push(format!("bid {} is held and judged", held.intake.bid()));
+                }
+            }
+        }
+        for (bid, command) in &self.dedup.bids {
+            if BidId::of(command) != *bid || self.verdict(command).is_none() {
+                broken.push(format!("bid {bid} points at a forgotten verdict"));
+            }
+        }
+    }
+
+    fn check_view(&self, broken: &mut Vec<String>) {
+        let view: &PublicView = &self.view;
+        if view.index() != self.index || view.at() != self.at {
+            broken.push("the view is not at the market's index".to_owned());
+        }
+        if view.auctions.len() != self.auctions.len() {
+            broken.push("the view has other auctions than the market".to_owned());
+        }
+        for row in self.auctions.values() {
+            if view.auction(row.auction).is_none_or(|seen| !sees(seen, row)) {
+                broken.push(format!("the view shows auction {} otherwise", row.auction));
+            }
+        }
+        for story in self.stories.values() {
+            let expected = match &story.state {
+                StoryState::Draft
+                | StoryState::Submitted { .. }
+                | StoryState::Rejected { .. }
+                | StoryState::Approved { .. } => None,
+                StoryState::Listed { .. } => Some(StoryStatus::Listed),
+                StoryState::Live { .. } => Some(StoryStatus::Live),
+                StoryState::Sold { .. } => Some(StoryStatus::Sold),
+            };
+            if view.story(story.story).map(|seen| seen.status) != expected {
+                broken.push(format!("the view shows story {} otherwise", story.story));
+            }
+        }
+    }
+}
+
+fn sees(seen: &crate::AuctionView, row: &Auction) -> bool {
+    let status = match &row.state {
+        AuctionState::Open => AuctionStatus::Open,
+        AuctionState::Locked { .. } => AuctionStatus::Locked,
+        AuctionState::AwaitingDecision { .. } => AuctionStatus::AwaitingDecision,
+        AuctionState::Closed { .. } => AuctionStatus::Closed,
+    };
+    seen.status == status
+        && seen.closes_at == row.closes_at
+        && seen.closes_by == row.closes_by
+        && seen.final_window == row.is_final_window()
+        && seen.highest == row.leading.public()
+        && seen.min_next == row.min_next()
+        && usize::try_from(seen.bid_count).ok() == Some(row.bids().count())
+}
+
+fn check_auction(row: &Auction, broken: &mut Vec<String>) {
+    let id = row.auction;
+    if row.closes_at > row.closes_by {
+        broken.push(format!("auction {id} closes after its latest close"));
+    }
+    let mut before = None;
+    for bid in row.bids() {
+        if let Some(known) = before
+            && bid.amount.minor() < min_next(known, &row.policy).minor()
+        {
+            broken.push(format!("auction {id} has a bid below the increment"));
+        }
+        before = Some(bid.amount);
+    }
+    let mut close = Timestamp::EPOCH;
+    for extension in &row.extensions {
+        if extension.closes_at <= close {
+            broken.push(format!("auction {id} moved its close back"));
+        }
+        close = extension.closes_at;
+    }
+}

@@ -1,0 +1,300 @@
+//! Assets and the transcode jobs that make them playable.
+//!
+//! A lease carries a fencing number: whoever reports with an older one lost the job. It must not
+//! know codecs or files. Read next: `story.rs` for what needs an asset.
+
+use std::sync::Arc;
+
+use fairground_types::command::{PublishRevision, RegisterAsset};
+use fairground_types::limits;
+use fairground_types::{
+    Accepted, AssetId, BlobHash, Code, EdgeId, Millis, PublicEvent, Rejection, Timestamp, UserId,
+};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::Market;
+use crate::apply::{Answer, Turn};
+use crate::deadline::DueKind;
+use crate::effect::NoticeKind;
+use crate::notice::about;
+
+/// Assets of one maker.
+const ASSETS_PER_MAKER_MAX: usize = 10_000;
+/// Bytes of a reason or a codec list that the state keeps.
+const TEXT_MAX: usize = 512;
+
+/// An uploaded clip.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct Asset {
+    pub(crate) asset: AssetId,
+    pub(crate) owner: UserId,
+    pub(crate) source: BlobHash,
+    pub(crate) source_bytes: u64,
+    pub(crate) duration: Millis,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) registered_at: Timestamp,
+    pub(crate) revision: u32,
+    pub(crate) manifest: Option<BlobHash>,
+    pub(crate) codecs: Vec<String>,
+    pub(crate) attempts: u32,
+    pub(crate) fence: u64,
+    pub(crate) job: Job,
+}
+
+/// Where the work on an asset stands.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub enum Job {
+    /// Waits for a worker.
+    Queued,
+    /// A worker has it.
+    Leased {
+        /// Which.
+        edge: EdgeId,
+        /// Until when, without a heartbeat.
+        until: Timestamp,
+    },
+    /// Done.
+    Done,
+    /// Given up.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Asset {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> AssetId {
+        self.asset
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn owner(&self) -> UserId {
+        self.owner
+    }
+
+    /// The uploaded bytes.
+    #[must_use]
+    pub const fn source(&self) -> BlobHash {
+        self.source
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn source_bytes(&self) -> u64 {
+        self.source_bytes
+    }
+
+    /// How long the clip is.
+    #[must_use]
+    pub const fn duration(&self) -> Millis {
+        self.duration
+    }
+
+    /// Newest revision that can be played; 0 for none.
+    #[must_use]
+    pub const fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// Manifest of that revision.
+    #[must_use]
+    pub const fn manifest(&self) -> Option<BlobHash> {
+        self.manifest
+    }
+
+    /// Where the work on it stands.
+    #[must_use]
+    pub const fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Fencing number of the newest lease.
+    #[must_use]
+    pub const fn fence(&self) -> u64 {
+        self.fence
+    }
+
+    fn check_lease(&self, edge: &EdgeId, fence: u64) -> Result<Timestamp, Rejection> {
+        match &self.job {
+            Job::Leased { edge: holder, until } if holder == edge && self.fence == fence => {
+                Ok(*until)
+            }
+            Job::Leased { .. } | Job::Queued | Job::Done | Job::Failed { .. } => {
+                Err(Rejection::new(Code::InvalidState, "the lease is not held any more"))
+            }
+        }
+    }
+}
+
+impl Market {
+    fn change_asset(&mut self, id: AssetId, change: impl FnOnce(&mut Asset)) {
+        if let Some(asset) = self.assets.get_mut(&id) {
+            change(Arc::make_mut(asset));
+        }
+    }
+
+    pub(crate) fn register_asset(
+        &mut self,
+        turn: &Turn,
+        owner: UserId,
+        register: &RegisterAsset,
+    ) -> Answer {
+        if self.assets.contains_key(&register.asset) {
+            return Err(Rejection::new(Code::InvalidState, "the asset id is taken"));
+        }
+        let is_clip = (1..=limits::CLIP_BYTES_MAX).contains(&register.source_bytes)
+            && register.duration > Millis::ZERO
+            && register.duration <= limits::CLIP_DURATION_MAX
+            && register.width > 0
+            && register.height > 0;
+        if !is_clip {
+            return Err(Rejection::new(Code::MediaRejected, "the clip is out of bounds"));
+        }
+        let own = self.assets.values().filter(|asset| asset.owner == owner).count();
+        if own >= ASSETS_PER_MAKER_MAX {
+            return Err(Rejection::new(Code::LimitReached, "too many uploads"));
+        }
+        let asset = Asset {
+            asset: register.asset,
+            owner,
+            source: register.source,
+            source_bytes: register.source_bytes,
+            duration: register.duration,
+            width: register.width,
+            height: register.height,
+            registered_at: turn.at,
+            revision: 0,
+            manifest: None,
+            codecs: Vec::new(),
+            attempts: 0,
+            fence: 0,
+            job: Job::Queued,
+        };
+        self.assets.insert(register.asset, Arc::new(asset));
+        self.queue.insert((turn.at, register.asset));
+        Ok(Accepted::Done)
+    }
+
+    /// The oldest job that waits.
+    pub(crate) fn lease_job(&mut self, turn: &Turn, edge: &EdgeId) -> Answer {
+        let Some((since, id)) = self.queue.pop_first() else {
+            return Err(Rejection::new(Code::NotFound, "no job waits"));
+        };
+        let until = turn.at.plus(limits::LEASE_LIFE);
+        let Some(fence) = self.assets.get(&id).map(|asset| asset.fence.saturating_add(1)) else {
+            self.queue.remove(&(since, id));
+            return Err(Rejection::new(Code::NotFound, "no job waits"));
+        };
+        self.change_asset(id, |asset| {
+            asset.fence = fence;
+            asset.attempts = asset.attempts.saturating_add(1);
+            asset.job = Job::Leased { edge: edge.clone(), until };
+        });
+        self.deadlines.add(until, DueKind::Lease(id));
+        Ok(Accepted::JobLeased { asset: id, fence, until })
+    }
+
+    fn leased(
+        &self,
+        id: AssetId,
+        edge: &EdgeId,
+        fence: u64,
+    ) -> Result<(&Asset, Timestamp), Rejection> {
+        let asset = self.assets.get(&id);
+        let asset = asset.ok_or_else(|| Rejection::new(Code::NotFound, "no such asset"))?;
+        let until = asset.check_lease(edge, fence)?;
+        Ok((asset, until))
+    }
+
+    pub(crate) fn renew_lease(
+        &mut self,
+        turn: &Turn,
+        edge: &EdgeId,
+        id: AssetId,
+        fence: u64,
+    ) -> Answer {
+        let (_, before) = self.leased(id, edge, fence)?;
+        let until = turn.at.plus(limits::LEASE_LIFE);
+        self.deadlines.remove(before, DueKind::Lease(id));
+        self.deadlines.add(until, DueKind::Lease(id));
+        self.change_asset(id, |asset| asset.job = Job::Leased { edge: edge.clone(), until });
+        Ok(Accepted::JobLeased { asset: id, fence, until })
+    }
+
+    pub(crate) fn publish_revision(
+        &mut self,
+        turn: &mut Turn,
+        edge: &EdgeId,
+        publish: &PublishRevision,
+    ) -> Answer {
+        let (asset, before) = self.leased(publish.asset, edge, publish.fence)?;
+        if asset.revision.checked_add(1) != Some(publish.revision) {
+            return Err(Rejection::new(Code::VersionConflict, "not the next revision"));
+        }
+        let codecs_bytes: usize =
+            publish.codecs.iter().fold(0, |sum, codec| codec.len().saturating_add(sum));
+        if publish.codecs.len() > 16 || codecs_bytes > TEXT_MAX {
+            return Err(Rejection::new(Code::ValidationFailed, "too many codecs"));
+        }
+        let until = turn.at.plus(limits::LEASE_LIFE);
+        self.deadlines.remove(before, DueKind::Lease(publish.asset));
+        if !publish.is_last {
+            self.deadlines.add(until, DueKind::Lease(publish.asset));
+        }
+        self.change_asset(publish.asset, |asset| {
+            asset.revision = publish.revision;
+            asset.manifest = Some(publish.manifest);
+            asset.codecs.clone_from(&publish.codecs);
+            asset.job =
+                if publish.is_last { Job::Done } else { Job::Leased { edge: edge.clone(), until } };
+        });
+        turn.events.push(PublicEvent::AssetPublished {
+            asset: publish.asset,
+            revision: publish.revision,
+            manifest: publish.manifest,
+        });
+        Ok(Accepted::Done)
+    }
+
+    pub(crate) fn fail_job(
+        &mut self,
+        turn: &mut Turn,
+        edge: &EdgeId,
+        (id, fence): (AssetId, u64),
+        (reason, is_final): (&str, bool),
+    ) -> Answer {
+        let (_, until) = self.leased(id, edge, fence)?;
+        self.deadlines.remove(until, DueKind::Lease(id));
+        self.give_up_lease(turn, id, reason, is_final);
+        Ok(Accepted::Done)
+    }
+
+    pub(crate) fn end_lease(&mut self, turn: &mut Turn, id: AssetId, due: Timestamp) {
+        let is_due = self.assets.get(&id).is_some_and(|asset| match &asset.job {
+            Job::Leased { until, .. } => *until == due,
+            Job::Queued | Job::Done | Job::Failed { .. } => false,
+        });
+        if is_due {
+            self.give_up_lease(turn, id, "the worker was not heard any more", false);
+        }
+    }
+
+    fn give_up_lease(&mut self, turn: &mut Turn, id: AssetId, reason: &str, is_final: bool) {
+        let Some(asset) = self.assets.get(&id) else { return };
+        let owner = asset.owner;
+        if is_final || asset.attempts >= limits::TRANSCODE_ATTEMPTS_MAX {
+            let reason: String = reason.chars().take(TEXT_MAX).collect();
+            self.change_asset(id, |asset| asset.job = Job::Failed { reason: reason.clone() });
+            let mut notice = about(owner, NoticeKind::MediaFailed);
+            notice.text = Some(reason);
+            self.notify(turn, notice);
+            return;
+        }
+        self.change_asset(id, |asset| asset.job = Job::Queued);
+        self.queue.insert((turn.at, id));
+    }
+}

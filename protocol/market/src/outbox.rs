@@ -1,0 +1,125 @@
+//! The outbox: effects that are decided and not yet reported as done.
+//!
+//! Bounded: notices are dropped when it is full, nothing else is. It must not know how an effect is
+//! carried out. Read next: [`crate::effect`] for the kinds.
+
+use std::collections::BTreeMap;
+
+use fairground_types::command::EffectOutcome;
+use fairground_types::{Accepted, AuctionId, Code, EffectId, Millis, Rejection, Timestamp, UserId};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::Market;
+use crate::apply::{Answer, Turn};
+use crate::deadline::DueKind;
+use crate::effect::{Effect, NoticeKind, PendingEffect};
+
+/// Effects that may wait before notices are dropped.
+const OUTBOX_MAX: usize = 50_000;
+/// How long a notice is worth sending.
+pub(crate) const NOTICE_LIFE: Millis = Millis::from_hours(24);
+
+/// What waits to be done in the world.
+#[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
+pub(crate) struct Outbox {
+    pub(crate) pending: BTreeMap<EffectId, PendingEffect>,
+    /// An unsent outbid notice per bidder and auction: one is enough.
+    pub(crate) outbid: BTreeMap<(UserId, AuctionId), EffectId>,
+}
+
+impl Outbox {
+    pub(crate) fn remove(&mut self, id: EffectId) {
+        let Some(gone) = self.pending.remove(&id) else { return };
+        if let Some(key) = outbid_key(&gone.effect) {
+            self.outbid.remove(&key);
+        }
+    }
+}
+
+fn outbid_key(effect: &Effect) -> Option<(UserId, AuctionId)> {
+    match effect {
+        Effect::Notify(notice) if notice.kind == NoticeKind::Outbid => {
+            notice.auction.map(|auction| (notice.user, auction))
+        }
+        Effect::Notify(_)
+        | Effect::SendCode { .. }
+        | Effect::OpenCheckout(_)
+        | Effect::ExpireCheckout { .. }
+        | Effect::RefundPayment { .. } => None,
+    }
+}
+
+impl Market {
+    /// Effects that are not reported as done, oldest first.
+    pub fn outbox(&self) -> impl Iterator<Item = &PendingEffect> {
+        self.outbox.pending.values()
+    }
+
+    /// One effect of the outbox.
+    #[must_use]
+    pub fn effect(&self, id: EffectId) -> Option<&PendingEffect> {
+        self.outbox.pending.get(&id)
+    }
+
+    pub(crate) fn add_effect(
+        &mut self,
+        turn: &mut Turn,
+        effect: Effect,
+        expires_at: Option<Timestamp>,
+    ) -> EffectId {
+        let id = EffectId::from_bits(turn.make_bits());
+        let is_notice = matches!(effect, Effect::Notify(_));
+        if is_notice && self.outbox.pending.len() >= OUTBOX_MAX {
+            return id;
+        }
+        if let Some(key) = outbid_key(&effect) {
+            if self.outbox.outbid.contains_key(&key) {
+                return id;
+            }
+            self.outbox.outbid.insert(key, id);
+        }
+        if let Some(at) = expires_at {
+            self.deadlines.add(at, DueKind::Effect(id));
+        }
+        let pending = PendingEffect { id, effect, index: turn.index, at: turn.at, expires_at };
+        self.outbox.pending.insert(id, pending);
+        turn.effects_added = true;
+        id
+    }
+
+    pub(crate) fn drop_effect(&mut self, id: EffectId) {
+        if let Some(at) = self.outbox.pending.get(&id).and_then(|pending| pending.expires_at) {
+            self.deadlines.remove(at, DueKind::Effect(id));
+        }
+        self.outbox.remove(id);
+    }
+
+    /// An effect is over. Reporting it twice, or after it was dropped, changes nothing.
+    pub(crate) fn complete_effect(
+        &mut self,
+        turn: &mut Turn,
+        id: EffectId,
+        outcome: EffectOutcome,
+    ) -> Answer {
+        let Some(pending) = self.outbox.pending.get(&id) else { return Ok(Accepted::Done) };
+        let effect = pending.effect.clone();
+        match (&effect, outcome) {
+            (Effect::RefundPayment { lock, payment, amount }, EffectOutcome::Happened) => {
+                self.post_refund(turn, *lock, payment, *amount);
+            }
+            (Effect::OpenCheckout(open), EffectOutcome::Abandoned | EffectOutcome::Unknown) => {
+                self.fail_attempt(turn, open.lock, open.attempt, "the session was not opened");
+            }
+            (Effect::OpenCheckout(_), EffectOutcome::Happened) => {
+                return Err(Rejection::new(Code::InvalidState, "report the session itself"));
+            }
+            (Effect::RefundPayment { .. }, EffectOutcome::Abandoned | EffectOutcome::Unknown)
+            | (
+                Effect::SendCode { .. } | Effect::ExpireCheckout { .. } | Effect::Notify(_),
+                EffectOutcome::Happened | EffectOutcome::Abandoned | EffectOutcome::Unknown,
+            ) => {}
+        }
+        self.drop_effect(id);
+        Ok(Accepted::Done)
+    }
+}

@@ -1,0 +1,131 @@
+//! Who may give which command: one exhaustive match.
+//!
+//! Ownership (whose story, whose order) is checked by the rule itself. It must not look at the
+//! contents of a command. Read next: `fairground_types::role` for what a duty includes.
+
+use fairground_types::command::{Actor, Command};
+use fairground_types::role::Action;
+use fairground_types::{Code, EdgeId, Rejection, UserId};
+
+use crate::Market;
+
+/// On whose authority a command runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) user: Option<UserId>,
+    pub(crate) edge: Option<EdgeId>,
+    pub(crate) is_cluster: bool,
+}
+
+impl Subject {
+    pub(crate) fn user(&self) -> Result<UserId, Rejection> {
+        self.user.ok_or_else(sign_in_first)
+    }
+
+    pub(crate) fn edge(&self) -> Result<&EdgeId, Rejection> {
+        self.edge.as_ref().ok_or_else(forbidden)
+    }
+}
+
+/// What a command needs.
+enum Need<'a> {
+    /// Nothing: a proof is inside.
+    Nothing,
+    /// A signed-in account.
+    Account,
+    /// A duty.
+    Duty(Action),
+    /// A duty, or the cluster itself.
+    DutyOrCluster(Action),
+    /// The cluster itself.
+    Cluster,
+    /// Any registered edge.
+    AnyEdge,
+    /// This edge, or the cluster on its behalf.
+    ThisEdge(&'a EdgeId),
+}
+
+const fn need(command: &Command) -> Need<'_> {
+    match command {
+        Command::RequestCode(_)
+        | Command::VerifyCode(_)
+        | Command::RefreshSignIn(_)
+        | Command::RegisterMember(_)
+        | Command::RegisterEdge(_) => Need::Nothing,
+        Command::SignOut { .. }
+        | Command::SetHandle { .. }
+        | Command::BecomeMaker
+        | Command::StartCheckout(_)
+        | Command::ConfirmDelivery { .. } => Need::Account,
+        Command::RegisterAsset(_)
+        | Command::SaveDraft(_)
+        | Command::SubmitStory { .. }
+        | Command::PublishStory { .. } => Need::Duty(Action::WriteStory),
+        Command::AcceptHighest { .. } | Command::AddTracking { .. } => {
+            Need::Duty(Action::SellPiece)
+        }
+        Command::ReviewStory { .. } => Need::DutyOrCluster(Action::ReviewStory),
+        Command::CreateJoinToken(_)
+        | Command::RevokeJoinToken { .. }
+        | Command::CreateAccount(_)
+        | Command::GrantRole { .. }
+        | Command::CancelAuction { .. } => Need::DutyOrCluster(Action::Administer),
+        Command::InitialiseCluster(_)
+        | Command::CheckoutOpened(_)
+        | Command::CheckoutRefused { .. }
+        | Command::RecordProviderEvent(_)
+        | Command::CompleteEffect { .. } => Need::Cluster,
+        Command::LeaseJob
+        | Command::RenewLease { .. }
+        | Command::PublishRevision(_)
+        | Command::FailJob { .. } => Need::AnyEdge,
+        Command::AdmitEdge { edge, .. } | Command::SealEdge { edge, .. } => Need::ThisEdge(edge),
+    }
+}
+
+impl Market {
+    /// Whether an actor may give a command; if so, on whose authority it runs.
+    pub(crate) fn permit(&self, actor: &Actor, command: &Command) -> Result<Subject, Rejection> {
+        let subject = self.subject(actor)?;
+        let allowed = match need(command) {
+            Need::Nothing => true,
+            Need::Account => subject.user().map(|_| true)?,
+            Need::Duty(action) => self.may(subject.user()?, action),
+            Need::DutyOrCluster(action) => subject.is_cluster || self.may(subject.user()?, action),
+            Need::Cluster => subject.is_cluster,
+            Need::AnyEdge => subject.edge.is_some(),
+            Need::ThisEdge(edge) => subject.is_cluster || subject.edge.as_ref() == Some(edge),
+        };
+        if allowed { Ok(subject) } else { Err(forbidden()) }
+    }
+
+    fn subject(&self, actor: &Actor) -> Result<Subject, Rejection> {
+        let nobody = Subject { user: None, edge: None, is_cluster: false };
+        match actor {
+            Actor::Anonymous => Ok(nobody),
+            Actor::Cluster => Ok(Subject { is_cluster: true, ..nobody }),
+            Actor::User(user) if self.accounts.users.contains_key(user) => {
+                Ok(Subject { user: Some(*user), ..nobody })
+            }
+            Actor::User(_) => Err(sign_in_first()),
+            Actor::Edge(edge) if self.edges.contains_key(edge) => {
+                Ok(Subject { edge: Some(edge.clone()), ..nobody })
+            }
+            Actor::Edge(_) => Err(forbidden()),
+        }
+    }
+
+    fn may(&self, user: UserId, action: Action) -> bool {
+        self.accounts
+            .account(user)
+            .is_some_and(|account| account.roles.iter().any(|role| role.may(action)))
+    }
+}
+
+fn forbidden() -> Rejection {
+    Rejection::new(Code::Forbidden, "not allowed")
+}
+
+fn sign_in_first() -> Rejection {
+    Rejection::new(Code::AuthRequired, "sign in first")
+}

@@ -1,0 +1,354 @@
+//! Rows that shells answer with: small owned values in the words of the public API.
+//!
+//! They must not carry anything that their reader may not see; who may read which row is the
+//! shell's decision. Read next: [`crate::query`] for how they are made.
+
+use fairground_types::command::{AuctionPolicy, Carrier, JoinRole, StoryDraft};
+use fairground_types::event::{CloseReason, LockReason};
+use fairground_types::journal::Tail;
+use fairground_types::text::{Handle, Note, Region, TrackingNumber};
+use fairground_types::verdict::BidState;
+use fairground_types::{
+    AssetId, AuctionId, BidId, BlobHash, Code, EdgeId, JoinTokenId, LogIndex, Millis, Money,
+    OrderId, Role, SaleLockId, StoryId, Timestamp, UserId,
+};
+use serde::Serialize;
+
+use crate::auction::{Bid, Extension, RefusedBid};
+
+/// An account, for its owner.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeRow {
+    /// Its id.
+    pub user_id: UserId,
+    /// Its public name.
+    pub handle: Option<Handle>,
+    /// Its duties.
+    pub roles: Vec<Role>,
+}
+
+/// A story, for its maker and its reviewers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoryRow {
+    /// Its id.
+    pub story_id: StoryId,
+    /// Its maker.
+    pub maker_id: UserId,
+    /// `draft`, `submitted`, `rejected`, `approved`, `listed`, `live` or `sold`.
+    pub state: &'static str,
+    /// Version of its contents.
+    pub version: u64,
+    /// Its contents.
+    pub draft: StoryDraft,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Note>,
+    /// Since when it waits for a reviewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submitted_at: Option<Timestamp>,
+    /// Its newest auction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auction_id: Option<AuctionId>,
+}
+
+/// An asset, for its owner and for workers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AssetRow {
+    /// Its id.
+    pub asset_id: AssetId,
+    /// Whose it is.
+    pub owner_id: UserId,
+    /// `queued`, `transcoding`, `ready` or `failed`.
+    pub state: &'static str,
+    /// Newest revision that can be played; 0 for none.
+    pub revision: u32,
+    /// Manifest of that revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<BlobHash>,
+    /// Codecs of that revision.
+    pub codecs: Vec<String>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The uploaded bytes.
+    pub source: BlobHash,
+    /// How many.
+    pub source_bytes: u64,
+    /// How long the clip is.
+    pub duration: Millis,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+}
+
+/// A transcode job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRow {
+    /// The asset.
+    pub asset_id: AssetId,
+    /// `queued`, `leased`, `done` or `failed`.
+    pub state: &'static str,
+    /// Who works on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeId>,
+    /// Until when, without a heartbeat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// Fencing number of the newest lease.
+    pub fence: u64,
+    /// Newest revision published.
+    pub revision: u32,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A sale lock, for its buyer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LockRow {
+    /// Its id.
+    pub sale_lock_id: SaleLockId,
+    /// Its auction.
+    pub auction_id: AuctionId,
+    /// Its story.
+    pub story_id: StoryId,
+    /// The price.
+    #[serde(flatten)]
+    pub amount: Money,
+    /// `pending`, `paid`, `expired` or `released`.
+    pub state: &'static str,
+    /// End of the payment window.
+    pub expires_at: Timestamp,
+    /// Where the buyer pays, while a session is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkout_url: Option<String>,
+    /// When that session ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkout_expires_at: Option<Timestamp>,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// Attempts left.
+    pub attempts_left: u32,
+    /// The order, once paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// A payment that does not match waits for finance.
+    pub on_hold: bool,
+}
+
+/// On which side of an order its reader is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OrderRole {
+    /// Bought the piece.
+    Buyer,
+    /// Made the piece.
+    Maker,
+    /// Runs the market.
+    Staff,
+}
+
+/// How a parcel is followed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackingRow {
+    /// Who carries it.
+    pub carrier: Carrier,
+    /// Under which number.
+    pub number: TrackingNumber,
+}
+
+/// An order, for its two parties.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderRow {
+    /// Its id.
+    pub order_id: OrderId,
+    /// Its number, for people.
+    pub number: String,
+    /// Its story.
+    pub story_id: StoryId,
+    /// Its auction.
+    pub auction_id: AuctionId,
+    /// Its sale lock.
+    pub sale_lock_id: SaleLockId,
+    /// Who reads this row.
+    pub role: OrderRole,
+    /// The price.
+    #[serde(flatten)]
+    pub amount: Money,
+    /// `awaitingShipment`, `inTransit`, `delivered` or `completed`.
+    pub state: &'static str,
+    /// Not shipped in time.
+    pub overdue: bool,
+    /// When it was paid.
+    pub paid_at: Timestamp,
+    /// Until when it must be shipped.
+    pub ship_by: Timestamp,
+    /// The parcel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<TrackingRow>,
+    /// When the buyer had it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<Timestamp>,
+    /// When it was completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Timestamp>,
+}
+
+/// A bid, for its bidder.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BidRow {
+    /// The bid.
+    pub bid_id: BidId,
+    /// Its auction, where it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auction_id: Option<AuctionId>,
+    /// How much, where that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Money>,
+    /// Received (held), accepted or rejected.
+    pub state: BidState,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// In time by its stamp, but after the close.
+    pub late: bool,
+    /// The entry that judged it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_index: Option<LogIndex>,
+    /// Log time of that entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Whether it leads now.
+    pub leads: bool,
+}
+
+/// Everything that explains how an auction came out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuctionRecord {
+    /// The auction.
+    pub auction_id: AuctionId,
+    /// Its story.
+    pub story_id: StoryId,
+    /// Which auction of the story.
+    pub seq: u32,
+    /// The maker.
+    pub maker_id: UserId,
+    /// Rules, frozen.
+    pub policy: AuctionPolicy,
+    /// Where it stands.
+    pub status: crate::view::AuctionStatus,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// Its close.
+    pub closes_at: Timestamp,
+    /// Its latest close.
+    pub closes_by: Timestamp,
+    /// Moves of the close.
+    pub extensions: Vec<Extension>,
+    /// Accepted bids in the order of the log.
+    pub bids: Vec<Bid>,
+    /// The newest refused bids.
+    pub refused: Vec<RefusedBid>,
+    /// How many were refused in all.
+    pub refused_count: u64,
+    /// Bids that wait for the end.
+    pub held: u32,
+    /// Log time of the entry that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// How long after its close that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lateness: Option<Millis>,
+    /// Why it stopped taking bids in favour of a buyer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock_reason: Option<LockReason>,
+    /// Why it ended for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub close_reason: Option<CloseReason>,
+    /// Edges that were not heard in time.
+    pub unheard: Vec<EdgeId>,
+    /// Its sale lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sale_lock_id: Option<SaleLockId>,
+}
+
+/// An edge as the cluster's operators see it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeRow {
+    /// Its id.
+    pub edge: EdgeId,
+    /// Where it is.
+    pub region: Region,
+    /// Base URL for clients.
+    pub public_url: String,
+    /// Whether it may take bids.
+    pub takes_bids: bool,
+    /// Whether closes wait for it.
+    pub in_intake: bool,
+    /// Last journal entry applied.
+    pub applied_seq: u64,
+    /// The instant up to which nothing new can come from it.
+    pub counted_mark: Timestamp,
+    /// How far that is behind log time.
+    pub counted_mark_age: Millis,
+    /// Marks that wait for their tail.
+    pub pending_marks: u32,
+    /// Broken promises.
+    pub violations: u64,
+}
+
+/// A join token, without its secret.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JoinTokenRow {
+    /// Its id.
+    pub token_id: JoinTokenId,
+    /// What it admits.
+    pub role: JoinRole,
+    /// Where.
+    pub region: Region,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
+impl EdgeRow {
+    pub(crate) fn of(state: &crate::EdgeState, at: Timestamp) -> Self {
+        let counted = state.counted(at);
+        Self {
+            edge: state.edge.clone(),
+            region: state.region.clone(),
+            public_url: state.public_url.clone(),
+            takes_bids: state.takes_bids,
+            in_intake: state.in_intake(),
+            applied_seq: state.applied.seq,
+            counted_mark: counted,
+            counted_mark_age: at.since(counted),
+            pending_marks: u32::try_from(state.pending.len()).unwrap_or(u32::MAX),
+            violations: state.violations,
+        }
+    }
+}
+
+impl crate::EdgeState {
+    /// Where the journal is known to end.
+    #[must_use]
+    pub const fn tail(&self) -> Tail {
+        self.applied
+    }
+}

@@ -1,0 +1,195 @@
+//! Sale locks: a piece reserved for one buyer at one price, while the payment window is open.
+//!
+//! It must not know the payment provider. Read next: `payment.rs` for checkout attempts and what
+//! the provider says; `order.rs` for what a payment makes.
+
+use fairground_types::event::{CloseReason, LockReason};
+use fairground_types::{
+    AuctionId, BidId, Money, OrderId, PublicEvent, SaleLockId, StoryId, Timestamp, UserId,
+};
+use serde::Serialize;
+use std::sync::Arc;
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::Market;
+use crate::apply::Turn;
+use crate::auction::{Auction, AuctionEvent, AuctionState};
+use crate::deadline::DueKind;
+use crate::effect::NoticeKind;
+use crate::notice::{about_auction, about_lock};
+use crate::payment::{Attempt, FinanceHold};
+
+/// A sale lock.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct SaleLock {
+    pub(crate) lock: SaleLockId,
+    pub(crate) auction: AuctionId,
+    pub(crate) story: StoryId,
+    pub(crate) maker: UserId,
+    pub(crate) buyer: UserId,
+    pub(crate) bid: BidId,
+    pub(crate) amount: Money,
+    pub(crate) reason: LockReason,
+    pub(crate) locked_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) holds: Vec<FinanceHold>,
+    pub(crate) state: LockState,
+}
+
+/// Where a sale lock stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum LockState {
+    /// The buyer may pay.
+    Active,
+    /// Paid.
+    Paid {
+        /// When.
+        paid_at: Timestamp,
+        /// The order that it made.
+        order: OrderId,
+    },
+    /// The window ended without payment.
+    Expired {
+        /// When.
+        expired_at: Timestamp,
+    },
+}
+
+impl SaleLock {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> SaleLockId {
+        self.lock
+    }
+
+    /// Its auction.
+    #[must_use]
+    pub const fn auction(&self) -> AuctionId {
+        self.auction
+    }
+
+    /// Its story.
+    #[must_use]
+    pub const fn story(&self) -> StoryId {
+        self.story
+    }
+
+    /// Who may pay.
+    #[must_use]
+    pub const fn buyer(&self) -> UserId {
+        self.buyer
+    }
+
+    /// Who is paid in the end.
+    #[must_use]
+    pub const fn maker(&self) -> UserId {
+        self.maker
+    }
+
+    /// The price.
+    #[must_use]
+    pub const fn amount(&self) -> Money {
+        self.amount
+    }
+
+    /// End of the payment window.
+    #[must_use]
+    pub const fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn state(&self) -> &LockState {
+        &self.state
+    }
+
+    /// Checkout attempts, oldest first.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// Payments that do not match and wait for finance.
+    #[must_use]
+    pub fn holds(&self) -> &[FinanceHold] {
+        &self.holds
+    }
+
+    /// Whether the buyer may still pay.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        matches!(self.state, LockState::Active)
+    }
+}
+
+impl Market {
+    pub(crate) fn change_lock(&mut self, id: SaleLockId, change: impl FnOnce(&mut SaleLock)) {
+        if let Some(lock) = self.locks.get_mut(&id) {
+            change(Arc::make_mut(lock));
+        }
+    }
+
+    /// Reserves the piece for the leading bidder.
+    pub(crate) fn make_lock(
+        &mut self,
+        turn: &mut Turn,
+        auction: &Auction,
+        reason: LockReason,
+    ) -> SaleLockId {
+        let id = SaleLockId::from_bits(turn.make_bits());
+        let expires_at = turn.at.plus(self.cluster.policy.payment_window);
+        let lock = SaleLock {
+            lock: id,
+            auction: auction.auction,
+            story: auction.story,
+            maker: auction.maker,
+            buyer: auction.leading.bidder,
+            bid: auction.leading.bid_id,
+            amount: auction.leading.amount,
+            reason,
+            locked_at: turn.at,
+            expires_at,
+            attempts: Vec::new(),
+            holds: Vec::new(),
+            state: LockState::Active,
+        };
+        self.notify(turn, about_lock(lock.buyer, NoticeKind::Won, &lock));
+        self.locks.insert(id, Arc::new(lock));
+        self.deadlines.add(expires_at, DueKind::Payment(id));
+        id
+    }
+
+    /// The payment window is over: the lock goes, the maker decides.
+    pub(crate) fn end_payment_window(&mut self, turn: &mut Turn, id: SaleLockId, due: Timestamp) {
+        let Some(lock) = self.locks.get(&id).cloned() else { return };
+        if !lock.is_active() || lock.expires_at != due {
+            return;
+        }
+        self.change_lock(id, |lock| lock.state = LockState::Expired { expired_at: turn.at });
+        self.end_attempts(turn, id);
+        let decide_by = turn.at.plus(self.cluster.policy.decision_window);
+        self.evolve_auction(lock.auction, AuctionEvent::Unpaid { decide_by });
+        self.deadlines.add(decide_by, DueKind::Decision(lock.auction));
+        turn.events.push(PublicEvent::AuctionAwaitsDecision { auction: lock.auction, decide_by });
+        for user in [lock.buyer, lock.maker] {
+            self.notify(turn, about_lock(user, NoticeKind::PaymentExpired, &lock));
+        }
+    }
+
+    /// The maker did not decide: the piece is not sold, offers may come again.
+    pub(crate) fn end_decision(&mut self, turn: &mut Turn, id: AuctionId, due: Timestamp) {
+        let Some(auction) = self.auctions.get(&id).cloned() else { return };
+        let is_due = match &auction.state {
+            AuctionState::AwaitingDecision { decide_by, .. } => *decide_by == due,
+            AuctionState::Open | AuctionState::Locked { .. } | AuctionState::Closed { .. } => false,
+        };
+        if !is_due {
+            return;
+        }
+        self.end_auction(turn, &auction, CloseReason::Unsold);
+        self.notify(turn, about_auction(auction.maker, NoticeKind::Unsold, &auction));
+    }
+}
