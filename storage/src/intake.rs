@@ -100,7 +100,7 @@ enum Job {
 
 /// A job whose work is in the transaction; answered after the commit.
 enum Settled {
-    Append(Synced, oneshot::Sender<Result<Synced, StorageError>>),
+    Append(Box<Synced>, oneshot::Sender<Result<Synced, StorageError>>),
     Judge(oneshot::Sender<Result<(), StorageError>>),
     Trim(usize, oneshot::Sender<Result<usize, StorageError>>),
 }
@@ -468,7 +468,7 @@ impl Shared {
         for settled in settled {
             // A receiver that is gone has stopped waiting; the entry is journalled all the same.
             match settled {
-                Settled::Append(synced, done) => drop(done.send(Ok(synced))),
+                Settled::Append(synced, done) => drop(done.send(Ok(*synced))),
                 Settled::Judge(done) => drop(done.send(Ok(()))),
                 Settled::Trim(count, done) => drop(done.send(Ok(count))),
             }
@@ -494,7 +494,7 @@ impl Shared {
                         self.put_entry(&mut entries, &mut commands, &synced.entry)?;
                         let entry = &synced.entry;
                         last = Some(TailRecord { tail: entry.tail(), stamp: Some(entry.stamp) });
-                        settled.push(Settled::Append(synced, done));
+                        settled.push(Settled::Append(Box::new(synced), done));
                     }
                     Job::Judge { verdicts: new, done } => {
                         for (seq, verdict) in new {

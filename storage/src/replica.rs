@@ -71,13 +71,11 @@ impl Replica {
     /// # Errors
     /// When it is damaged; the caller then starts from nothing.
     pub fn load(&self) -> Result<Option<(LogIndex, Vec<u8>)>, StorageError> {
-        let Some((description, view)) =
-            sealed_file::read(&self.shared.view, self.shared.view_kind())?
-        else {
+        let Some(contents) = sealed_file::read(&self.shared.view, self.shared.view_kind())? else {
             return Ok(None);
         };
-        let position: Position = codec::decode_payload(&description)?;
-        Ok(Some((position.index, view)))
+        let position: Position = codec::decode_payload(&contents.description)?;
+        Ok(Some((position.index, contents.body)))
     }
 
     /// Replaces the view.

@@ -66,11 +66,14 @@ pub(crate) fn replace(
     sync_parent(path)
 }
 
-/// Reads the file: description and body; `None` when there is none.
-pub(crate) fn read(
-    path: &Path,
-    kind: Kind<'_>,
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, StorageError> {
+/// What was in a sealed file.
+pub(crate) struct Contents {
+    pub(crate) description: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Reads the file; `None` when there is none.
+pub(crate) fn read(path: &Path, kind: Kind<'_>) -> Result<Option<Contents>, StorageError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -107,5 +110,5 @@ pub(crate) fn read(
         }
         number = number.saturating_add(1);
     }
-    description.map(|description| (description, body)).ok_or_else(damaged).map(Some)
+    description.map(|description| Contents { description, body }).ok_or_else(damaged).map(Some)
 }

@@ -68,10 +68,10 @@ impl SnapshotStore {
     pub async fn load(&self) -> Result<Option<(SnapshotMetaWire, Bytes)>, StorageError> {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
-            let Some((description, state)) = sealed_file::read(&shared.path, shared.kind())? else {
+            let Some(contents) = sealed_file::read(&shared.path, shared.kind())? else {
                 return Ok(None);
             };
-            Ok(Some((codec::decode_payload(&description)?, state.into())))
+            Ok(Some((codec::decode_payload(&contents.description)?, contents.body.into())))
         })
         .await
     }

@@ -50,6 +50,7 @@ impl<J: Send + 'static> Writer<J> {
     }
 
     /// A place in the queue, now.
+    #[cfg(feature = "edge")]
     pub(crate) fn try_reserve(&self) -> Result<mpsc::Permit<'_, J>, StorageError> {
         let queue = self.queue.as_ref().ok_or(StorageError::Closed)?;
         queue.try_reserve().map_err(|error| match error {

@@ -28,7 +28,7 @@ pub struct UplinkLimits {
     pub batch_entries: usize,
     /// Encoded bytes in one batch.
     pub batch_bytes: usize,
-    /// Entries sent and not yet applied.
+    /// Entries sent and not yet known to be taken.
     pub window_entries: u64,
 }
 
@@ -110,6 +110,8 @@ pub struct UplinkSender {
     limits: UplinkLimits,
     tail: Tail,
     next: u64,
+    // Last sequence that the member is known to have taken; the window begins after it.
+    taken: u64,
     applied: u64,
     is_open: bool,
 }
@@ -118,7 +120,7 @@ impl UplinkSender {
     /// A sender for a new stream, the journal ending at `tail`.
     #[must_use]
     pub const fn new(edge: EdgeId, tail: Tail, limits: UplinkLimits) -> Self {
-        Self { edge, limits, tail, next: 0, applied: 0, is_open: false }
+        Self { edge, limits, tail, next: 0, taken: 0, applied: 0, is_open: false }
     }
 
     /// First message of the stream.
@@ -134,10 +136,10 @@ impl UplinkSender {
         }
     }
 
-    /// Entries sent and not known to be applied.
+    /// Entries sent and not known to be taken.
     #[must_use]
     pub const fn in_flight(&self) -> u64 {
-        if self.is_open { self.next.saturating_sub(1).saturating_sub(self.applied) } else { 0 }
+        if self.is_open { self.next.saturating_sub(1).saturating_sub(self.taken) } else { 0 }
     }
 
     /// Whether everything in the journal is applied.
@@ -206,6 +208,7 @@ impl UplinkSender {
                 }
                 self.is_open = true;
                 self.applied = applied.seq;
+                self.taken = applied.seq;
                 self.next = applied.seq.saturating_add(1);
                 Ok(UplinkEvent::Open { applied, in_intake })
             }
@@ -222,6 +225,7 @@ impl UplinkSender {
                     return Err(UplinkError::NeverSent(tail.seq));
                 }
                 self.applied = self.applied.max(tail.seq);
+                self.taken = self.taken.max(self.applied);
                 self.next = self.next.max(self.applied.saturating_add(1));
                 Ok(UplinkEvent::Applied(tail))
             }
@@ -231,7 +235,8 @@ impl UplinkSender {
                     return Err(UplinkError::NeverSent(seq));
                 }
                 self.next = seq.max(1);
-                self.applied = self.applied.min(self.next.saturating_sub(1));
+                self.taken = self.next.saturating_sub(1);
+                self.applied = self.applied.min(self.taken);
                 Ok(UplinkEvent::Rewound(self.next))
             }
             UplinkDown::Refused { code, detail } => Ok(UplinkEvent::Refused { code, detail }),
