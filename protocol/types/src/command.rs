@@ -281,7 +281,7 @@ pub struct ClusterKey {
 
 /// The rules of a market that an operator may set. Frozen into an auction when it opens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
 pub struct MarketPolicy {
     /// Timing of auctions.
     pub auction: AuctionPolicy,
@@ -305,7 +305,7 @@ pub struct MarketPolicy {
 
 /// Timing of auctions. Preset `fixed72` is the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
 pub struct AuctionPolicy {
     /// From opening to the base close.
     pub initial: Millis,
@@ -334,6 +334,12 @@ impl AuctionPolicy {
         grace: crate::limits::GRACE_DEFAULT,
         increment: BasisPoints(100),
     };
+}
+
+impl Default for AuctionPolicy {
+    fn default() -> Self {
+        Self::FIXED_72
+    }
 }
 
 impl Default for MarketPolicy {

@@ -1,0 +1,133 @@
+// The console: cluster, stories that wait for approval, auctions, orders.
+
+import { get, onSignIn, post, signIn } from "./api.js";
+import { fill, formatInstant, formatMoney, formatSpan, h } from "./dom.js";
+import { accountButton, askToSignIn } from "./signin.js";
+
+const main = document.getElementById("main");
+let timer = null;
+
+function table(caption, heads, rows, empty) {
+  if (!rows.length) return h("p.quiet", empty);
+  return h(
+    "div.scroll",
+    h(
+      "table",
+      h("caption", caption),
+      h("thead", h("tr", heads.map((head) => h("th", { scope: "col" }, head)))),
+      h("tbody", rows.map((cells) => h("tr", cells.map((cell) => h("td", cell))))),
+    ),
+  );
+}
+
+function cluster(status) {
+  const members = status.members.map((row) => [
+    `m${row.member}${row.member === status.leader ? " (leader)" : ""}`,
+    row.address,
+    row.reachable ? h("span.good", "reachable") : h("span.bad", "silent"),
+    row.appliedIndex ?? "–",
+    h("code", (row.digest ?? "").slice(0, 12)),
+  ]);
+  const edges = status.edges.map((row) => [
+    row.edge,
+    row.region,
+    h("a", { href: row.publicUrl }, row.publicUrl),
+    row.takesBids ? h("span.good", "takes bids") : h("span.bad", "takes no bids"),
+    row.inIntake ? "in intake" : "outside",
+    `${row.feedLagEntries ?? "–"} entries`,
+  ]);
+  const outbox = Object.entries(status.outbox ?? {});
+  return [
+    h("h1", "Cluster"),
+    h("p", `Log index ${status.appliedIndex}, term ${status.term}, ${status.openAuctions} open ${status.openAuctions === 1 ? "auction" : "auctions"}.`),
+    table("Members", ["Member", "Address", "State", "Applied", "Digest"], members, "No members."),
+    table("Edges", ["Edge", "Region", "Address", "Bids", "Closes", "Behind"], edges, "No edge has joined."),
+    h("h2", "Outbox"),
+    outbox.length ? h("ul", outbox.map(([kind, count]) => h("li", `${kind}: ${count}`))) : h("p.quiet", "Empty."),
+  ];
+}
+
+function reviewRow(story, again) {
+  const message = h("p.message", { role: "alert" });
+  const notes = h("input", { id: `notes-${story.storyId}`, maxlength: 1000 });
+  const decide = (path, body) => async () => {
+    try {
+      await post(`/v1/admin/stories/${story.storyId}/${path}`, body());
+      await again();
+    } catch (problem) {
+      fill(message, problem.message);
+    }
+  };
+  return h(
+    "li.panel",
+    { "data-story": story.storyId },
+    h("h2", story.draft.title),
+    h("p", story.draft.shortDescription),
+    h("p.quiet", `${story.makerHandle ?? "a maker"} · from ${formatMoney(story.draft.minimumOffer)} · ${story.draft.clips.length} clip(s)`),
+    h("p", story.draft.overview),
+    h("p", h("label", { for: `notes-${story.storyId}` }, "Notes (a rejection needs them)"), notes),
+    h(
+      "p.actions",
+      h("button.primary.approve", { type: "button", onClick: decide("approve", () => ({})) }, "Approve"),
+      h("button.reject", { type: "button", onClick: decide("reject", () => ({ notes: notes.value })) }, "Reject"),
+    ),
+    message,
+  );
+}
+
+async function showCluster() {
+  fill(main, cluster(await get("/v1/admin/status")));
+}
+
+async function showStories() {
+  const { stories } = await get("/v1/admin/stories?state=submitted");
+  fill(main, h("h1", "Stories to review"), stories.length ? h("ul.rows", stories.map((story) => reviewRow(story, showStories))) : h("p.quiet", "Nothing waits."));
+}
+
+async function showAuctions() {
+  const { auctions } = await get("/v1/admin/auctions");
+  const rows = auctions.map((row) => [
+    h("code", row.auctionId),
+    row.status,
+    formatMoney(row.highest),
+    row.bidCount,
+    row.status === "open" ? `${formatSpan(new Date(row.closesAt) - Date.now())} left` : formatInstant(row.closesAt),
+    row.unheardEdges?.join(", ") || "all",
+  ]);
+  fill(main, h("h1", "Auctions"), table("Auctions", ["Auction", "State", "Highest", "Bids", "Closes", "Edges heard"], rows, "No auction yet."));
+}
+
+async function showOrders() {
+  const { orders } = await get("/v1/admin/orders");
+  const rows = orders.map((row) => [row.number, row.state, formatMoney(row), formatInstant(row.paidAt), row.overdue ? h("span.bad", "overdue") : ""]);
+  fill(main, h("h1", "Orders"), table("Orders", ["Number", "State", "Amount", "Paid", ""], rows, "No order yet."));
+}
+
+const pages = { stories: [showStories, 0], auctions: [showAuctions, 2000], orders: [showOrders, 5000], "": [showCluster, 2000] };
+
+async function attempt(show) {
+  try {
+    await show();
+  } catch (problem) {
+    fill(main, h("h1", "Console"), h("p.message", problem.message), !signIn() && h("p", h("button.primary", { type: "button", onClick: askToSignIn }, "Sign in as an admin")));
+  }
+}
+
+async function route() {
+  clearInterval(timer);
+  const [show, period] = pages[location.hash.split("/")[1] ?? ""] ?? pages[""];
+  await attempt(show);
+  if (period) timer = setInterval(() => attempt(show), period);
+}
+
+function showAccount() {
+  fill(document.getElementById("account"), accountButton());
+}
+
+onSignIn(() => {
+  showAccount();
+  route();
+});
+addEventListener("hashchange", route);
+showAccount();
+route();

@@ -1,0 +1,50 @@
+// The viewer: which page is shown, who is signed in, which edge serves.
+
+import { get, onSignIn } from "./api.js";
+import { fill, h } from "./dom.js";
+import { showFeed } from "./feed.js";
+import { showPurchases } from "./purchases.js";
+import { accountButton } from "./signin.js";
+import { showStory } from "./story.js";
+import { synchronise } from "./time.js";
+
+const main = document.getElementById("main");
+let leave = () => {};
+
+async function route() {
+  leave();
+  leave = () => {};
+  const [, page, id] = location.hash.split("?")[0].split("/");
+  const pages = { story: showStory, purchases: showPurchases };
+  const show = pages[page] ?? showFeed;
+  try {
+    leave = (await show(main, id)) ?? (() => {});
+  } catch (problem) {
+    fill(main, h("h1", "That did not work"), h("p.message", problem.message), h("p", h("a", { href: "#/" }, "To the stories")));
+  }
+}
+
+function showAccount() {
+  fill(document.getElementById("account"), accountButton());
+}
+
+async function showEdge() {
+  const { edges } = await get("/v1/edges");
+  const own = edges.find((edge) => edge.publicUrl && new URL(edge.publicUrl).host === location.host);
+  const others = edges.length - (own ? 1 : 0);
+  const name = own ? `Served by edge ${own.edge} (${own.region})` : "Served by an edge";
+  fill(document.getElementById("edge"), `${name}${own && !own.takesBids ? ", takes no bids now" : ""}; ${others} more in the cluster.`);
+}
+
+onSignIn(() => {
+  showAccount();
+  route();
+});
+addEventListener("hashchange", async () => {
+  await route();
+  main.focus();
+});
+showAccount();
+await synchronise().catch(() => null);
+await route();
+showEdge().catch(() => null);
