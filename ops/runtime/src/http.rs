@@ -6,8 +6,10 @@
 //!                                    handshake_timeout    header_timeout, idle
 //! ```
 //!
-//! Every wait is bounded: a connection on which nothing moves for `idle` is closed, whoever stalls.
-//! It must not know any route. Read next: `problem` for what goes around the routes.
+//! Every wait for a peer is bounded: a connection on which nothing moves for `idle` is closed,
+//! whether the peer sends no request, no more of a body, or takes no more of an answer. A handler
+//! that works is not interrupted; its own time limit is the daemon's affair. It must not know any
+//! route. Read next: `problem` for what goes around the routes.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -56,7 +58,7 @@ pub struct HttpLimits {
     pub handshake_timeout: Duration,
     /// Time for the head of a request, and for the first byte of a connection.
     pub header_timeout: Duration,
-    /// Time without any byte in either direction after which a connection is closed.
+    /// Time without movement, while the peer is waited for, after which a connection is closed.
     pub idle: Duration,
     /// Headers of one request.
     pub headers_max: usize,
@@ -212,7 +214,8 @@ impl Connection {
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             watched.request();
             let inner = Arc::clone(&watched);
-            let mut request: Request = request.map(|body| watch(Body::new(body), &inner));
+            let handler = Handler::start(&watched);
+            let mut request: Request = request.map(|body| Body::new(Received::new(body, &inner)));
             request.extensions_mut().insert(ConnectInfo(peer));
             let router = router.clone();
             async move {
@@ -220,8 +223,8 @@ impl Connection {
                     Ok(response) => response,
                     Err(never) => match never {},
                 };
-                inner.touch();
-                Ok::<_, Infallible>(response.map(|body| watch(body, &inner)))
+                drop(handler);
+                Ok::<_, Infallible>(response.map(|body| Body::new(Sent { body, movement: inner })))
             }
         });
         let builder = builder(&limits);
@@ -271,16 +274,24 @@ fn builder(limits: &HttpLimits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// When something last moved on a connection.
+/// When something last moved on a connection, and whose turn it is.
 struct Movement {
     last: AtomicU64,
     has_request: AtomicBool,
+    /// Handlers that have not answered yet.
+    handlers: AtomicUsize,
+    /// Bodies of requests whose next part was asked for and has not come.
+    awaited: AtomicUsize,
 }
 
 impl Movement {
     fn new() -> Self {
-        let now = Clock::system().monotonic().as_millis();
-        Self { last: AtomicU64::new(now), has_request: AtomicBool::new(false) }
+        Self {
+            last: AtomicU64::new(Clock::system().monotonic().as_millis()),
+            has_request: AtomicBool::new(false),
+            handlers: AtomicUsize::new(0),
+            awaited: AtomicUsize::new(0),
+        }
     }
 
     fn touch(&self) {
@@ -293,6 +304,10 @@ impl Movement {
     }
 
     fn stands_for(&self, limits: &HttpLimits) -> bool {
+        let is_working = self.handlers.load(Ordering::Relaxed) > 0;
+        if is_working && self.awaited.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
         let now = Clock::system().monotonic().as_millis();
         let still = now.saturating_sub(self.last.load(Ordering::Relaxed));
         let is_started = self.has_request.load(Ordering::Relaxed);
@@ -301,25 +316,55 @@ impl Movement {
     }
 }
 
-fn watch(body: Body, movement: &Arc<Movement>) -> Body {
-    Body::new(WatchedBody { inner: body, movement: Arc::clone(movement) })
+/// Counts a handler while it works, however it ends.
+struct Handler(Arc<Movement>);
+
+impl Handler {
+    fn start(movement: &Arc<Movement>) -> Self {
+        movement.handlers.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(movement))
+    }
 }
 
-/// A body whose every frame counts as movement.
-struct WatchedBody {
-    inner: Body,
+impl Drop for Handler {
+    fn drop(&mut self) {
+        self.0.handlers.fetch_sub(1, Ordering::Relaxed);
+        self.0.touch();
+    }
+}
+
+/// The body of a request: every part is movement, and waiting for one is the peer's turn.
+struct Received {
+    body: Incoming,
     movement: Arc<Movement>,
+    is_awaited: bool,
 }
 
-impl HttpBody for WatchedBody {
+impl Received {
+    fn new(body: Incoming, movement: &Arc<Movement>) -> Self {
+        Self { body, movement: Arc::clone(movement), is_awaited: false }
+    }
+
+    fn set_awaited(&mut self, is_awaited: bool) {
+        match (self.is_awaited, is_awaited) {
+            (false, true) => drop(self.movement.awaited.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.movement.awaited.fetch_sub(1, Ordering::Relaxed)),
+            (true, true) | (false, false) => {}
+        }
+        self.is_awaited = is_awaited;
+    }
+}
+
+impl HttpBody for Received {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(context);
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.set_awaited(polled.is_pending());
         if polled.is_ready() {
             self.movement.touch();
         }
@@ -327,11 +372,47 @@ impl HttpBody for WatchedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.set_awaited(false);
+    }
+}
+
+/// The body of an answer: every part that goes out is movement.
+struct Sent {
+    body: Body,
+    movement: Arc<Movement>,
+}
+
+impl HttpBody for Sent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            self.movement.touch();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

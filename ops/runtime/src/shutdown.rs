@@ -261,4 +261,14 @@ mod tests {
         tasks.spawn("loop", async { panic!("planted") });
         tokio::time::timeout(Duration::from_secs(5), shutdown.wait()).await.expect("triggered");
     }
+
+    #[tokio::test]
+    async fn sigterm_asks_everything_to_stop() {
+        use rustix::process::{Signal, getpid, kill_process};
+
+        let shutdown = Shutdown::on_signals().expect("handlers");
+        assert!(!shutdown.is_triggered());
+        kill_process(getpid(), Signal::TERM).expect("sent");
+        tokio::time::timeout(Duration::from_secs(5), shutdown.wait()).await.expect("triggered");
+    }
 }

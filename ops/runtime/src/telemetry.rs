@@ -129,17 +129,26 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut facts = Map::new();
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
-            if let Some(kept) = span.extensions().get::<Facts>() {
-                facts.extend(kept.0.clone());
-            }
-        }
-        let mut bytes = Value::Object(self.line(event, facts)).to_string().into_bytes();
+        let line = Value::Object(self.line(event, facts_around(event, &context)));
+        let mut bytes = line.to_string().into_bytes();
         bytes.push(b'\n');
         // A closed standard error must not stop a daemon.
         let _ = std::io::stderr().lock().write_all(&bytes);
     }
+}
+
+/// Facts of all spans around an event, the innermost winning.
+fn facts_around<S>(event: &Event<'_>, context: &Context<'_, S>) -> Map<String, Value>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let mut facts = Map::new();
+    for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        if let Some(kept) = span.extensions().get::<Facts>() {
+            facts.extend(kept.0.clone());
+        }
+    }
+    facts
 }
 
 impl Visit for Facts {
@@ -187,13 +196,8 @@ mod tests {
         }
 
         fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-            let mut facts = Map::new();
-            for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
-                if let Some(kept) = span.extensions().get::<Facts>() {
-                    facts.extend(kept.0.clone());
-                }
-            }
-            self.1.lock().expect("whole").push(Value::Object(self.0.line(event, facts)));
+            let line = self.0.line(event, facts_around(event, &context));
+            self.1.lock().expect("whole").push(Value::Object(line));
         }
     }
 

@@ -6,7 +6,7 @@
 use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use fairground_types::Code;
@@ -61,7 +61,10 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(Self(value)),
-            Err(rejection) => Err(path_problem(&rejection)),
+            Err(rejection) => {
+                let names = RawPathParams::from_request_parts(parts, state).await.ok();
+                Err(path_problem(&rejection, names.as_ref()))
+            }
         }
     }
 }
@@ -125,15 +128,21 @@ fn field_of(path: &str, text: &str) -> String {
     }
 }
 
-fn path_problem(rejection: &PathRejection) -> Problem {
+fn path_problem(rejection: &PathRejection, names: Option<&RawPathParams>) -> Problem {
+    let at = |index: usize| {
+        let name = names.and_then(|names| names.iter().nth(index));
+        name.map_or_else(|| "path".to_owned(), |(name, _)| name.to_owned())
+    };
     let field = match rejection {
         PathRejection::FailedToDeserializePathParams(inner) => match inner.kind() {
             ErrorKind::ParseErrorAtKey { key, .. }
             | ErrorKind::InvalidUtf8InPathParam { key }
             | ErrorKind::DeserializeError { key, .. } => key.clone(),
-            _ => "path".to_owned(),
+            ErrorKind::ParseErrorAtIndex { index, .. } => at(*index),
+            // Errors without a place come from addresses with one part to read.
+            _ => at(0),
         },
-        _ => "path".to_owned(),
+        _ => at(0),
     };
     Problem::new(Code::ValidationFailed, "a part of the address is malformed")
         .with_field(field, "not of the form that this address takes")
