@@ -13,6 +13,8 @@ pub mod error;
 pub mod fault;
 #[cfg(feature = "edge")]
 pub mod intake;
+#[cfg(all(test, feature = "edge"))]
+mod power_cut_tests;
 #[cfg(feature = "raft")]
 pub mod raft_log;
 #[cfg(feature = "raft")]

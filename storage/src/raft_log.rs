@@ -187,7 +187,9 @@ fn load_view(database: &Database, cipher: &RecordCipher) -> Result<View, Storage
             cipher.open_value(RAFT_LOG_NAME, &index.to_le_bytes(), record.value())?;
         let first = log.first()?.map_or(index, |(first, _)| first.value());
         let span = index.saturating_sub(first).saturating_add(1);
-        if span != log.len()? || (first > first_kept) {
+        // Before the first purge a log begins where the first leader began it.
+        let has_gap = purged.is_some() && first > first_kept;
+        if span != log.len()? || has_gap {
             return Err(StorageError::Damaged {
                 table: RAFT_LOG_NAME,
                 key: format!("between {first_kept} and {index}"),
@@ -298,7 +300,7 @@ impl Shared {
                     Job::Truncate { from, done } => {
                         settled.push(Settled::Done(done));
                         log.retain_in(from.., |_, _| false)?;
-                        durable = Some(from.saturating_sub(1));
+                        durable = Some(log.last()?.map_or(0, |(last, _)| last.value()));
                     }
                     Job::Purge { upto, done } => {
                         settled.push(Settled::Done(done));
@@ -542,7 +544,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.ask(|done| Job::Truncate { from, done }).await?;
         let mut view = self.shared.lock();
         view.drop_cached(from..);
-        view.last = kept.or(view.purged);
+        if view.last > kept {
+            view.last = kept.or(view.purged);
+        }
         Ok(())
     }
 
