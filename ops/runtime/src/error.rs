@@ -112,6 +112,12 @@ pub enum TelemetryError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// A text that names no format.
+    #[error("read the log format `{text}`: it is `auto`, `json` or `text`")]
+    Format {
+        /// The text.
+        text: String,
+    },
     /// Logging was started before.
     #[error("start logging")]
     Started(#[source] tracing_subscriber::util::TryInitError),

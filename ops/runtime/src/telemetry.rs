@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -36,6 +37,19 @@ pub enum Format {
     /// Text on a terminal, JSON otherwise.
     #[default]
     Auto,
+}
+
+impl FromStr for Format {
+    type Err = TelemetryError;
+
+    fn from_str(text: &str) -> Result<Self, TelemetryError> {
+        match text {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            "auto" => Ok(Self::Auto),
+            _ => Err(TelemetryError::Format { text: text.to_owned() }),
+        }
+    }
 }
 
 /// Starts logging for this process.
