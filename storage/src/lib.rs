@@ -13,7 +13,8 @@ pub mod error;
 pub mod fault;
 #[cfg(feature = "edge")]
 pub mod intake;
-#[cfg(all(test, feature = "edge"))]
+#[cfg(feature = "edge")]
+#[cfg(test)]
 mod power_cut_tests;
 #[cfg(feature = "raft")]
 pub mod raft_log;

@@ -241,7 +241,6 @@ mod raft {
     #[tokio::test]
     async fn votes_and_flushed_entries_survive_every_power_cut() {
         let mut disk = FaultDisk::new();
-        let mut next = 1;
         let mut flushed_upto = 0;
         let mut vote = None;
         for seed in 0..CUTS {
@@ -257,7 +256,7 @@ mod raft {
             let first = first.map_or(1, |purged| purged.index + 1);
             let indexes: Vec<u64> = entries.iter().map(|entry| entry.log_id.index).collect();
             assert_eq!(indexes, (first..=last).collect::<Vec<_>>(), "seed {seed} left a hole");
-            next = last + 1;
+            let mut next = last + 1;
             let new = VoteWire { term: seed + 1, node: seed % 3, committed: seed % 2 == 0 };
             store.save_vote(&vote_from_wire(new)).await.expect("saved");
             vote = Some(new);

@@ -8,8 +8,16 @@
 //! bincode 1.3's default format: little endian, fixed integers, u64 lengths, u32 enum tags. It is
 //! positional, so a changed shape is a new version, never a changed old one.
 //!
+//! States (a market's snapshot, an edge's view) are larger than a frame and never cross a stream as
+//! one frame; their envelope has a length of u64 and their sequences a wider bound:
+//!
+//! ```text
+//!  0         1              9               13
+//!  | version | length u64LE | crc32c u32 LE | payload ...
+//! ```
 //! Decoding never panics, accepts exactly one value without trailing bytes, and allocates at most
-//! [`FRAME_MAX`] for one sequence whatever the bytes claim.
+//! [`FRAME_MAX`] for one sequence whatever the bytes claim ([`STATE_MAX`] in a state, whose bytes are
+//! authenticated before they get here).
 
 use fairground_types::command::{Command, Entry, Envelope, LogCommand};
 use fairground_types::event::FeedItem;
@@ -27,6 +35,17 @@ pub const HEADER_LEN: usize = 9;
 pub type Format = Configuration<true, FRAME_MAX, BincodeLen>;
 
 const FORMAT: Format = Configuration::new();
+
+/// Bytes in front of a state's payload.
+pub const STATE_HEADER_LEN: usize = 13;
+
+/// Bytes of one state, and of one sequence in it.
+pub const STATE_MAX: usize = 1024 * 1024 * 1024;
+
+/// The payload format of a state.
+pub type StateFormat = Configuration<true, STATE_MAX, BincodeLen>;
+
+const STATE_FORMAT: StateFormat = Configuration::new();
 
 /// Why bytes are not the value that was wanted, or a value cannot become bytes.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +87,14 @@ impl<T: SchemaWrite<Format, Src = T>> Encode for T {}
 /// A value that can be read without borrowing from the bytes.
 pub trait Decode: for<'de> SchemaRead<'de, Format, Dst = Self> + Sized {}
 impl<T: for<'de> SchemaRead<'de, Format, Dst = T>> Decode for T {}
+
+/// A state that can be written.
+pub trait EncodeState: SchemaWrite<StateFormat, Src = Self> {}
+impl<T: SchemaWrite<StateFormat, Src = T>> EncodeState for T {}
+
+/// A state that can be read without borrowing from the bytes.
+pub trait DecodeState: for<'de> SchemaRead<'de, StateFormat, Dst = Self> + Sized {}
+impl<T: for<'de> SchemaRead<'de, StateFormat, Dst = T>> DecodeState for T {}
 
 /// A value with a current version of its shape.
 pub trait Versioned {
@@ -229,4 +256,59 @@ pub fn encode_entry(entry: &Entry) -> Result<Vec<u8>, CodecError> {
 /// As [`from_bytes`].
 pub fn decode_entry(bytes: &[u8]) -> Result<Entry, CodecError> {
     from_bytes(bytes)
+}
+
+/// Writes a state in an envelope of the given version.
+///
+/// # Errors
+/// When it is larger than [`STATE_MAX`].
+pub fn encode_state<T: EncodeState>(version: u8, state: &T) -> Result<Vec<u8>, CodecError> {
+    let payload =
+        wincode::config::serialize(state, STATE_FORMAT).map_err(CodecError::Unrepresentable)?;
+    let length = payload.len();
+    if length > STATE_MAX {
+        return Err(CodecError::TooLarge(length));
+    }
+    let prefix = u64::try_from(length).map_err(|_| CodecError::TooLarge(length))?;
+    let mut bytes = Vec::with_capacity(length.saturating_add(STATE_HEADER_LEN));
+    bytes.push(version);
+    bytes.extend_from_slice(&prefix.to_le_bytes());
+    bytes.extend_from_slice(&checksum(version, &payload).to_le_bytes());
+    bytes.extend_from_slice(&payload);
+    Ok(bytes)
+}
+
+/// Takes the envelope of a state off: the version and the payload bytes.
+///
+/// # Errors
+/// When it is truncated, extended, altered or of an unknown version.
+pub fn open_state(newest: u8, bytes: &[u8]) -> Result<(u8, &[u8]), CodecError> {
+    let short = CodecError::Length { expected: STATE_HEADER_LEN, found: bytes.len() };
+    let Some((header, payload)) = bytes.split_first_chunk::<STATE_HEADER_LEN>() else {
+        return Err(short);
+    };
+    let [version, l0, l1, l2, l3, l4, l5, l6, l7, c0, c1, c2, c3] = *header;
+    let length = u64::from_le_bytes([l0, l1, l2, l3, l4, l5, l6, l7]);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length != payload.len() {
+        return Err(CodecError::Length { expected: length, found: payload.len() });
+    }
+    if u32::from_le_bytes([c0, c1, c2, c3]) != checksum(version, payload) {
+        return Err(CodecError::Checksum);
+    }
+    if version == 0 || version > newest {
+        return Err(CodecError::Version { found: version, known: newest });
+    }
+    Ok((version, payload))
+}
+
+/// Reads a state with a version from 1 to `newest`.
+///
+/// # Errors
+/// When it is truncated, extended, altered, of an unknown version, or not this state.
+pub fn decode_state<T: DecodeState>(newest: u8, bytes: &[u8]) -> Result<(u8, T), CodecError> {
+    let (version, payload) = open_state(newest, bytes)?;
+    let state =
+        wincode::config::deserialize_exact(payload, STATE_FORMAT).map_err(CodecError::Malformed)?;
+    Ok((version, state))
 }

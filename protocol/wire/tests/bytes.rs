@@ -128,6 +128,18 @@ fn a_view_part_of_the_size_that_members_send_fits() {
 }
 
 #[test]
+fn a_state_larger_than_a_frame_has_an_envelope_of_its_own() {
+    let state: Vec<u64> = (0..2_000_000).collect();
+    assert!(codec::encode(1, &state).is_err());
+    let mut bytes = codec::encode_state(3, &state).expect("below the bound");
+    assert_eq!(codec::decode_state::<Vec<u64>>(3, &bytes).expect("ours"), (3, state));
+    assert!(codec::decode_state::<Vec<u64>>(2, &bytes).is_err());
+    bytes[9_000_000] ^= 4;
+    assert!(matches!(codec::decode_state::<Vec<u64>>(3, &bytes), Err(CodecError::Checksum)));
+    assert!(codec::decode_state::<Vec<u64>>(3, &bytes[..12]).is_err());
+}
+
+#[test]
 fn frames_come_out_whole_however_the_bytes_are_cut() {
     let frames: Vec<Vec<u8>> = vec![vec![], vec![1], vec![2; 300], vec![3; 70_000]];
     let stream: Vec<u8> =
