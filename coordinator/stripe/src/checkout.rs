@@ -314,6 +314,7 @@ fn instant(seconds: stripe_types::Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::canonical_form;
 
     fn request(expires_in: Millis) -> OpenCheckout {
         let requested_at = Timestamp::from_unix_millis(1_790_000_000_000);
@@ -371,6 +372,17 @@ mod tests {
             let wanted = format!("currency]={}", currency.to_lowercase());
             assert!(body.expect("a form").contains(&wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn equal_requests_are_equal_bytes() {
+        let bytes = || {
+            let request = create_request(&request(Millis::from_hours(2))).expect("the amount fits");
+            canonical_form(&request.build().body.expect("a form"))
+        };
+        let first = bytes();
+        // Each map of the standard library has an order of its own.
+        assert!((0..50).all(|_| bytes() == first));
     }
 
     #[test]

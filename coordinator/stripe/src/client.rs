@@ -287,7 +287,7 @@ fn misconfigured(setting: &str, reason: String) -> StripeError {
 /// The pairs of a form in one fixed order. async-stripe keeps metadata in hash maps, so the same
 /// request has other bytes in another process; a key must always come with the same ones. Arrays
 /// are written with their indexes, so their order is not in the order of the pairs.
-fn canonical_form(body: &str) -> String {
+pub(crate) fn canonical_form(body: &str) -> String {
     let mut pairs: Vec<&str> = body.split('&').filter(|pair| !pair.is_empty()).collect();
     pairs.sort_unstable();
     pairs.join("&")

@@ -118,7 +118,10 @@ impl Fakes {
         if !options.listen.is_loopback() {
             return Err(FakesError::NotLoopback(options.listen));
         }
-        if options.stripe_key.contains("_live_") {
+        // Secrets come from files, and files end with a line's end.
+        let stripe_key = options.stripe_key.trim().to_owned();
+        let webhook_secret = options.webhook_secret.trim().to_owned();
+        if stripe_key.contains("_live_") {
             return Err(FakesError::LiveKey);
         }
         let contract = options.stripe_contract.as_deref().map(Contract::load).transpose()?;
@@ -129,15 +132,11 @@ impl Fakes {
             bind("the inbox", options.listen, options.inbox_port).await?;
         let (smtp_listener, smtp_addr) = bind("mail", options.listen, options.smtp_port).await?;
         let (webhooks, queued) =
-            Webhooks::new(options.webhook_url, options.webhook_secret, options.webhook_first_gap)
+            Webhooks::new(options.webhook_url, webhook_secret, options.webhook_first_gap)
                 .map_err(FakesError::Client)?;
         let stripe_url = format!("http://{stripe_at}");
-        let settings = StripeSettings {
-            key: options.stripe_key,
-            base_url: stripe_url.clone(),
-            seed,
-            contract,
-        };
+        let settings =
+            StripeSettings { key: stripe_key, base_url: stripe_url.clone(), seed, contract };
         let stripe = Arc::new(StripeFake::new(settings, Arc::clone(&webhooks)));
         let account = SmsAccount { account: options.sms_account, token: options.sms_token };
         let inbox = Arc::new(Inbox::new(account, seed));
