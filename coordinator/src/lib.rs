@@ -1,1 +1,48 @@
-//! Placeholder head.
+//! The authority: a member of the coordinator cluster.
+//!
+//! ```text
+//!            edges                     other members            people, provider
+//!              | QUIC                      | QUIC                    | HTTP
+//!  quic -> edge/* sessions         raft/serve, blobs           http/*
+//!              \                           |                        /
+//!               +------> propose ------> Raft ------> raft/state_machine -> Market
+//!                           ^ clock          \-> log, snapshots      |
+//!                     raft/office, deadline                     state (backlog, digests)
+//!                                                                    |
+//!                                             sessions, feeds, effects/* (leader only)
+//! ```
+//! Start and stop order are in `daemon.rs`. The crate turns the world into commands and effects back
+//! into the world; every rule is in `fairground_market`, and it must not know `fairground_node`. Read
+//! next: `state.rs`, `propose.rs`, then `edge/mod.rs`.
+
+mod auth;
+mod blobs;
+mod daemon;
+mod edge;
+mod effects;
+mod error;
+mod http;
+mod identity;
+mod join;
+mod member;
+mod metrics;
+mod options;
+mod peers;
+mod playback;
+mod propose;
+mod quic;
+mod raft;
+mod reads;
+mod setup;
+mod state;
+mod status;
+mod stream;
+mod tls;
+
+pub use daemon::run;
+pub use error::Error;
+pub use options::{MailOptions, Options, RaftOptions, SmsOptions, StripeSettings};
+pub use peers::LinkError;
+pub use propose::ProposeError;
+pub use setup::{InitOptions, JoinOptions, SetUp, init, is_member, join};
+pub use stream::StreamError;

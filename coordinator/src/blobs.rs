@@ -1,0 +1,268 @@
+//! Media by hash, held by a majority of members.
+//!
+//! ```text
+//!  put      this member, then the others until a majority holds it
+//!  get      this member, else another one: fetched, checked by hash, kept
+//!  repair   each minute: what the market refers to and is not here is fetched
+//! ```
+//! A blob's name is its hash, so any copy is as good as another and nothing is ever overwritten. It
+//! must not know what a blob is for, but for repair, which reads manifests.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairground_media::Manifest;
+use fairground_runtime::shutdown::Shutdown;
+use fairground_storage::blob::BlobStore;
+use fairground_types::limits::BLOB_MAX;
+use fairground_types::{BlobHash, MemberId};
+use fairground_wire::message::{BlobRequest, BlobResponse, StreamKind};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use quinn::{RecvStream, SendStream};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use crate::peers::Peers;
+use crate::state::State;
+use crate::stream;
+
+/// How long one copy may take.
+const COPY_WAIT: Duration = Duration::from_secs(120);
+/// How long another member may take to say whether it holds a blob.
+const ASK_WAIT: Duration = Duration::from_secs(5);
+const REPAIR_PERIOD: Duration = Duration::from_secs(60);
+/// Blobs fetched in one repair.
+const REPAIR_MAX: usize = 2_000;
+const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
+const BUFFER: usize = 64 * 1024;
+
+/// How taking a blob ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PutOutcome {
+    Stored,
+    Mismatch,
+    Failed,
+}
+
+/// The blobs of this member, and its way to those of the others.
+pub(crate) struct Blobs {
+    me: MemberId,
+    store: BlobStore,
+    peers: Arc<Peers>,
+    state: Arc<State>,
+}
+
+impl Blobs {
+    pub(crate) fn new(
+        me: MemberId,
+        store: BlobStore,
+        peers: Arc<Peers>,
+        state: Arc<State>,
+    ) -> Self {
+        Self { me, store, peers, state }
+    }
+
+    fn others(&self) -> Vec<MemberId> {
+        self.state.read(|market| {
+            market.members().map(|row| row.member).filter(|member| *member != self.me).collect()
+        })
+    }
+
+    /// Which of these are here.
+    pub(crate) async fn has(&self, hashes: &[BlobHash]) -> Vec<bool> {
+        let mut held = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            held.push(self.store.has(hash).await.unwrap_or(false));
+        }
+        held
+    }
+
+    /// The blob, when it is here.
+    pub(crate) async fn open_here(&self, hash: BlobHash) -> Option<(File, u64)> {
+        match self.store.open_file(&hash).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%hash, %error, "blob not read");
+                None
+            }
+        }
+    }
+
+    /// The blob, fetched from another member when it is not here.
+    pub(crate) async fn open_anywhere(&self, hash: BlobHash) -> Option<(File, u64)> {
+        if let Some(found) = self.open_here(hash).await {
+            return Some(found);
+        }
+        if self.fetch(hash).await { self.open_here(hash).await } else { None }
+    }
+
+    /// A small blob in memory.
+    pub(crate) async fn read(&self, hash: BlobHash) -> Option<bytes::Bytes> {
+        self.open_anywhere(hash).await?;
+        self.store.read(&hash, MANIFEST_MAX).await.ok().flatten()
+    }
+
+    /// Takes the bytes that follow on a stream.
+    pub(crate) async fn take(
+        &self,
+        hash: BlobHash,
+        bytes: u64,
+        receive: &mut RecvStream,
+    ) -> PutOutcome {
+        let taking = async {
+            let mut writer = self.store.put().await.ok()?;
+            let mut left = bytes;
+            while left > 0 {
+                let part = usize::try_from(left).unwrap_or(usize::MAX).min(BUFFER);
+                let chunk = receive.read_chunk(part, true).await.ok()??;
+                writer.write(&chunk.bytes).await.ok()?;
+                left = left.saturating_sub(u64::try_from(chunk.bytes.len()).unwrap_or(u64::MAX));
+            }
+            Some(writer.finish(Some(hash)).await)
+        };
+        match tokio::time::timeout(COPY_WAIT, taking).await {
+            Ok(Some(Ok(_))) => PutOutcome::Stored,
+            Ok(Some(Err(fairground_storage::StorageError::WrongDigest))) => PutOutcome::Mismatch,
+            Ok(Some(Err(error))) => {
+                tracing::error!(%hash, %error, "blob not stored");
+                PutOutcome::Failed
+            }
+            Ok(None) | Err(_) => PutOutcome::Failed,
+        }
+    }
+
+    /// Copies a blob that is here to the others; says whether a majority of members holds it. The
+    /// rest get it by repair.
+    pub(crate) async fn spread(&self, hash: BlobHash) -> bool {
+        let others = self.others();
+        let needed = others.len().div_ceil(2);
+        let mut copies: FuturesUnordered<_> =
+            others.iter().map(|member| self.push(*member, hash)).collect();
+        let mut held = 0;
+        while held < needed {
+            match copies.next().await {
+                Some(true) => held += 1,
+                Some(false) => {}
+                None => return false,
+            }
+        }
+        true
+    }
+
+    async fn push(&self, member: MemberId, hash: BlobHash) -> bool {
+        let pushing = async {
+            let (file, bytes) = self.open_here(hash).await?;
+            let (mut send, mut receive) = self.peers.open(member, StreamKind::Blob).await.ok()?;
+            stream::send(&mut send, &BlobRequest::Put { hash, bytes }).await.ok()?;
+            let first: BlobResponse = stream::expect(&mut receive).await.ok()?;
+            match first {
+                BlobResponse::Stored => return Some(true),
+                BlobResponse::Send => {}
+                BlobResponse::Found { .. }
+                | BlobResponse::Absent
+                | BlobResponse::Held(_)
+                | BlobResponse::Refused { .. } => return None,
+            }
+            send_file(file, &mut send).await?;
+            // A peer that is gone needs no end of stream.
+            let _ = send.finish();
+            let last: BlobResponse = stream::expect(&mut receive).await.ok()?;
+            Some(last == BlobResponse::Stored)
+        };
+        let pushed = tokio::time::timeout(COPY_WAIT, pushing).await;
+        let is_held = matches!(pushed, Ok(Some(true)));
+        if !is_held {
+            tracing::warn!(%member, %hash, "blob not copied");
+        }
+        is_held
+    }
+
+    /// Fetches a blob from any other member.
+    async fn fetch(&self, hash: BlobHash) -> bool {
+        for member in self.others() {
+            let fetching = self.fetch_from(member, hash);
+            if matches!(tokio::time::timeout(COPY_WAIT, fetching).await, Ok(Some(true))) {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn fetch_from(&self, member: MemberId, hash: BlobHash) -> Option<bool> {
+        let opening = self.peers.open(member, StreamKind::Blob);
+        let (mut send, mut receive) = tokio::time::timeout(ASK_WAIT, opening).await.ok()?.ok()?;
+        stream::send(&mut send, &BlobRequest::Get { hash }).await.ok()?;
+        // A peer that is gone needs no end of stream.
+        let _ = send.finish();
+        let answer =
+            tokio::time::timeout(ASK_WAIT, stream::expect(&mut receive)).await.ok()?.ok()?;
+        let BlobResponse::Found { bytes } = answer else { return None };
+        if bytes > u64::try_from(BLOB_MAX).unwrap_or(u64::MAX) {
+            return None;
+        }
+        Some(self.take(hash, bytes, &mut receive).await == PutOutcome::Stored)
+    }
+
+    /// Fetches what the market refers to and is not here, until `shutdown`.
+    pub(crate) async fn repair(self: Arc<Self>, shutdown: Shutdown) {
+        let mut ticks = tokio::time::interval(REPAIR_PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => return,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => return,
+                () = self.repair_once() => {}
+            }
+        }
+    }
+
+    async fn repair_once(&self) {
+        let (sources, manifests) = self.state.read(|market| {
+            let sources: Vec<BlobHash> =
+                market.assets().map(fairground_market::Asset::source).collect();
+            let manifests: Vec<BlobHash> =
+                market.view().assets().map(|asset| asset.manifest).collect();
+            (sources, manifests)
+        });
+        let mut wanted: BTreeSet<BlobHash> = sources.into_iter().collect();
+        for manifest in manifests {
+            wanted.insert(manifest);
+            let Some(bytes) = self.read(manifest).await else { continue };
+            match Manifest::parse(&bytes) {
+                Ok(manifest) => wanted.extend(manifest.blobs()),
+                Err(error) => tracing::warn!(%manifest, %error, "manifest not read"),
+            }
+        }
+        let mut repaired = 0_usize;
+        for hash in wanted {
+            if repaired >= REPAIR_MAX {
+                break;
+            }
+            if !self.store.has(&hash).await.unwrap_or(false) && self.fetch(hash).await {
+                repaired = repaired.saturating_add(1);
+            }
+        }
+        if repaired > 0 {
+            let count = u64::try_from(repaired).unwrap_or(u64::MAX);
+            metrics::counter!(crate::metrics::BLOBS_REPAIRED).increment(count);
+            tracing::info!(blobs = repaired, "blobs repaired");
+        }
+    }
+}
+
+async fn send_file(mut file: File, send: &mut SendStream) -> Option<()> {
+    let mut buffer = vec![0_u8; BUFFER];
+    loop {
+        let count = file.read(&mut buffer).await.ok()?;
+        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
+            return Some(());
+        };
+        send.write_all(part).await.ok()?;
+    }
+}

@@ -1,0 +1,431 @@
+//! A member from start to stop.
+//!
+//! ```text
+//!  start  data directory -> sockets -> stores -> state machine -> Raft -> proposer, office, alarms
+//!         -> QUIC accept loop -> effects, repair, renewal -> HTTP -> ready.json
+//!  stop   HTTP drains -> leadership is handed over -> loops end -> QUIC closes -> Raft closes its log
+//! ```
+//! What is below is wiring: every decision is in the part that it belongs to.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairground_runtime::clock::Clock;
+use fairground_runtime::config::Secret;
+use fairground_runtime::health::Health;
+use fairground_runtime::http::{self as listener, HttpLimits};
+use fairground_runtime::pki::{self, Ca, Identity};
+use fairground_runtime::shutdown::{Shutdown, Tasks};
+use fairground_storage::KeyFile;
+use fairground_storage::blob::BlobStore;
+use fairground_storage::raft_log::LogStore;
+use fairground_storage::snapshot::SnapshotStore;
+use fairground_types::command::{Command, InitialiseCluster, RegisterMember};
+use fairground_types::{CommandId, MemberId, Verdict};
+use quinn::Endpoint;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::auth::Auth;
+use crate::blobs::Blobs;
+use crate::edge::directory::EdgeDirectory;
+use crate::effects::mail::Mailer;
+use crate::effects::sms::Texter;
+use crate::effects::{EffectRunner, Outlets, Payments};
+use crate::error::Error;
+use crate::http::{Api, router};
+use crate::identity::{ClusterFile, DataDir};
+use crate::join::Admission;
+use crate::member::Member;
+use crate::options::Options;
+use crate::peers::Peers;
+use crate::propose::{ProposerLoop, ProposerParts, proposer};
+use crate::raft::deadline::DeadlineLoop;
+use crate::raft::membership::MembershipLoop;
+use crate::raft::network::Network;
+use crate::raft::office::{Office, OfficeLoop};
+use crate::raft::state_machine::StateMachine;
+use crate::raft::{self, MemberNode, Raft};
+use crate::state::State;
+use crate::{quic, tls};
+
+/// Names of the own certificate's file.
+pub(crate) const IDENTITY: &str = "member";
+/// How long a new cluster may take to begin.
+const BEGIN_WAIT: Duration = Duration::from_secs(20);
+/// Pause between attempts to begin a cluster.
+const BEGIN_PAUSE: Duration = Duration::from_millis(50);
+/// How long a leader waits for another to take over when it stops.
+const HAND_OVER_WAIT: Duration = Duration::from_secs(2);
+/// How long loops may take to end.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+const HEALTH_PERIOD: Duration = Duration::from_millis(250);
+
+/// Who this member is, read from its data directory.
+struct Own {
+    dir: DataDir,
+    file: ClusterFile,
+    identity: Identity,
+    ca: Ca,
+}
+
+/// The sockets of a member.
+struct Sockets {
+    endpoint: Endpoint,
+    http: TcpListener,
+    cluster_address: SocketAddr,
+    http_address: SocketAddr,
+    advertised: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    http_addr: SocketAddr,
+    cluster_addr: SocketAddr,
+    pid: u32,
+}
+
+/// Runs a member until `shutdown`.
+///
+/// # Errors
+/// When it cannot start: see [`Error`].
+pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
+    pki::install_provider();
+    let own = read_own(&options)?;
+    own.dir.remove("ready.json");
+    let sockets = bind(&options, &own).await?;
+    let tasks = Tasks::new(shutdown.clone());
+    let started = Box::pin(start(&options, &own, &sockets, &tasks)).await?;
+    let member = Arc::clone(&started.member);
+    let served = Box::pin(serve(&options, &own, started, sockets, &tasks)).await;
+    own.dir.remove("ready.json");
+    shutdown.trigger();
+    tasks.join(STOP_WAIT).await;
+    if let Err(error) = member.raft.shutdown().await {
+        tracing::warn!(%error, "Raft did not close in order");
+    }
+    tracing::info!(member = %member.id, "stopped");
+    served
+}
+
+fn read_own(options: &Options) -> Result<Own, Error> {
+    let dir = DataDir::new(&options.dir);
+    let file = dir.cluster()?;
+    let ca = Ca::from_pem(&dir.read_text("ca.pem")?, &dir.read_text("ca.key")?)?;
+    let identity = Identity::load(&options.dir, IDENTITY)?;
+    let own = Own { dir, file, identity, ca };
+    // A member that was off for longer than its certificate lives signs itself a new one.
+    if own.identity.needs_renewal(Clock::system().now()) {
+        let identity = tls::renew(&own.ca, own.file.member, Clock::system())?;
+        identity.save(&options.dir, IDENTITY)?;
+        return Ok(Own { identity, ..own });
+    }
+    Ok(own)
+}
+
+fn parse_address(key: &'static str, text: &str) -> Result<SocketAddr, Error> {
+    text.parse().map_err(|_| Error::Setting {
+        key,
+        problem: format!("expected `address:port`, found `{text}`"),
+    })
+}
+
+async fn bind(options: &Options, own: &Own) -> Result<Sockets, Error> {
+    let cluster = parse_address("cluster_listen", &options.cluster_listen)?;
+    let http = parse_address("http_listen", &options.http_listen)?;
+    let has_tls = options.http_tls_cert_file.is_some();
+    listener::refuse_plain_http(http, has_tls)?;
+    let endpoint = quic::bind(cluster, tls::server(&own.identity)?)?;
+    let bound = |source| Error::Bind { address: cluster, source };
+    let cluster_address = endpoint.local_addr().map_err(bound)?;
+    let refused = |source| Error::Bind { address: http, source };
+    let http = TcpListener::bind(http).await.map_err(refused)?;
+    let http_address = http.local_addr().map_err(refused)?;
+    let advertised =
+        options.cluster_advertise.clone().unwrap_or_else(|| cluster_address.to_string());
+    Ok(Sockets { endpoint, http, cluster_address, http_address, advertised })
+}
+
+/// A member whose loops are not running yet, and the loops.
+struct Started {
+    member: Arc<Member>,
+    proposer_loop: ProposerLoop,
+    office_loop: OfficeLoop,
+    deadline_loop: DeadlineLoop,
+    membership_loop: MembershipLoop,
+}
+
+async fn start(
+    options: &Options,
+    own: &Own,
+    sockets: &Sockets,
+    tasks: &Tasks,
+) -> Result<Started, Error> {
+    let id = own.file.member;
+    let cluster = own.file.cluster;
+    let clock = Clock::system();
+    let secrets = own.dir.secrets()?;
+    let key = KeyFile::load_or_create(&own.dir.path("storage.key"))?;
+    let raft_folder = own.dir.path("raft");
+    std::fs::create_dir_all(&raft_folder).map_err(Error::file(&raft_folder))?;
+    let log = LogStore::open(&raft_folder, &key)?;
+    let snapshots = SnapshotStore::open(&raft_folder, &key)?;
+    let blob_store = BlobStore::open(&own.dir.path("blobs"))?;
+
+    let state = Arc::new(State::new());
+    let machine = StateMachine::open(Arc::clone(&state), snapshots).await.map_err(Error::State)?;
+    let client = tls::client(&own.identity)?;
+    let peers = Arc::new(Peers::new(sockets.endpoint.clone(), cluster, client));
+    for (member, address) in &own.file.members {
+        if *member != id {
+            peers.learn(*member, address);
+        }
+    }
+    let config = raft::config(&options.raft, &cluster.to_string())?;
+    let network = Network::new(Arc::clone(&peers));
+    let raft = Raft::new(id.0, config, network, log, machine)
+        .await
+        .map_err(|error| Error::Raft(error.to_string()))?;
+
+    let office = Arc::new(Office::new(clock));
+    let edges = Arc::new(EdgeDirectory::default());
+    let (handle, proposer_loop) = proposer(ProposerParts {
+        me: id,
+        raft: raft.clone(),
+        state: Arc::clone(&state),
+        office: Arc::clone(&office),
+        peers: Arc::clone(&peers),
+        edges: Arc::clone(&edges),
+    });
+    let blobs = Blobs::new(id, blob_store, Arc::clone(&peers), Arc::clone(&state));
+    let auth = Auth::new(&secrets, cluster)?;
+    let admission =
+        Admission { ca: Ca::from_pem(&own.ca.certificate_pem(), &own.ca.expose_key_pem())? };
+    let member = Arc::new(Member {
+        id,
+        cluster,
+        clock,
+        secrets,
+        state: Arc::clone(&state),
+        raft: raft.clone(),
+        peers: Arc::clone(&peers),
+        office: Arc::clone(&office),
+        proposer: handle.clone(),
+        edges: Arc::clone(&edges),
+        blobs: Arc::new(blobs),
+        auth,
+        admission,
+        health: Health::new(&["raft", "http"]),
+    });
+    let accepting =
+        quic::accept(Arc::clone(&member), sockets.endpoint.clone(), tasks.shutdown().clone());
+    tasks.spawn("quic accept", accepting);
+    Ok(Started {
+        member,
+        proposer_loop,
+        office_loop: OfficeLoop {
+            me: id,
+            raft: raft.clone(),
+            peers: Arc::clone(&peers),
+            office: Arc::clone(&office),
+            proposer: handle.clone(),
+            clock,
+        },
+        deadline_loop: DeadlineLoop { state: Arc::clone(&state), office, edges, proposer: handle },
+        membership_loop: MembershipLoop { me: id, raft, state, peers },
+    })
+}
+
+async fn serve(
+    options: &Options,
+    own: &Own,
+    started: Started,
+    sockets: Sockets,
+    tasks: &Tasks,
+) -> Result<(), Error> {
+    let Started { member, proposer_loop, office_loop, deadline_loop, membership_loop } = started;
+    let shutdown = tasks.shutdown().clone();
+    // The loops outlive the HTTP listener, so that running requests can end: they stop by a token
+    // of their own.
+    let closing = Shutdown::new();
+    let loops = Tasks::new(closing.clone());
+    loops.spawn("proposer", proposer_loop.run(closing.clone()));
+    loops.spawn("office", office_loop.run(closing.clone()));
+    loops.spawn("deadlines", deadline_loop.run(closing.clone()));
+    loops.spawn("membership", membership_loop.run(closing.clone()));
+    loops.spawn("health", watch_health(Arc::clone(&member), closing.clone()));
+    let outlets = Outlets {
+        mailer: Mailer::new(&options.mail, member.cluster)?,
+        texter: Texter::new(&options.sms)?,
+        payments: Payments::new(&options.stripe, member.id.0)?,
+    };
+    let runner = EffectRunner::new(Arc::clone(&member), outlets);
+    loops.spawn("effects", runner.run(closing.clone()));
+    loops.spawn("blob repair", Arc::clone(&member.blobs).repair(closing.clone()));
+    let renewing = tls::keep_renewed(tls::Renewal {
+        member: Arc::clone(&member),
+        endpoint: sockets.endpoint.clone(),
+        identity: own.identity.clone(),
+        dir: options.dir.clone(),
+    });
+    loops.spawn("certificate", async move {
+        let stop = closing.clone();
+        tokio::select! {
+            biased;
+            () = stop.wait() => {}
+            () = renewing => {}
+        }
+    });
+    if own.file.founder {
+        begin(&member, options, &sockets.advertised).await?;
+    }
+    let served = serve_http(options, own, &member, sockets, &shutdown).await;
+    hand_over(&member).await;
+    loops.shutdown().trigger();
+    loops.join(STOP_WAIT).await;
+    served
+}
+
+async fn serve_http(
+    options: &Options,
+    own: &Own,
+    member: &Arc<Member>,
+    sockets: Sockets,
+    shutdown: &Shutdown,
+) -> Result<(), Error> {
+    let api = Arc::new(Api::new(
+        Arc::clone(member),
+        own.dir.admin_key()?,
+        webhook_secrets(options)?,
+        options.stripe.live,
+        fairground_runtime::metrics::install().ok(),
+    ));
+    let tls = match (&options.http_tls_cert_file, &options.http_tls_key_file) {
+        (Some(certificate), Some(key)) => Some(listener::tls_config(certificate, key)?),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            let problem = "certificate and key belong together".to_owned();
+            return Err(Error::Setting { key: "http_tls_key_file", problem });
+        }
+    };
+    own.dir.write_json(
+        "ready.json",
+        &Ready {
+            http_addr: sockets.http_address,
+            cluster_addr: sockets.cluster_address,
+            pid: std::process::id(),
+        },
+    )?;
+    member.health.part("http").ready();
+    tracing::info!(
+        member = %member.id,
+        http = %sockets.http_address,
+        cluster = %sockets.cluster_address,
+        "ready"
+    );
+    let limits = HttpLimits::default();
+    listener::serve(sockets.http, router(api), limits, tls, shutdown.clone())
+        .await
+        .map_err(Error::Http)
+}
+
+fn webhook_secrets(options: &Options) -> Result<Vec<Secret>, Error> {
+    let files = [&options.stripe.webhook_secret_file, &options.stripe.webhook_secret_old_file];
+    let mut secrets = Vec::new();
+    for file in files.into_iter().flatten() {
+        secrets.push(Secret::from_file(file)?);
+    }
+    Ok(secrets)
+}
+
+/// Begins the cluster, once: Raft with one voter, then the first two commands of the log.
+async fn begin(member: &Arc<Member>, options: &Options, address: &str) -> Result<(), Error> {
+    let raft_error = |error: &dyn std::error::Error| Error::Raft(error.to_string());
+    let is_initialised = member.raft.is_initialized().await.map_err(|error| raft_error(&error))?;
+    if !is_initialised {
+        let node = MemberNode { addr: address.to_owned() };
+        let nodes = BTreeMap::from([(member.id.0, node)]);
+        member.raft.initialize(nodes).await.map_err(|error| raft_error(&error))?;
+    } else {
+        // A cluster that has more members may have no quorum yet; nothing waits for it.
+        return Ok(());
+    }
+    let cluster = member.cluster.to_string();
+    let commands = [
+        (
+            CommandId::derive_system("initialise", &cluster, ""),
+            Command::InitialiseCluster(InitialiseCluster {
+                cluster: member.cluster,
+                policy: options.policy.clone(),
+                keys: member.secrets.public_keys(),
+            }),
+        ),
+        (
+            CommandId::derive_system("register", &cluster, "founder"),
+            Command::RegisterMember(RegisterMember {
+                proof: None,
+                cluster_address: address.to_owned(),
+                public_url: options.public_url.clone(),
+            }),
+        ),
+    ];
+    let beginning = async {
+        for (id, command) in commands {
+            loop {
+                match member.command(id, command.clone()).await.map(|judged| judged.verdict) {
+                    Ok(Verdict::Accepted(_)) => break,
+                    Ok(Verdict::Rejected(rejection)) => {
+                        return Err(Error::Raft(format!(
+                            "begin the cluster: {}",
+                            rejection.detail
+                        )));
+                    }
+                    Err(_) => tokio::time::sleep(BEGIN_PAUSE).await,
+                }
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(BEGIN_WAIT, beginning).await {
+        Ok(begun) => begun,
+        Err(_) => Err(Error::Raft("the cluster did not begin in time".to_owned())),
+    }
+}
+
+async fn watch_health(member: Arc<Member>, shutdown: Shutdown) {
+    let part = member.health.part("raft");
+    loop {
+        match member.leader() {
+            Some(_) if member.state.position().raft > 0 => part.ready(),
+            Some(_) => part.not_ready("nothing applied yet"),
+            None => part.not_ready("no leader"),
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(HEALTH_PERIOD) => {}
+        }
+    }
+}
+
+/// Gives leadership away before stopping, so that nobody waits for an election.
+async fn hand_over(member: &Member) {
+    let next: Option<MemberId> =
+        member.raft.voter_ids().map(MemberId).find(|voter| *voter != member.id);
+    let Some(next) = next.filter(|_| member.leads()) else { return };
+    if let Err(error) = member.raft.trigger().transfer_leader(next.0).await {
+        tracing::warn!(%error, "leadership not handed over");
+        return;
+    }
+    let gone = async {
+        while member.leads() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(HAND_OVER_WAIT, gone).await.is_err() {
+        tracing::warn!(%next, "leadership not taken over in time");
+    }
+}

@@ -1,0 +1,230 @@
+//! One call of an edge: a command, a read, a sign-in, a playback token.
+//!
+//! The edge has checked its client's access token and says which account it was; it is trusted with
+//! that and with nothing else. A call that the leader alone can do (making a code) goes on to it over
+//! this member's own connection. Read next: `crate::reads`, `crate::auth`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairground_runtime::pki::Role;
+use fairground_types::command::{Actor, Channel, Command, Envelope};
+use fairground_types::{Code, EdgeId, Millis, Rejection};
+use fairground_wire::message::{
+    ForwardRequest, ForwardResponse, PrivateBytes, PrivateText, StreamKind,
+};
+use quinn::{RecvStream, SendStream};
+use serde::Serialize;
+
+use crate::auth::{self, AuthError};
+use crate::member::Member;
+use crate::stream::{self, StreamError};
+use crate::{playback, reads};
+
+/// How long the leader may take over a call that was passed on.
+const PASS_ON_WAIT: Duration = Duration::from_secs(6);
+/// When an edge should try again.
+const RETRY_AFTER: Millis = Millis::new(500);
+
+/// Serves one call.
+pub(crate) async fn serve(
+    member: &Arc<Member>,
+    peer: &Role,
+    mut send: SendStream,
+    mut receive: RecvStream,
+) -> Result<(), StreamError> {
+    let request: ForwardRequest = stream::expect(&mut receive).await?;
+    let response = match request {
+        ForwardRequest::Command(envelope) => command(member, peer, *envelope).await,
+        ForwardRequest::Read(read) => reads::answer(member, &read).await,
+        ForwardRequest::RequestCode { identifier, channel } => {
+            request_code(member, peer, identifier, channel).await
+        }
+        ForwardRequest::VerifyCode { identifier, code } => {
+            tokens(auth::verify_code(member, identifier.expose(), code.expose()).await)
+        }
+        ForwardRequest::Refresh { refresh_token } => {
+            tokens(auth::refresh(member, refresh_token.expose()).await)
+        }
+        ForwardRequest::MintPlayback { user, asset } => {
+            match playback::mint(member, user, asset).await {
+                Ok(playback) => json(&playback),
+                Err(rejection) => ForwardResponse::Rejected(rejection),
+            }
+        }
+    };
+    stream::send(&mut send, &response).await?;
+    // A peer that is gone needs no end of stream.
+    let _ = send.finish();
+    Ok(())
+}
+
+const fn unavailable() -> ForwardResponse {
+    ForwardResponse::Unavailable { retry_after: RETRY_AFTER }
+}
+
+/// A JSON document as an answer.
+pub(crate) fn json<T: Serialize>(value: &T) -> ForwardResponse {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => ForwardResponse::Json(bytes),
+        Err(error) => {
+            tracing::error!(%error, "answer not written");
+            ForwardResponse::Rejected(Rejection::new(Code::Internal, "a fault on our side"))
+        }
+    }
+}
+
+fn refused(error: AuthError) -> ForwardResponse {
+    match error {
+        AuthError::Rejected(rejection) => ForwardResponse::Rejected(rejection),
+        AuthError::Propose(_) => unavailable(),
+        AuthError::Internal => {
+            ForwardResponse::Rejected(Rejection::new(Code::Internal, "a fault on our side"))
+        }
+    }
+}
+
+fn tokens(outcome: Result<auth::Tokens, AuthError>) -> ForwardResponse {
+    match outcome.map(|tokens| json(&tokens)) {
+        Ok(ForwardResponse::Json(bytes)) => ForwardResponse::Tokens(PrivateBytes::new(bytes)),
+        Ok(other) => other,
+        Err(error) => refused(error),
+    }
+}
+
+async fn command(member: &Member, peer: &Role, envelope: Envelope) -> ForwardResponse {
+    if !may_send(peer, &envelope) {
+        tracing::warn!(%peer, actor = ?envelope.actor, "a command that its peer may not send");
+        let refused = Rejection::new(Code::Forbidden, "an edge cannot give this command");
+        return ForwardResponse::Rejected(refused);
+    }
+    match member.proposer.submit(envelope).await {
+        Ok(judged) => ForwardResponse::Judged(judged),
+        Err(_) => unavailable(),
+    }
+}
+
+/// Edges speak for accounts they have authenticated and for themselves, never for the cluster, and
+/// never about what only a member has seen.
+fn may_send(peer: &Role, envelope: &Envelope) -> bool {
+    let Role::Edge(edge) = peer else { return false };
+    match &envelope.actor {
+        Actor::User(_) => is_of_an_account(&envelope.command),
+        Actor::Edge(named) => named == edge && is_of_an_edge(edge, &envelope.command),
+        Actor::Cluster | Actor::Anonymous => false,
+    }
+}
+
+fn is_of_an_edge(edge: &EdgeId, command: &Command) -> bool {
+    match command {
+        Command::AdmitEdge { edge: named, .. } | Command::SealEdge { edge: named, .. } => {
+            named == edge
+        }
+        Command::LeaseJob
+        | Command::RenewLease { .. }
+        | Command::PublishRevision(_)
+        | Command::FailJob { .. } => true,
+        _ => false,
+    }
+}
+
+fn is_of_an_account(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::SignOut { .. }
+            | Command::SetHandle { .. }
+            | Command::GrantRole { .. }
+            | Command::BecomeMaker
+            | Command::RegisterAsset(_)
+            | Command::SaveDraft(_)
+            | Command::SubmitStory { .. }
+            | Command::ReviewStory { .. }
+            | Command::PublishStory { .. }
+            | Command::AcceptHighest { .. }
+            | Command::CancelAuction { .. }
+            | Command::StartCheckout(_)
+            | Command::AddTracking { .. }
+            | Command::ConfirmDelivery { .. }
+    )
+}
+
+/// Codes live in the leader's memory, so the leader makes them.
+async fn request_code(
+    member: &Member,
+    peer: &Role,
+    identifier: PrivateText,
+    channel: Channel,
+) -> ForwardResponse {
+    let is_passed_on = matches!(peer, Role::Member(_));
+    if member.leads() || is_passed_on {
+        return match auth::request_code(member, identifier.expose(), channel).await {
+            Ok(requested) => json(&requested),
+            Err(error) => refused(error),
+        };
+    }
+    pass_on(member, &ForwardRequest::RequestCode { identifier, channel }).await
+}
+
+/// Asks the leader in this member's name.
+pub(crate) async fn pass_on(member: &Member, request: &ForwardRequest) -> ForwardResponse {
+    let asking = async {
+        let leader = member.leader()?;
+        let (mut send, mut receive) = member.peers.open(leader, StreamKind::Forward).await.ok()?;
+        stream::send(&mut send, request).await.ok()?;
+        // A peer that is gone needs no end of stream.
+        let _ = send.finish();
+        stream::expect::<ForwardResponse>(&mut receive).await.ok()
+    };
+    match tokio::time::timeout(PASS_ON_WAIT, asking).await {
+        Ok(Some(response)) => response,
+        Ok(None) | Err(_) => unavailable(),
+    }
+}
+
+/// Sends a code from this member: here when it leads, through the leader when it does not.
+pub(crate) async fn request_code_here(
+    member: &Member,
+    identifier: &str,
+    channel: Channel,
+) -> ForwardResponse {
+    let me = Role::Member(member.id);
+    if member.leads() {
+        return request_code(member, &me, PrivateText::new(identifier), channel).await;
+    }
+    let request = ForwardRequest::RequestCode { identifier: PrivateText::new(identifier), channel };
+    pass_on(member, &request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use fairground_types::command::EffectOutcome;
+    use fairground_types::journal::Tail;
+    use fairground_types::{CommandId, EffectId, MemberId, UserId};
+
+    use super::*;
+
+    fn envelope(actor: Actor, command: Command) -> Envelope {
+        Envelope { id: CommandId::from_bytes([0; 32]), actor, command }
+    }
+
+    #[test]
+    fn edge_speaks_for_accounts_and_itself_alone() {
+        let edge = EdgeId::new("eu-1", 1).expect("valid");
+        let other = EdgeId::new("eu-2", 1).expect("valid");
+        let peer = Role::Edge(edge.clone());
+        let user = Actor::User(UserId::from_bits(1));
+        let admit = |edge: &EdgeId| Command::AdmitEdge { edge: edge.clone(), tail: Tail::START };
+        assert!(may_send(&peer, &envelope(user.clone(), Command::BecomeMaker)));
+        assert!(may_send(&peer, &envelope(Actor::Edge(edge.clone()), admit(&edge))));
+        assert!(!may_send(&peer, &envelope(Actor::Edge(edge.clone()), admit(&other))));
+        assert!(!may_send(&peer, &envelope(Actor::Edge(other), Command::LeaseJob)));
+        assert!(!may_send(&peer, &envelope(Actor::Cluster, Command::LeaseJob)));
+        let done = Command::CompleteEffect {
+            effect: EffectId::from_bits(1),
+            outcome: EffectOutcome::Happened,
+        };
+        assert!(!may_send(&peer, &envelope(user.clone(), done)));
+        let member = Role::Member(MemberId(1));
+        assert!(!may_send(&member, &envelope(user, Command::BecomeMaker)));
+    }
+}

@@ -1,0 +1,299 @@
+//! The uplink: an edge's journal entries into the log, their verdicts back.
+//!
+//! ```text
+//!  Hello{edge, tail} -> Welcome{applied, in_intake}
+//!  Batch             -> merged with what waits, proposed one after the other, in order
+//!  verdicts          <- from the entries that this member applies, whoever proposed them
+//!  a copy            <- from the market's memory
+//! ```
+//! One proposal of an edge is in flight at a time, so a batch can never overtake another. When one
+//! ends unknown the edge is told to send again from what is applied. It must not judge anything.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairground_types::journal::{Batch, JournalEntry, Mark, Tail};
+use fairground_types::limits::BATCH_ENTRIES_MAX;
+use fairground_types::{Code, EdgeId, LogIndex};
+use fairground_wire::message::{CommandReply, SeqVerdict, UplinkDown, UplinkUp};
+use fairground_wire::session::uplink::{UplinkAction, UplinkReceiver};
+use quinn::{RecvStream, SendStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::member::Member;
+use crate::propose::ProposeError;
+use crate::state::Since;
+use crate::stream::{self, StreamError};
+
+/// Messages of the edge that may wait in this session.
+const INBOX: usize = 64;
+/// Entries that may wait in this session; the edge's window is no larger.
+const WAITING_MAX: usize = 16 * BATCH_ENTRIES_MAX;
+/// Verdicts in one message.
+const VERDICTS_AT_ONCE: usize = 512;
+/// How often the edge is told how far its journal is applied.
+const APPLIED_PERIOD: Duration = Duration::from_secs(1);
+
+struct Session {
+    member: Arc<Member>,
+    edge: EdgeId,
+    receiver: UplinkReceiver,
+    /// Entries to propose, consecutive.
+    waiting: VecDeque<JournalEntry>,
+    mark: Option<Mark>,
+    /// Sequence that the next entry of the edge must have.
+    due: u64,
+    /// Verdicts up to this entry of the log are sent.
+    position: LogIndex,
+    /// Tail that the edge was told last.
+    told: Option<Tail>,
+}
+
+enum Event {
+    Message(Option<UplinkUp>),
+    Proposed(Result<CommandReply, ProposeError>),
+    Applied,
+}
+
+/// Serves one uplink stream until it breaks.
+pub(crate) async fn serve(
+    member: &Arc<Member>,
+    edge: &EdgeId,
+    mut send: SendStream,
+    mut receive: RecvStream,
+) -> Result<(), StreamError> {
+    let mut receiver = UplinkReceiver::new(edge.clone());
+    let hello: UplinkUp = stream::expect(&mut receive).await?;
+    let tail = match receiver.receive(hello) {
+        Ok(UplinkAction::Greet { tail, .. }) => tail,
+        Ok(UplinkAction::Propose(_) | UplinkAction::Answer(_)) => {
+            return refuse(&mut send, Code::ValidationFailed, "say hello first").await;
+        }
+        Err(error) => return refuse(&mut send, Code::Forbidden, &error.to_string()).await,
+    };
+    if member.linearize().await.is_err() {
+        return stream::send(&mut send, &UplinkDown::NotReady).await;
+    }
+    let known = member
+        .state
+        .read(|market| market.edge(edge).map(|state| (state.applied(), state.in_intake())));
+    let Some((applied, in_intake)) = known else {
+        return refuse(&mut send, Code::NotFound, "this edge is not registered").await;
+    };
+    if tail.seq < applied.seq {
+        tracing::error!(%edge, journal = tail.seq, applied = applied.seq, "an edge lost its journal");
+        return refuse(&mut send, Code::PreconditionFailed, "the journal is older than the log")
+            .await;
+    }
+    let position = member.state.position().index;
+    let welcome = receiver.welcome(applied, in_intake);
+    stream::send(&mut send, &welcome).await?;
+    let session = Session {
+        member: Arc::clone(member),
+        edge: edge.clone(),
+        receiver,
+        waiting: VecDeque::new(),
+        mark: None,
+        due: applied.seq.saturating_add(1),
+        position,
+        told: Some(applied),
+    };
+    session.run(send, receive).await
+}
+
+async fn refuse(send: &mut SendStream, code: Code, detail: &str) -> Result<(), StreamError> {
+    stream::send(send, &UplinkDown::Refused { code, detail: detail.to_owned() }).await?;
+    // The edge reads the refusal before the stream's end.
+    let _ = send.finish();
+    Ok(())
+}
+
+async fn read_messages(
+    mut receive: RecvStream,
+    inbox: mpsc::Sender<UplinkUp>,
+) -> Result<(), StreamError> {
+    while let Some(message) = stream::receive(&mut receive).await? {
+        if inbox.send(message).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Session {
+    async fn run(mut self, mut send: SendStream, receive: RecvStream) -> Result<(), StreamError> {
+        let (inbox, mut messages) = mpsc::channel(INBOX);
+        let mut reader = JoinSet::new();
+        reader.spawn(read_messages(receive, inbox));
+        let mut proposing: JoinSet<Result<CommandReply, ProposeError>> = JoinSet::new();
+        let mut applied = self.member.state.watch();
+        let mut ticks = tokio::time::interval(APPLIED_PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.send_verdicts(&mut send).await?;
+            if proposing.is_empty()
+                && let Some(batch) = self.next_batch()
+            {
+                let proposer = self.member.proposer.clone();
+                proposing.spawn(async move { proposer.submit_batch(batch).await });
+            }
+            let has_room = self.waiting.len() < WAITING_MAX;
+            let event = tokio::select! {
+                biased;
+                Some(done) = proposing.join_next(), if !proposing.is_empty() => {
+                    Event::Proposed(done.unwrap_or(Err(ProposeError::Unknown)))
+                }
+                changed = applied.changed() => {
+                    if changed.is_err() { return Ok(()); }
+                    Event::Applied
+                }
+                message = messages.recv(), if has_room => Event::Message(message),
+                _ = ticks.tick() => {
+                    self.send_applied(&mut send).await?;
+                    Event::Applied
+                }
+            };
+            match event {
+                Event::Message(None) => return Ok(()),
+                Event::Message(Some(message)) => {
+                    if !self.take(message, &mut send).await? {
+                        return Ok(());
+                    }
+                }
+                Event::Proposed(outcome) => self.settle(outcome, &mut send).await?,
+                Event::Applied => {}
+            }
+        }
+    }
+
+    /// Takes a message in; says whether the stream goes on.
+    async fn take(
+        &mut self,
+        message: UplinkUp,
+        send: &mut SendStream,
+    ) -> Result<bool, StreamError> {
+        let batch = match self.receiver.receive(message) {
+            Ok(UplinkAction::Propose(batch)) => batch,
+            Ok(UplinkAction::Answer(answer)) => {
+                stream::send(send, &answer).await?;
+                return Ok(true);
+            }
+            Ok(UplinkAction::Greet { .. }) => return Ok(false),
+            Err(error) => {
+                refuse(send, Code::ValidationFailed, &error.to_string()).await?;
+                return Ok(false);
+            }
+        };
+        self.mark = batch.mark.or(self.mark);
+        for entry in batch.entries {
+            if entry.seq < self.due {
+                self.answer_copy(&entry, send).await?;
+                continue;
+            }
+            self.due = entry.seq.saturating_add(1);
+            self.waiting.push_back(entry);
+        }
+        Ok(true)
+    }
+
+    /// An entry that was sent before: its verdict, when there is one.
+    async fn answer_copy(
+        &self,
+        entry: &JournalEntry,
+        send: &mut SendStream,
+    ) -> Result<(), StreamError> {
+        let command = entry.intake.command();
+        let judged = self.member.state.read(|market| market.verdict(&command).cloned());
+        match judged {
+            Some(judged) => {
+                let verdict = SeqVerdict { seq: entry.seq, command, judged };
+                stream::send(send, &UplinkDown::Verdicts(vec![verdict])).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn next_batch(&mut self) -> Option<Batch> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let count = self.waiting.len().min(BATCH_ENTRIES_MAX);
+        let entries = self.waiting.drain(..count).collect();
+        Some(Batch { edge: self.edge.clone(), mark: self.mark, entries })
+    }
+
+    async fn settle(
+        &mut self,
+        outcome: Result<CommandReply, ProposeError>,
+        send: &mut SendStream,
+    ) -> Result<(), StreamError> {
+        let applied = match &outcome {
+            Ok(CommandReply::Batch { applied, .. }) => Some(*applied),
+            Ok(CommandReply::Direct(_) | CommandReply::Unknown) | Err(_) => None,
+        };
+        let waiting_from = self.waiting.front().map_or(self.due, |entry| entry.seq);
+        if applied.is_some_and(|applied| applied.seq.saturating_add(1) >= waiting_from) {
+            return Ok(());
+        }
+        if matches!(outcome, Err(ProposeError::Unavailable)) {
+            stream::send(send, &UplinkDown::NotReady).await?;
+        }
+        // Unknown, or not applied: the edge sends again from what is known to be applied.
+        let known = applied.or_else(|| self.state_tail());
+        self.waiting.clear();
+        self.due = known.map_or(1, |tail| tail.seq.saturating_add(1));
+        let again = self.receiver.rewind(self.due);
+        stream::send(send, &again).await
+    }
+
+    fn state_tail(&self) -> Option<Tail> {
+        self.member
+            .state
+            .read(|market| market.edge(&self.edge).map(fairground_market::EdgeState::applied))
+    }
+
+    /// Sends the verdicts that entries applied here have brought since.
+    async fn send_verdicts(&mut self, send: &mut SendStream) -> Result<(), StreamError> {
+        loop {
+            let entries = match self.member.state.since(self.position, VERDICTS_AT_ONCE) {
+                Since::Entries(entries) => entries,
+                Since::TooOld => {
+                    // Verdicts were missed; the edge asks for them by sending again.
+                    self.position = self.member.state.position().index;
+                    continue;
+                }
+            };
+            let Some(last) = entries.last() else { return Ok(()) };
+            self.position = last.index;
+            let mine = entries
+                .iter()
+                .flat_map(|entry| &entry.judged)
+                .filter(|judged| judged.edge == self.edge);
+            let verdicts: Vec<SeqVerdict> = mine
+                .map(|judged| SeqVerdict {
+                    seq: judged.seq,
+                    command: judged.command,
+                    judged: judged.judged.clone(),
+                })
+                .collect();
+            if verdicts.is_empty() {
+                continue;
+            }
+            for part in verdicts.chunks(VERDICTS_AT_ONCE) {
+                stream::send(send, &UplinkDown::Verdicts(part.to_vec())).await?;
+            }
+            self.send_applied(send).await?;
+        }
+    }
+
+    async fn send_applied(&mut self, send: &mut SendStream) -> Result<(), StreamError> {
+        let Some(tail) = self.state_tail() else { return Ok(()) };
+        if self.told == Some(tail) {
+            return Ok(());
+        }
+        self.told = Some(tail);
+        stream::send(send, &UplinkDown::Applied { tail }).await
+    }
+}

@@ -1,0 +1,178 @@
+//! Checkout sessions at Stripe: opened, ended, never twice.
+//!
+//! ```text
+//!  key    v1:{cluster}:{operation}:{lock}:{attempt}       the same attempt is the same session
+//!  opened -> CheckoutOpened    refused -> CheckoutRefused    anything else -> again later, same key
+//! ```
+//! The outcome of a payment arrives by webhook (`http/webhook.rs`), not here. Without a key payments
+//! are off and every attempt is refused.
+
+use std::time::Duration;
+
+use fairground_market::{OpenCheckout, PendingEffect};
+use fairground_types::SaleLockId;
+use fairground_types::command::{Command, EffectOutcome};
+
+use super::{Carried, complete};
+use crate::error::Error;
+use crate::member::Member;
+use crate::options::StripeSettings;
+
+#[cfg(feature = "stripe")]
+use fairground_stripe::{Stripe, StripeError, StripeOptions};
+#[cfg(feature = "stripe")]
+use fairground_types::Millis;
+
+/// Age from which a key may be forgotten at the provider, so that repeating is not safe.
+#[cfg(feature = "stripe")]
+const KEY_LIFE: Millis = Millis::from_hours(20);
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The payment provider, when one is configured.
+pub(crate) struct Payments {
+    #[cfg(feature = "stripe")]
+    stripe: Option<Stripe>,
+}
+
+impl Payments {
+    /// Payments as configured.
+    #[cfg(feature = "stripe")]
+    pub(crate) fn new(settings: &StripeSettings, seed: u64) -> Result<Self, Error> {
+        use fairground_runtime::config::Secret;
+        let Some(key) = Secret::from_option(settings.secret_key_file.as_deref())? else {
+            return Ok(Self { stripe: None });
+        };
+        let mut options = StripeOptions::new(key.expose().trim());
+        if let Some(base) = &settings.base_url {
+            options.base_url.clone_from(base);
+        }
+        options.retry_seed = seed;
+        let stripe = Stripe::new(options).map_err(|error| Error::Stripe(Box::new(error)))?;
+        Ok(Self { stripe: Some(stripe) })
+    }
+
+    /// Payments as configured: off, in this build.
+    #[cfg(not(feature = "stripe"))]
+    pub(crate) fn new(_: &StripeSettings, _: u64) -> Result<Self, Error> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(feature = "stripe"))]
+    pub(super) async fn open(
+        &self,
+        _: &Member,
+        pending: &PendingEffect,
+        open: &OpenCheckout,
+    ) -> Carried {
+        refused(pending, open, "payments are switched off")
+    }
+
+    #[cfg(not(feature = "stripe"))]
+    pub(super) async fn expire(
+        &self,
+        _: &Member,
+        pending: &PendingEffect,
+        _: (SaleLockId, u32),
+        _: &str,
+    ) -> Carried {
+        complete(pending.id, EffectOutcome::Abandoned)
+    }
+
+    /// Opens the session of an attempt.
+    #[cfg(feature = "stripe")]
+    pub(super) async fn open(
+        &self,
+        member: &Member,
+        pending: &PendingEffect,
+        open: &OpenCheckout,
+    ) -> Carried {
+        let Some(stripe) = &self.stripe else {
+            return refused(pending, open, "payments are switched off");
+        };
+        if member.clock.now().since(pending.at) > KEY_LIFE {
+            return complete(pending.id, EffectOutcome::Unknown);
+        }
+        let request = fairground_stripe::OpenCheckout {
+            amount: open.amount,
+            title: open.title.clone(),
+            sale_lock: open.lock,
+            cluster: member.cluster,
+            order: None,
+            success_url: open.return_url.clone(),
+            cancel_url: open.cancel_url.clone(),
+            requested_at: pending.at,
+            expires_at: open.expires_at,
+        };
+        let key = key(member, "checkout.open", open.lock, open.attempt);
+        match stripe.open_checkout(&request, &key).await {
+            Ok(opened) => Carried::Report(Command::CheckoutOpened(
+                fairground_types::command::CheckoutOpened {
+                    effect: pending.id,
+                    lock: open.lock,
+                    attempt: open.attempt,
+                    checkout_session: opened.session_id,
+                    url: opened.url,
+                    expires_at: opened.expires_at,
+                },
+            )),
+            Err(StripeError::Refused { code, .. }) => {
+                tracing::warn!(lock = %open.lock, code, "checkout refused");
+                refused(pending, open, &code)
+            }
+            Err(StripeError::Unreadable { reason }) => {
+                tracing::error!(lock = %open.lock, reason, "checkout opened in a shape not read");
+                complete(pending.id, EffectOutcome::Unknown)
+            }
+            Err(error) => {
+                tracing::warn!(lock = %open.lock, %error, "checkout not opened yet");
+                Carried::Later(again(&error))
+            }
+        }
+    }
+
+    /// Ends a session that must not be paid any more.
+    #[cfg(feature = "stripe")]
+    pub(super) async fn expire(
+        &self,
+        member: &Member,
+        pending: &PendingEffect,
+        (lock, attempt): (SaleLockId, u32),
+        checkout_session: &str,
+    ) -> Carried {
+        let Some(stripe) = &self.stripe else {
+            return complete(pending.id, EffectOutcome::Abandoned);
+        };
+        let key = key(member, "checkout.expire", lock, attempt);
+        match stripe.expire_checkout(checkout_session, &key).await {
+            Ok(_) => complete(pending.id, EffectOutcome::Happened),
+            // Not open any more: paid or expired, and the webhook says which.
+            Err(StripeError::Refused { .. }) => complete(pending.id, EffectOutcome::Abandoned),
+            Err(error) => {
+                tracing::warn!(%lock, %error, "checkout not ended yet");
+                Carried::Later(again(&error))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "stripe")]
+fn key(member: &Member, operation: &str, lock: SaleLockId, attempt: u32) -> String {
+    format!("v1:{}:{operation}:{lock}:{attempt}", member.cluster)
+}
+
+#[cfg(feature = "stripe")]
+fn again(error: &StripeError) -> Duration {
+    match error {
+        StripeError::Unavailable { retry_after, .. } => retry_after.to_duration().max(AGAIN),
+        _ => AGAIN,
+    }
+}
+
+fn refused(pending: &PendingEffect, open: &OpenCheckout, reason: &str) -> Carried {
+    Carried::Report(Command::CheckoutRefused {
+        effect: pending.id,
+        lock: open.lock,
+        attempt: open.attempt,
+        reason: reason.to_owned(),
+    })
+}

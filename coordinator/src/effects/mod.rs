@@ -1,0 +1,315 @@
+//! The outbox at work: what the market wants done in the world, done by the leader.
+//!
+//! ```text
+//!  outbox (state) -> runner -> mail | text message | Stripe -> a command with the outcome -> log
+//!                      ^ wakes with every entry; at most 16 at a time; waits longer after each failure
+//! ```
+//! An effect carries its id abroad, so doing it twice is doing it once, where the other side knows
+//! such a thing. Where it does not (codes), a new leader does not repeat it: the outcome is unknown.
+//! What was done and not yet reported is remembered here and reported again, not done again. Read
+//! next: `checkout.rs`, `notice.rs`.
+
+mod checkout;
+pub(crate) mod mail;
+mod notice;
+pub(crate) mod sms;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairground_market::{Effect, PendingEffect};
+use fairground_runtime::shutdown::Shutdown;
+use fairground_types::command::{Channel, Command, EffectOutcome};
+use fairground_types::{CommandId, EffectId, Verdict};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub(crate) use self::checkout::Payments;
+use self::mail::{Mailer, SendError};
+use self::sms::Texter;
+use crate::auth;
+use crate::member::Member;
+
+/// Effects carried out at a time.
+const AT_ONCE: usize = 16;
+/// Effects looked at in one pass over the outbox.
+const LOOK_MAX: usize = 4_096;
+const PERIOD: Duration = Duration::from_secs(1);
+const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Failures after which a notice is dropped.
+const NOTICE_TRIES_MAX: u32 = 12;
+
+/// The ways out of this process.
+pub(crate) struct Outlets {
+    pub(crate) mailer: Option<Mailer>,
+    pub(crate) texter: Option<Texter>,
+    pub(crate) payments: Payments,
+}
+
+/// What carrying out an effect came to.
+enum Carried {
+    /// Report this.
+    Report(Command),
+    /// Try again, at the earliest after this.
+    Later(Duration),
+}
+
+enum Progress {
+    Running,
+    /// Failed so often; due again then.
+    Waiting {
+        tries: u32,
+        due: Instant,
+    },
+    /// Done; the report has not been accepted by the log yet.
+    Unreported {
+        report: Box<Command>,
+        due: Instant,
+    },
+}
+
+/// Carries out effects while this member leads.
+pub(crate) struct EffectRunner {
+    member: Arc<Member>,
+    outlets: Arc<Outlets>,
+    progress: BTreeMap<EffectId, (Progress, u32)>,
+}
+
+struct Done {
+    effect: EffectId,
+    carried: Carried,
+    is_reported: bool,
+}
+
+impl EffectRunner {
+    pub(crate) fn new(member: Arc<Member>, outlets: Outlets) -> Self {
+        Self { member, outlets: Arc::new(outlets), progress: BTreeMap::new() }
+    }
+
+    /// Runs until `shutdown`.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut changed = self.member.state.watch();
+        let mut running: JoinSet<Done> = JoinSet::new();
+        loop {
+            if self.member.leads() && self.member.office.now().is_some() {
+                self.start_due(&mut running);
+            } else if running.is_empty() {
+                self.progress.clear();
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => break,
+                Some(done) = running.join_next(), if !running.is_empty() => {
+                    if let Ok(done) = done { self.finish(done); }
+                }
+                ended = changed.changed() => if ended.is_err() { break },
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+        }
+        running.shutdown().await;
+    }
+
+    fn start_due(&mut self, running: &mut JoinSet<Done>) {
+        let pending: Vec<PendingEffect> =
+            self.member.state.read(|market| market.outbox().take(LOOK_MAX).cloned().collect());
+        let known: std::collections::BTreeSet<EffectId> =
+            pending.iter().map(|effect| effect.id).collect();
+        self.progress.retain(|effect, (progress, _)| {
+            matches!(progress, Progress::Running) || known.contains(effect)
+        });
+        let now = Instant::now();
+        for effect in pending {
+            if running.len() >= AT_ONCE {
+                return;
+            }
+            let (report, tries) = match self.progress.get(&effect.id) {
+                None => (None, 0),
+                Some((Progress::Running, _)) => continue,
+                Some((Progress::Waiting { tries, due }, _)) if *due <= now => (None, *tries),
+                Some((Progress::Unreported { report, due }, tries)) if *due <= now => {
+                    (Some(report.clone()), *tries)
+                }
+                Some(_) => continue,
+            };
+            self.progress.insert(effect.id, (Progress::Running, tries));
+            let member = Arc::clone(&self.member);
+            let outlets = Arc::clone(&self.outlets);
+            running.spawn(async move {
+                let carried = match report {
+                    Some(report) => Carried::Report(*report),
+                    None => carry_out(&member, &outlets, &effect, tries).await,
+                };
+                let is_reported = match &carried {
+                    Carried::Report(command) => report_to_log(&member, effect.id, command).await,
+                    Carried::Later(_) => false,
+                };
+                Done { effect: effect.id, carried, is_reported }
+            });
+        }
+    }
+
+    fn finish(&mut self, done: Done) {
+        let tries = self.progress.get(&done.effect).map_or(0, |(_, tries)| *tries);
+        let next = tries.saturating_add(1);
+        let now = Instant::now();
+        let progress = match done.carried {
+            Carried::Report(_) if done.is_reported => {
+                self.progress.remove(&done.effect);
+                return;
+            }
+            Carried::Report(command) => {
+                Progress::Unreported { report: Box::new(command), due: now + WAIT_MIN }
+            }
+            Carried::Later(wait) => {
+                Progress::Waiting { tries: next, due: now + wait.max(back_off(done.effect, next)) }
+            }
+        };
+        self.progress.insert(done.effect, (progress, next));
+    }
+}
+
+/// Doubles from half a second to a minute; three quarters to all of it, by the effect's own bits, so
+/// that effects that failed together do not come back together.
+fn back_off(effect: EffectId, tries: u32) -> Duration {
+    let doubled = WAIT_MIN.saturating_mul(1_u32 << tries.saturating_sub(1).min(10)).min(WAIT_MAX);
+    let seed = effect.to_bits().to_le_bytes();
+    let hash = blake3::hash(&[&seed[..], &tries.to_le_bytes()[..]].concat());
+    let share = hash.as_bytes().first().copied().map_or(0, u32::from);
+    doubled.saturating_mul(768 + share) / 1_024
+}
+
+/// Says whether the log took the report, or will never take it.
+async fn report_to_log(member: &Member, effect: EffectId, command: &Command) -> bool {
+    let digest = fairground_types::Digest::of(format!("{command:?}").as_bytes());
+    let id = CommandId::derive_system("effect", &effect.to_string(), &digest.to_string());
+    match member.command(id, command.clone()).await.map(|judged| judged.verdict) {
+        Ok(Verdict::Accepted(_)) => true,
+        Ok(Verdict::Rejected(rejection)) => {
+            tracing::warn!(%effect, code = %rejection.code, detail = rejection.detail, "report refused");
+            // It is not repeated; if the effect is still wanted, it is still in the outbox.
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%effect, %error, "report not committed yet");
+            false
+        }
+    }
+}
+
+fn complete(effect: EffectId, outcome: EffectOutcome) -> Carried {
+    Carried::Report(Command::CompleteEffect { effect, outcome })
+}
+
+async fn carry_out(
+    member: &Member,
+    outlets: &Outlets,
+    pending: &PendingEffect,
+    tries: u32,
+) -> Carried {
+    let carried = match &pending.effect {
+        Effect::SendCode { challenge, .. } => {
+            match member.auth.take_code(*challenge) {
+                // Made by another leader, or tried before: it may have been sent.
+                None => complete(pending.id, EffectOutcome::Unknown),
+                Some(code) => send_code(outlets, pending.id, &code).await,
+            }
+        }
+        Effect::OpenCheckout(open) => outlets.payments.open(member, pending, open).await,
+        Effect::ExpireCheckout { lock, attempt, checkout_session } => {
+            outlets.payments.expire(member, pending, (*lock, *attempt), checkout_session).await
+        }
+        Effect::RefundPayment { lock, payment, .. } => {
+            tracing::error!(%lock, payment, "a payment must be given back by hand at the provider");
+            complete(pending.id, EffectOutcome::Abandoned)
+        }
+        Effect::Notify(told) => notify(member, outlets, pending.id, told, tries).await,
+    };
+    let outcome = match &carried {
+        Carried::Report(_) => "reported",
+        Carried::Later(_) => "later",
+    };
+    metrics::counter!(
+        crate::metrics::EFFECTS, "kind" => pending.effect.kind(), "outcome" => outcome
+    )
+    .increment(1);
+    carried
+}
+
+async fn send_code(outlets: &Outlets, effect: EffectId, code: &auth::PendingCode) -> Carried {
+    let text = notice::code_text(&code.code);
+    let sent = match code.channel {
+        Channel::Email => match &outlets.mailer {
+            Some(mailer) => mailer.send(effect, &code.address, notice::CODE_SUBJECT, &text).await,
+            None => Err(SendError::Off),
+        },
+        Channel::Sms => match &outlets.texter {
+            Some(texter) => texter.send(&code.address, &text).await,
+            None => Err(SendError::Off),
+        },
+    };
+    match sent {
+        Ok(()) => complete(effect, EffectOutcome::Happened),
+        Err(error) => {
+            // Not repeated: a code sent twice is worse than one asked for again.
+            tracing::warn!(%effect, %error, "code not sent");
+            complete(effect, EffectOutcome::Unknown)
+        }
+    }
+}
+
+async fn notify(
+    member: &Member,
+    outlets: &Outlets,
+    effect: EffectId,
+    told: &fairground_market::Notice,
+    tries: u32,
+) -> Carried {
+    let address = member.state.read(|market| {
+        let account = market.account(told.user)?;
+        let opened = auth::open_contact(&member.secrets, account.identifier(), account.contact())?;
+        Some((opened, account.channel()))
+    });
+    let Some((address, channel)) = address else {
+        return complete(effect, EffectOutcome::Abandoned);
+    };
+    let (subject, text) = notice::text(told);
+    let sent = match channel {
+        Channel::Email => match &outlets.mailer {
+            Some(mailer) => mailer.send(effect, &address, &subject, &text).await,
+            None => Err(SendError::Off),
+        },
+        // A text message costs money and has no second chance: notices go by mail alone.
+        Channel::Sms => Err(SendError::Off),
+    };
+    match sent {
+        Ok(()) => complete(effect, EffectOutcome::Happened),
+        Err(SendError::Off | SendError::Refused(_)) => complete(effect, EffectOutcome::Abandoned),
+        Err(error) if tries >= NOTICE_TRIES_MAX => {
+            tracing::warn!(%effect, %error, "notice dropped");
+            complete(effect, EffectOutcome::Abandoned)
+        }
+        Err(error) => {
+            tracing::debug!(%effect, %error, "notice not sent yet");
+            Carried::Later(WAIT_MIN)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_doubles_to_its_bound_and_differs_by_effect() {
+        let first = EffectId::from_bits(1);
+        assert!(back_off(first, 1) <= WAIT_MIN);
+        assert!(back_off(first, 1) >= WAIT_MIN * 3 / 4);
+        assert!(back_off(first, 30) <= WAIT_MAX);
+        assert!(back_off(first, 30) >= WAIT_MAX * 3 / 4);
+        let waits: std::collections::BTreeSet<Duration> =
+            (0..32).map(|bits| back_off(EffectId::from_bits(bits), 5)).collect();
+        assert!(waits.len() > 16);
+    }
+}

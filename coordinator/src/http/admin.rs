@@ -1,0 +1,269 @@
+//! The admin API: what runs, what waits for a decision, and the decisions.
+//!
+//! Reads need a duty with the right; decisions go through the market, which checks again. Status is
+//! open to this machine, so that `fairground status` works before anybody has an account.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use fairground_market::{AuctionView, Market, StoryRow};
+use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
+use fairground_types::command::{Command, ReviewDecision};
+use fairground_types::role::Action;
+use fairground_types::text::{Handle, Note};
+use fairground_types::{AuctionId, Code, LogIndex, Role, StoryId, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Api;
+use super::answer::{fresh, submit};
+use super::guard::Caller;
+use crate::status as cluster_status;
+
+fn may_look(api: &Api, caller: &Caller) -> Result<(), Problem> {
+    match caller {
+        Caller::Local => Ok(()),
+        Caller::Operator | Caller::Account { .. } | Caller::Stranger => {
+            caller.may(api, Action::ReadMarket)
+        }
+    }
+}
+
+/// The cluster as this member sees it.
+pub(super) async fn status(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    may_look(&api, &caller)?;
+    Ok(fresh(cluster_status::take(&api.member).await))
+}
+
+/// Which index.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DigestQuery {
+    index: Option<LogIndex>,
+}
+
+/// The running digest at an index, or the newest.
+pub(super) async fn digest(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    ApiQuery(query): ApiQuery<DigestQuery>,
+) -> Result<Response, Problem> {
+    may_look(&api, &caller)?;
+    let state = &api.member.state;
+    let found = match query.index {
+        Some(index) => state.digest_at(index).map(|digest| (index, digest)),
+        None => state.digest(),
+    };
+    let missing = || Problem::new(Code::NotFound, "no digest is remembered for this index");
+    let (index, digest) = found.ok_or_else(missing)?;
+    Ok(fresh(json!({ "index": index, "digest": digest })))
+}
+
+/// Broken invariants; there are none.
+pub(super) async fn violations(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    may_look(&api, &caller)?;
+    let (index, violations) =
+        api.member.state.read(|market| (market.last_index(), market.violations()));
+    Ok(fresh(json!({ "index": index, "violations": violations })))
+}
+
+/// Which stories.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct StoriesQuery {
+    state: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReviewRow {
+    #[serde(flatten)]
+    story: StoryRow,
+    maker_handle: Option<Handle>,
+}
+
+/// Stories that wait for a reviewer.
+pub(super) async fn stories(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    ApiQuery(query): ApiQuery<StoriesQuery>,
+) -> Result<Response, Problem> {
+    caller.may(&api, Action::ReviewStory)?;
+    if query.state.as_deref().is_some_and(|state| state != "submitted") {
+        return Err(Problem::invalid("state", "only `submitted` is listed"));
+    }
+    let stories: Vec<ReviewRow> = api.member.state.read(|market| {
+        let waiting = market.stories_waiting_for_review().into_iter();
+        waiting.map(|story| review_row(market, story)).collect()
+    });
+    Ok(fresh(json!({ "stories": stories })))
+}
+
+fn review_row(market: &Market, story: StoryRow) -> ReviewRow {
+    let account = market.account(story.maker_id);
+    let maker_handle = account.and_then(|account| account.handle().cloned());
+    ReviewRow { story, maker_handle }
+}
+
+async fn review(
+    api: &Api,
+    caller: &Caller,
+    story: StoryId,
+    decision: ReviewDecision,
+) -> Result<Response, Problem> {
+    let command = Command::ReviewStory { story, decision };
+    submit(&api.member, caller.actor()?, "review", command).await?;
+    let state = api.member.state.read(|market| market.story_row(story).map(|row| row.state));
+    Ok(fresh(json!({ "storyId": story, "state": state })))
+}
+
+/// Approves a story.
+pub(super) async fn approve(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    ApiPath(story): ApiPath<StoryId>,
+) -> Result<Response, Problem> {
+    review(&api, &caller, story, ReviewDecision::Approve).await
+}
+
+/// Body of a rejection.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RejectBody {
+    notes: String,
+}
+
+/// Rejects a story, with notes.
+pub(super) async fn reject(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    ApiPath(story): ApiPath<StoryId>,
+    ApiJson(body): ApiJson<RejectBody>,
+) -> Result<Response, Problem> {
+    let notes = Note::parse(&body.notes).map_err(|error| {
+        Problem::new(Code::NotesRequired, "a rejection needs notes")
+            .with_field("notes", error.to_string())
+    })?;
+    review(&api, &caller, story, ReviewDecision::Reject { notes }).await
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuctionRow<'a> {
+    auction_id: AuctionId,
+    story_id: StoryId,
+    title: Option<String>,
+    status: fairground_market::AuctionStatus,
+    closes_at: fairground_types::Timestamp,
+    closes_by: fairground_types::Timestamp,
+    highest: fairground_types::Money,
+    bid_count: u64,
+    unheard_edges: &'a [fairground_types::EdgeId],
+}
+
+fn auction_row<'a>(market: &Market, row: &'a AuctionView) -> AuctionRow<'a> {
+    let story = market.view().story(row.story);
+    AuctionRow {
+        auction_id: row.auction,
+        story_id: row.story,
+        title: story.map(|story| story.contents.title.to_string()),
+        status: row.status,
+        closes_at: row.closes_at,
+        closes_by: row.closes_by,
+        highest: row.highest.amount,
+        bid_count: row.bid_count,
+        unheard_edges: &row.unheard,
+    }
+}
+
+/// Every auction.
+pub(super) async fn auctions(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    caller.may(&api, Action::ReadMarket)?;
+    let rows = api.member.state.read(|market| {
+        let rows: Vec<AuctionRow<'_>> =
+            market.view().auctions().map(|row| auction_row(market, row)).collect();
+        json!({ "auctions": rows })
+    });
+    Ok(fresh(rows))
+}
+
+/// Everything that explains how an auction came out.
+pub(super) async fn auction(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    ApiPath(auction): ApiPath<AuctionId>,
+) -> Result<Response, Problem> {
+    caller.may(&api, Action::ReadMarket)?;
+    let record = api.member.state.read(|market| market.auction_record(auction));
+    record.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
+}
+
+/// Body of a cancellation.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CancelBody {
+    reason: String,
+}
+
+/// Ends an auction without a sale.
+pub(super) async fn cancel(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    ApiPath(auction): ApiPath<AuctionId>,
+    ApiJson(body): ApiJson<CancelBody>,
+) -> Result<Response, Problem> {
+    let reason = Note::parse(&body.reason).map_err(|error| {
+        Problem::new(Code::ReasonRequired, "a reason is required")
+            .with_field("reason", error.to_string())
+    })?;
+    let command = Command::CancelAuction { auction, reason };
+    submit(&api.member, caller.actor()?, "cancel", command).await?;
+    Ok(fresh(json!({ "auctionId": auction })))
+}
+
+/// Every order.
+pub(super) async fn orders(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    caller.may(&api, Action::ReadMarket)?;
+    let orders = api.member.state.read(Market::orders);
+    Ok(fresh(json!({ "orders": orders })))
+}
+
+/// Transcode jobs that are not done.
+pub(super) async fn jobs(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, Problem> {
+    caller.may(&api, Action::ReadMarket)?;
+    let jobs = api.member.state.read(Market::jobs);
+    Ok(fresh(json!({ "jobs": jobs })))
+}
+
+/// Body that gives a duty.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct GrantBody {
+    user_id: UserId,
+    role: Role,
+}
+
+/// Gives a duty.
+pub(super) async fn grant(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    ApiJson(body): ApiJson<GrantBody>,
+) -> Result<Response, Problem> {
+    let command = Command::GrantRole { user: body.user_id, role: body.role };
+    submit(&api.member, caller.actor()?, "grant", command).await?;
+    let row = api.member.state.read(|market| market.me(body.user_id));
+    row.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
+}

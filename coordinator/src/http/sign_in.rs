@@ -1,0 +1,99 @@
+//! Signing in at the console: the same calls as at an edge.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use fairground_runtime::problem::{ApiJson, Problem};
+use fairground_types::Code;
+use fairground_types::command::{Actor, Channel, Command};
+use serde::Deserialize;
+
+use super::Api;
+use super::answer::{auth_problem, forwarded, fresh, submit};
+use super::guard::Caller;
+use crate::auth;
+use crate::edge::forward::request_code_here;
+
+/// Body of a request for a code.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RequestCodeBody {
+    identifier: String,
+    channel: Channel,
+}
+
+/// Body that redeems a code.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct VerifyCodeBody {
+    identifier: String,
+    code: String,
+}
+
+/// Body of a refresh.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RefreshBody {
+    refresh_token: String,
+}
+
+fn limit(api: &Api, peer: SocketAddr) -> Result<(), Problem> {
+    let now = api.member.clock.monotonic();
+    api.sign_in_rate
+        .check(&peer.ip(), now)
+        .map_err(|wait| Problem::from(Code::RateLimited).with_retry_after(wait))
+}
+
+/// Sends a one-time code; the answer is the same whether the address is known or not.
+pub(super) async fn request_code(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ApiJson(body): ApiJson<RequestCodeBody>,
+) -> Result<Response, Problem> {
+    limit(&api, peer)?;
+    let response = request_code_here(&api.member, &body.identifier, body.channel).await;
+    Ok(forwarded(&api.member, response))
+}
+
+/// Redeems a one-time code.
+pub(super) async fn verify_code(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ApiJson(body): ApiJson<VerifyCodeBody>,
+) -> Result<Response, Problem> {
+    limit(&api, peer)?;
+    let tokens = auth::verify_code(&api.member, &body.identifier, &body.code).await;
+    Ok(fresh(tokens.map_err(|error| auth_problem(&api.member, error))?))
+}
+
+/// Exchanges a refresh token.
+pub(super) async fn refresh(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ApiJson(body): ApiJson<RefreshBody>,
+) -> Result<Response, Problem> {
+    limit(&api, peer)?;
+    let tokens = auth::refresh(&api.member, &body.refresh_token).await;
+    Ok(fresh(tokens.map_err(|error| auth_problem(&api.member, error))?))
+}
+
+/// Ends the sign-in of the token shown.
+pub(super) async fn logout(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+) -> Result<StatusCode, Problem> {
+    let (user, sign_in) = caller.account()?;
+    let command = Command::SignOut { sign_in };
+    submit(&api.member, Actor::User(user), "logout", command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The account of the token shown.
+pub(super) async fn me(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, Problem> {
+    let (user, _) = caller.account()?;
+    let row = api.member.state.read(|market| market.me(user));
+    row.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
+}

@@ -1,0 +1,132 @@
+//! Events of the payment provider: verified on raw bytes, committed, then answered.
+//!
+//! ```text
+//!  body -> signature -> event -> RecordProviderEvent in the log -> 200
+//!                \-> 401            \-> no quorum: 503, the provider tries again
+//! ```
+//! Any member takes them; a follower's proposal goes to the leader. What an event means is decided
+//! in the market, which knows each event's id and takes it once. Never served by an edge.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use fairground_runtime::problem::Problem;
+use fairground_stripe::webhook::{self, EventObject};
+use fairground_stripe::{PaymentStatus, ProviderEvent};
+use fairground_types::command::{self, Command, ProviderEventKind};
+use fairground_types::{Code, CommandId, Digest, OrderId, Verdict};
+
+use super::Api;
+use super::answer::{propose_problem, rejected};
+
+const SIGNATURE: &str = "stripe-signature";
+
+fn count(outcome: &'static str) {
+    metrics::counter!(crate::metrics::WEBHOOKS, "outcome" => outcome).increment(1);
+}
+
+/// Takes one delivery.
+pub(super) async fn stripe(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    let member = &api.member;
+    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let secrets: Vec<Vec<u8>> = api
+        .webhook_secrets
+        .iter()
+        .map(|secret| secret.expose().trim().as_bytes().to_vec())
+        .collect();
+    let event = webhook::verify(&body, signature, &secrets, member.clock.now());
+    let event = event.map_err(|error| {
+        count("refused");
+        tracing::warn!(%error, "webhook refused");
+        Problem::new(Code::SignatureInvalid, "the signature does not fit")
+    })?;
+    if event.livemode != api.expects_live {
+        count("wrong_mode");
+        tracing::error!(event = event.id, live = event.livemode, "event of the other mode");
+        return Err(Problem::new(Code::ValidationFailed, "an event of the other mode"));
+    }
+    if event.cluster().is_some_and(|cluster| cluster != member.cluster) {
+        count("foreign");
+        return Ok(StatusCode::OK);
+    }
+    let raw = Digest::of(&body);
+    let id = CommandId::derive_system("stripe", &event.id, &raw.to_string());
+    let command = Command::RecordProviderEvent(record(&event, raw));
+    let judged = member.command(id, command).await.map_err(|error| {
+        count("unavailable");
+        propose_problem(error)
+    })?;
+    match &judged.verdict {
+        Verdict::Accepted(_) => {
+            count("recorded");
+            Ok(StatusCode::OK)
+        }
+        Verdict::Rejected(rejection) => {
+            count("rejected");
+            tracing::error!(event = event.id, code = %rejection.code, "event not recorded");
+            Err(rejected(member, rejection))
+        }
+    }
+}
+
+fn record(event: &ProviderEvent, raw: Digest) -> command::ProviderEvent {
+    let (checkout_session, payment) = match &event.object {
+        EventObject::Checkout(session) => {
+            (Some(session.session_id.clone()), session.payment_intent.clone())
+        }
+        EventObject::PaymentIntent(intent) => (None, Some(intent.payment_intent.clone())),
+        EventObject::Other { .. } => (None, None),
+    };
+    command::ProviderEvent {
+        event: event.id.clone(),
+        kind: kind(event),
+        created: event.created,
+        lock: event.sale_lock(),
+        checkout_session,
+        payment,
+        amount: event.total(),
+        raw,
+        new_order: order_of(&event.id),
+    }
+}
+
+fn kind(event: &ProviderEvent) -> ProviderEventKind {
+    let is_paid = match &event.object {
+        EventObject::Checkout(session) => session.payment_status == PaymentStatus::Paid,
+        EventObject::PaymentIntent(_) | EventObject::Other { .. } => false,
+    };
+    match event.kind.as_str() {
+        "checkout.session.completed" | "checkout.session.async_payment_succeeded" if is_paid => {
+            ProviderEventKind::CheckoutPaid
+        }
+        "checkout.session.expired" => ProviderEventKind::CheckoutExpired,
+        "checkout.session.async_payment_failed" | "payment_intent.payment_failed" => {
+            ProviderEventKind::PaymentFailed
+        }
+        _ => ProviderEventKind::Other,
+    }
+}
+
+/// The order that an event makes, if it makes one: equal for every delivery of the event.
+fn order_of(event: &str) -> OrderId {
+    let digest = Digest::of(event.as_bytes());
+    let (half, _) = digest.as_bytes().split_at(16);
+    OrderId::from_bits(half.try_into().map_or(0, u128::from_be_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_delivery_of_an_event_names_one_order() {
+        assert_eq!(order_of("evt_1"), order_of("evt_1"));
+        assert_ne!(order_of("evt_1"), order_of("evt_2"));
+    }
+}

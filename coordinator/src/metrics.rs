@@ -1,0 +1,26 @@
+//! Names of this crate's metrics, in one place.
+
+/// Entries of the log applied to the market here.
+pub(crate) const ENTRIES_APPLIED: &str = "fairground_entries_applied_total";
+/// Bids and offers judged.
+pub(crate) const BIDS_JUDGED: &str = "fairground_bids_judged_total";
+/// Commands in one entry.
+pub(crate) const ENTRY_COMMANDS: &str = "fairground_entry_commands";
+/// Rounds of proposals that ended without a verdict.
+pub(crate) const PROPOSALS_FAILED: &str = "fairground_proposals_failed_total";
+/// Snapshots built here.
+pub(crate) const SNAPSHOTS_BUILT: &str = "fairground_snapshots_built_total";
+/// Whole views sent to edges.
+pub(crate) const VIEWS_SENT: &str = "fairground_views_sent_total";
+/// Terms in which this member took office.
+pub(crate) const TERMS_BEGUN: &str = "fairground_terms_begun_total";
+/// Times that this member gave up office for its clock.
+pub(crate) const OFFICE_RESIGNED: &str = "fairground_office_resigned_total";
+/// Peers turned away at the QUIC listener.
+pub(crate) const PEERS_REFUSED: &str = "fairground_peers_refused_total";
+/// Effects carried out, by kind and outcome.
+pub(crate) const EFFECTS: &str = "fairground_effects_total";
+/// Webhooks taken, by outcome.
+pub(crate) const WEBHOOKS: &str = "fairground_webhooks_total";
+/// Blobs copied from another member in the background.
+pub(crate) const BLOBS_REPAIRED: &str = "fairground_blobs_repaired_total";

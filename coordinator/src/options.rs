@@ -1,0 +1,144 @@
+//! The configuration of a member: `coordinator.toml` and the environment.
+//!
+//! Durations are texts such as `"50ms"`; secrets are files. A key that nothing reads stops the start
+//! (`fairground_runtime::config`). Read next: `packaging/config/` for the annotated default.
+
+use std::path::PathBuf;
+
+use fairground_runtime::config::DurationText;
+use fairground_types::Millis;
+use fairground_types::command::MarketPolicy;
+use serde::{Deserialize, Serialize};
+
+/// Everything an operator may set for a member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct Options {
+    /// The data directory, made by `init` or `join`.
+    pub dir: PathBuf,
+    /// Where other daemons reach this one: `address:port`, UDP. Port 0 picks one.
+    pub cluster_listen: String,
+    /// The same as other machines see it; the listening address when absent.
+    pub cluster_advertise: Option<String>,
+    /// Console, admin API and webhooks: `address:port`, TCP. Port 0 picks one.
+    pub http_listen: String,
+    /// Certificate chain, PEM; without it only a loopback address may be listened on.
+    pub http_tls_cert_file: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub http_tls_key_file: Option<PathBuf>,
+    /// Base URL of the console and of webhooks, as others see it.
+    pub public_url: String,
+    /// Raft's timing.
+    pub raft: RaftOptions,
+    /// Mail.
+    pub mail: MailOptions,
+    /// Text messages.
+    pub sms: SmsOptions,
+    /// Payments.
+    pub stripe: StripeSettings,
+    /// Rules of the market, read once: when the cluster begins.
+    pub policy: MarketPolicy,
+    /// `auto`, `json` or `text`.
+    pub log_format: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("/var/lib/fairground/coordinator"),
+            cluster_listen: "127.0.0.1:7400".to_owned(),
+            cluster_advertise: None,
+            http_listen: "127.0.0.1:7401".to_owned(),
+            http_tls_cert_file: None,
+            http_tls_key_file: None,
+            public_url: "http://127.0.0.1:7401".to_owned(),
+            raft: RaftOptions::default(),
+            mail: MailOptions::default(),
+            sms: SmsOptions::default(),
+            stripe: StripeSettings::default(),
+            policy: MarketPolicy::default(),
+            log_format: "auto".to_owned(),
+        }
+    }
+}
+
+/// See [`Options::raft`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct RaftOptions {
+    /// Between heartbeats of the leader.
+    pub heartbeat: DurationText,
+    /// Least silence of a leader before an election.
+    pub election_min: DurationText,
+    /// Greatest silence of a leader before an election.
+    pub election_max: DurationText,
+    /// Entries between snapshots.
+    pub snapshot_entries: u64,
+}
+
+impl Default for RaftOptions {
+    fn default() -> Self {
+        Self {
+            heartbeat: DurationText::new(Millis::new(50)),
+            election_min: DurationText::new(Millis::new(300)),
+            election_max: DurationText::new(Millis::new(600)),
+            snapshot_entries: 20_000,
+        }
+    }
+}
+
+/// See [`Options::mail`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct MailOptions {
+    /// `host:port` of the mail relay; without it no mail is sent. Plain text only on loopback,
+    /// STARTTLS elsewhere.
+    pub smtp_address: Option<String>,
+    /// User at the relay.
+    pub user: Option<String>,
+    /// Its password.
+    pub password_file: Option<PathBuf>,
+    /// Sender of every mail.
+    pub from: String,
+}
+
+impl Default for MailOptions {
+    fn default() -> Self {
+        Self {
+            smtp_address: None,
+            user: None,
+            password_file: None,
+            from: "Fairground <no-reply@fairground.example>".to_owned(),
+        }
+    }
+}
+
+/// See [`Options::sms`]; a Twilio-shaped API.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct SmsOptions {
+    /// Base URL; without it no text message is sent.
+    pub url: Option<String>,
+    /// Account.
+    pub account: String,
+    /// Its token.
+    pub auth_token_file: Option<PathBuf>,
+    /// Sender's number.
+    pub from: String,
+}
+
+/// See [`Options::stripe`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct StripeSettings {
+    /// Base URL; Stripe's own when absent.
+    pub base_url: Option<String>,
+    /// The secret key; without it payments are off.
+    pub secret_key_file: Option<PathBuf>,
+    /// The secret of the webhook endpoint (`whsec_...`).
+    pub webhook_secret_file: Option<PathBuf>,
+    /// The secret before it, while it is being replaced.
+    pub webhook_secret_old_file: Option<PathBuf>,
+    /// Whether events about real money are expected.
+    pub live: bool,
+}

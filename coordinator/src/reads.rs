@@ -1,0 +1,91 @@
+//! Reads for signed-in people, as JSON documents of the public API.
+//!
+//! What shows money waits for ReadIndex: an answer is never older than the question. The rest is
+//! tried likewise and answered from what is here when there is no quorum. Whoever asks sees their
+//! own things; what is not theirs is not found. Read next: `fairground_market::row`.
+
+use fairground_market::{BidRow, Market};
+use fairground_types::{AuctionId, Code, Rejection, UserId};
+use fairground_wire::message::{ForwardResponse, ReadRequest};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::edge::forward::json as document;
+use crate::member::Member;
+
+/// Answers one read.
+pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardResponse {
+    let is_newest = match read {
+        ReadRequest::Jobs => Ok(()),
+        _ => member.linearize().await,
+    };
+    if is_newest.is_err() && shows_money(read) {
+        let retry_after = fairground_types::Millis::new(500);
+        return ForwardResponse::Unavailable { retry_after };
+    }
+    member.state.read(|market| look_up(market, read))
+}
+
+const fn shows_money(read: &ReadRequest) -> bool {
+    match read {
+        ReadRequest::MyBids { .. }
+        | ReadRequest::Bid { .. }
+        | ReadRequest::MyOffers { .. }
+        | ReadRequest::MyLocks { .. }
+        | ReadRequest::Lock { .. }
+        | ReadRequest::MyOrders { .. }
+        | ReadRequest::Order { .. } => true,
+        ReadRequest::MyStories { .. }
+        | ReadRequest::Story { .. }
+        | ReadRequest::MyAssets { .. }
+        | ReadRequest::Asset { .. }
+        | ReadRequest::Me { .. }
+        | ReadRequest::Jobs => false,
+    }
+}
+
+fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
+    match read {
+        ReadRequest::MyBids { user, auction } => {
+            document(&json!({ "bids": bids(market, *user, *auction) }))
+        }
+        ReadRequest::Bid { user, bid } => one(market.bid(*user, *bid)),
+        ReadRequest::MyOffers { user } => document(&json!({ "offers": bids(market, *user, None) })),
+        ReadRequest::MyLocks { user } => document(&json!({ "locks": market.locks_of(*user) })),
+        ReadRequest::Lock { user, lock } => {
+            let is_theirs = market.lock(*lock).is_some_and(|lock| lock.buyer() == *user);
+            one(market.lock_row(*lock).filter(|_| is_theirs))
+        }
+        ReadRequest::MyOrders { user } => document(&json!({ "orders": market.orders_of(*user) })),
+        ReadRequest::Order { user, order } => one(market.order_row(*order, *user)),
+        ReadRequest::MyStories { user } => {
+            document(&json!({ "stories": market.stories_of(*user) }))
+        }
+        ReadRequest::Story { user, story } => {
+            one(market.story_row(*story).filter(|row| row.maker_id == *user))
+        }
+        ReadRequest::MyAssets { user } => document(&json!({ "assets": market.assets_of(*user) })),
+        ReadRequest::Asset { user, asset } => {
+            one(market.asset_row(*asset).filter(|row| row.owner_id == *user))
+        }
+        ReadRequest::Me { user } => one(market.me(*user)),
+        ReadRequest::Jobs => document(&json!({ "jobs": market.jobs() })),
+    }
+}
+
+/// Bids in one auction, or in every auction that the account has a bid in.
+fn bids(market: &Market, user: UserId, auction: Option<AuctionId>) -> Vec<BidRow> {
+    match auction {
+        Some(auction) => market.my_bids(user, auction),
+        None => {
+            market.view().auctions().flat_map(|row| market.my_bids(user, row.auction)).collect()
+        }
+    }
+}
+
+fn one<T: Serialize>(row: Option<T>) -> ForwardResponse {
+    match row {
+        Some(row) => document(&row),
+        None => ForwardResponse::Rejected(Rejection::new(Code::NotFound, "there is no such thing")),
+    }
+}

@@ -1,0 +1,62 @@
+//! Frames and raw bytes on QUIC streams between daemons.
+//!
+//! One place reads and writes them, so that every read is bounded by the frame limit. It must not
+//! know what is in a frame. Read next: `quic.rs` for who accepts streams, `peers.rs` for who opens
+//! them.
+
+use fairground_wire::codec::{Decode, Encode};
+use fairground_wire::frame::{PREFIX_LEN, frame_len};
+use fairground_wire::{CodecError, FrameError, Versioned, from_bytes, to_frame};
+use quinn::{ReadExactError, RecvStream, SendStream};
+
+/// Why a stream is over.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The peer or the path is gone.
+    #[error("write to a stream")]
+    Write(#[from] quinn::WriteError),
+    /// The peer or the path is gone.
+    #[error("read from a stream")]
+    Read(#[source] ReadExactError),
+    /// The peer sent more than allowed.
+    #[error("take a frame")]
+    Frame(#[from] FrameError),
+    /// The peer sent what this release cannot read.
+    #[error("read a message")]
+    Codec(#[from] CodecError),
+    /// The stream ended where a message was due.
+    #[error("read a message that did not come")]
+    Ended,
+}
+
+/// Sends one message.
+pub(crate) async fn send<T: Versioned + Encode + Sync>(
+    stream: &mut SendStream,
+    message: &T,
+) -> Result<(), StreamError> {
+    let frame = to_frame(message)?;
+    stream.write_all(&frame).await?;
+    Ok(())
+}
+
+/// Receives one message; `None` when the peer ended the stream between messages.
+pub(crate) async fn receive<T: Versioned + Decode>(
+    stream: &mut RecvStream,
+) -> Result<Option<T>, StreamError> {
+    let mut prefix = [0_u8; PREFIX_LEN];
+    match stream.read_exact(&mut prefix).await {
+        Ok(()) => {}
+        Err(ReadExactError::FinishedEarly(0)) => return Ok(None),
+        Err(error) => return Err(StreamError::Read(error)),
+    }
+    let mut bytes = vec![0_u8; frame_len(prefix)?];
+    stream.read_exact(&mut bytes).await.map_err(StreamError::Read)?;
+    Ok(Some(from_bytes(&bytes)?))
+}
+
+/// Receives one message that must come.
+pub(crate) async fn expect<T: Versioned + Decode>(
+    stream: &mut RecvStream,
+) -> Result<T, StreamError> {
+    receive(stream).await?.ok_or(StreamError::Ended)
+}
