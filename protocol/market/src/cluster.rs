@@ -162,7 +162,7 @@ impl Market {
             .find(|member| member.cluster_address == register.cluster_address)
             .map(|member| member.member);
         let next = self.cluster.members.last_key_value().map_or(0, |(last, _)| last.0);
-        let member = same_address.unwrap_or(MemberId(next.saturating_add(1)));
+        let member = same_address.unwrap_or_else(|| MemberId(next.saturating_add(1)));
         if let Some(proof) = &register.proof {
             self.use_token(proof.token);
         }

@@ -39,8 +39,12 @@ mod permission;
 mod query;
 mod row;
 mod sale;
+#[cfg(any(test, feature = "test-util"))]
+pub mod script;
 mod snapshot;
 mod story;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -107,6 +107,11 @@ impl Market {
         self.assets.get(&id).map(AsRef::as_ref)
     }
 
+    /// Every asset, by id.
+    pub fn assets(&self) -> impl Iterator<Item = &Asset> {
+        self.assets.values().map(AsRef::as_ref)
+    }
+
     /// An asset, for its owner and for workers.
     #[must_use]
     pub fn asset_row(&self, id: AssetId) -> Option<AssetRow> {
@@ -392,6 +397,8 @@ fn job_row(asset: &Asset) -> JobRow {
         attempts: asset.attempts,
         fence: asset.fence,
         revision: asset.revision,
+        source: asset.source,
+        source_bytes: asset.source_bytes,
         reason,
     }
 }
@@ -437,7 +444,7 @@ fn order_row(order: &Order, role: OrderRole) -> OrderRow {
 }
 
 fn newest_first(mut rows: Vec<OrderRow>) -> Vec<OrderRow> {
-    rows.sort_by(|one, other| (other.paid_at, other.order_id).cmp(&(one.paid_at, one.order_id)));
+    rows.sort_by_key(|row| std::cmp::Reverse((row.paid_at, row.order_id)));
     rows
 }
 

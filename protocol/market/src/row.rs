@@ -105,6 +105,10 @@ pub struct JobRow {
     pub fence: u64,
     /// Newest revision published.
     pub revision: u32,
+    /// The uploaded bytes.
+    pub source: BlobHash,
+    /// How many.
+    pub source_bytes: u64,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

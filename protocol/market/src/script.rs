@@ -1,0 +1,849 @@
+//! The table language of the market's tests: one line is one entry of the log.
+//!
+//! ```text
+//!  12:00:00  offer S1 a EUR 100.00   -> opened A; A closes 13:00:00
+//!  12:10:00  bid A b EUR 104.99      -> BID_TOO_LOW minimum 105.00
+//!  + bid A c EUR 105.00              -> placed
+//!  13:00:00  tick marks 13:00:00     -> A locked to c at 105.00 (AutoAtClose)
+//! ```
+//! Left of the arrow: log time and what is in the entry (`+` adds to the entry above). Right of it:
+//! everything that came of it, in any order; nothing else may. People are letters (`m` and `n` are
+//! makers), auctions capitals, edges `e1` to `e3`. Between lines the leader ticks as it would, with
+//! marks of every edge that is not silenced, each a second old and a second short of any close; a
+//! line with the word `outage` has no such ticks before it. It goes through [`Market::apply`] alone.
+//! Read next: `tests/` for the tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fairground_types::command::{
+    Actor, Carrier, Channel, CheckoutOpened, Clip, Command, CreateAccount, CreateJoinToken, Entry,
+    Envelope, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy, ProviderEvent,
+    ProviderEventKind, PublishRevision, RegisterAsset, RegisterEdge, RegisterMember,
+    ReviewDecision, SaveDraft, SealedContact, StartCheckout, StoryDraft,
+};
+use fairground_types::journal::{
+    Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
+};
+use fairground_types::limits;
+use fairground_types::text::{
+    Category, ClipLabel, Handle, Note, Overview, Region, Summary, Title, TrackingNumber,
+};
+use fairground_types::{
+    Accepted, AssetId, AuctionId, BlobHash, ClusterId, CommandId, Currency, Digest, EdgeId,
+    JoinTokenId, LogIndex, Millis, Money, OfferId, OrderId, PublicEvent, Role, StoryId, Timestamp,
+    UserId, Verdict,
+};
+
+use crate::{Applied, Effect, Market};
+
+/// Midnight of the day that the tables play on.
+const DAY: Timestamp = Timestamp::from_unix_millis(20_000 * 86_400_000);
+/// Everybody who has an account.
+const PEOPLE: &str = "abcdefghmn";
+
+/// A market and the outside that a table plays against it.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The market.
+    pub market: Market,
+    /// Every entry applied so far, the set-up included.
+    pub log: Vec<Entry>,
+    /// What every entry did.
+    pub applied: Vec<Applied>,
+    term: u64,
+    keys: u64,
+    tails: BTreeMap<EdgeId, Tail>,
+    silent: BTreeSet<EdgeId>,
+}
+
+/// One line of a table: what goes into the entry, and what must come of it.
+struct Line<'a> {
+    number: usize,
+    at: Timestamp,
+    joins: bool,
+    words: Vec<&'a str>,
+    expected: Vec<String>,
+}
+
+/// Words of a line, read from left to right.
+struct Words<'a> {
+    words: std::vec::IntoIter<&'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self, what: &str) -> Result<&'a str, String> {
+        self.words.next().ok_or_else(|| format!("{what} is missing"))
+    }
+
+    fn money(&mut self) -> Result<Money, String> {
+        let currency = self.next("currency")?;
+        let currency = Currency::parse(currency).ok_or_else(|| format!("currency {currency}"))?;
+        parse_money(self.next("amount")?, currency)
+    }
+}
+
+/// What an intake line may say beyond who and how much.
+#[derive(Default)]
+struct Options {
+    via: Option<EdgeId>,
+    stamp: Option<Timestamp>,
+    width: u64,
+    valid: Option<Millis>,
+    key: Option<String>,
+    if_open: bool,
+    opens: Option<AuctionId>,
+}
+
+impl World {
+    /// A market of `policy` with people, three edges of which those named are in the intake, and
+    /// stories `S1` and `S2` of maker `m`, listed from 100.00 euros.
+    ///
+    /// # Errors
+    /// When the market refuses the set-up.
+    pub fn new(policy: MarketPolicy, intake: &[&str]) -> Result<Self, String> {
+        let mut world = Self {
+            market: Market::default(),
+            log: Vec::new(),
+            applied: Vec::new(),
+            term: 1,
+            keys: 0,
+            tails: BTreeMap::new(),
+            silent: BTreeSet::new(),
+        };
+        let start = DAY.plus(Millis::from_hours(11));
+        let cluster = InitialiseCluster { cluster: ClusterId::from_bits(1), policy, keys: vec![] };
+        world.must(start, Actor::Cluster, Command::InitialiseCluster(cluster))?;
+        let member = RegisterMember {
+            proof: None,
+            cluster_address: "127.0.0.1:7000".to_owned(),
+            public_url: "http://127.0.0.1:7001".to_owned(),
+        };
+        world.must(start, Actor::Cluster, Command::RegisterMember(member))?;
+        for name in ["e1", "e2", "e3"] {
+            world.join_edge(start, name)?;
+        }
+        for letter in PEOPLE.chars() {
+            world.join_person(start, letter)?;
+        }
+        for name in ["S1", "S2"] {
+            world.list_story(start, name)?;
+        }
+        for name in intake {
+            let edge = edge_named(name)?;
+            let admit = Command::AdmitEdge { edge: edge.clone(), tail: Tail::START };
+            world.must(start, Actor::Edge(edge), admit)?;
+        }
+        Ok(world)
+    }
+
+    /// Plays a table. Its head may set `policy NAME LENGTH, ...` and `intake e1 e2`.
+    ///
+    /// # Errors
+    /// When a line cannot be read, or something else came of it than it says.
+    pub fn play(table: &str) -> Result<Self, String> {
+        let mut policy = MarketPolicy::default();
+        let mut intake = vec!["e1"];
+        let mut lines: Vec<Line<'_>> = Vec::new();
+        for (number, text) in (1_usize..).zip(table.lines()) {
+            let text = text.trim();
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            if let Some(rest) = text.strip_prefix("policy ") {
+                set_policy(&mut policy, rest)?;
+            } else if let Some(rest) = text.strip_prefix("intake") {
+                intake = rest.split_whitespace().collect();
+            } else {
+                let before = lines.last().map_or(DAY, |line| line.at);
+                lines.push(parse_line(number, text, before)?);
+            }
+        }
+        let mut world = Self::new(policy, &intake)?;
+        let mut rest = lines.as_slice();
+        while !rest.is_empty() {
+            let joined = rest.iter().skip(1).take_while(|line| line.joins).count();
+            let (group, after) = rest.split_at(joined.saturating_add(1));
+            world.play_entry(group)?;
+            rest = after;
+        }
+        Ok(world)
+    }
+
+    fn play_entry(&mut self, group: &[Line<'_>]) -> Result<(), String> {
+        let Some(first) = group.first() else { return Ok(()) };
+        let mut before = Vec::new();
+        if !first.words.contains(&"outage") {
+            before = self.keep_time(first.at);
+        }
+        let mut entry = Entry { term: self.term, at: first.at, marks: vec![], commands: vec![] };
+        let mut asked: Vec<(usize, Asked)> = Vec::new();
+        for line in group {
+            let told = self
+                .read(line, &mut entry)
+                .map_err(|why| format!("line {}: {why}", line.number))?;
+            asked.extend(told.map(|told| (line.number, told)));
+        }
+        let applied = self.apply(entry);
+        let mut facts: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for (number, told) in &asked {
+            facts.entry(*number).or_default().push(self.verdict_fact(told, &applied));
+        }
+        let last = group.last().map_or(first.number, |line| line.number);
+        let events = facts.entry(last).or_default();
+        events.extend(before);
+        events.extend(self.other_facts(&asked, &applied));
+        for line in group {
+            let mut came = facts.remove(&line.number).unwrap_or_default();
+            let mut expected = line.expected.clone();
+            came.sort();
+            expected.sort();
+            if came != expected {
+                return Err(format!(
+                    "line {}: expected {expected:?}, but what came is {came:?}",
+                    line.number
+                ));
+            }
+        }
+        let broken = self.market.violations();
+        if broken.is_empty() { Ok(()) } else { Err(format!("after line {last}: {broken:?}")) }
+    }
+
+    /// Ticks as a leader would until just before `until`; says what came of it.
+    pub fn keep_time(&mut self, until: Timestamp) -> Vec<String> {
+        let mut facts = Vec::new();
+        loop {
+            let last = self.market.last_at();
+            let pace =
+                if self.market.has_open_auction() { last.plus(limits::RESUME_GAP) } else { until };
+            let due = self.market.next_deadline().unwrap_or(Timestamp::MAX);
+            let at = pace.min(due).max(last.plus(Millis::new(1)));
+            if at >= until {
+                return facts;
+            }
+            let marks = self.beats(at);
+            let applied = self.apply(Entry { term: self.term, at, marks, commands: vec![] });
+            facts.extend(self.other_facts(&[], &applied));
+        }
+    }
+
+    /// Marks of the edges that are heard at `at`.
+    fn beats(&self, at: Timestamp) -> Vec<(EdgeId, Mark)> {
+        let second = Millis::from_secs(1);
+        let close = self.market.open.first().map_or(Timestamp::MAX, |(closes_at, _)| *closes_at);
+        let watermark = at.min(close).minus(second);
+        self.market
+            .intake()
+            .filter(|edge| !self.silent.contains(&edge.edge))
+            .map(|edge| (edge.edge.clone(), Mark { watermark, tail: self.tail(&edge.edge) }))
+            .collect()
+    }
+
+    /// Applies an entry and keeps it.
+    pub fn apply(&mut self, entry: Entry) -> Applied {
+        let index = u64::try_from(self.log.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let applied = self.market.apply(LogIndex(index), &entry);
+        self.log.push(entry);
+        self.applied.push(applied.clone());
+        applied
+    }
+
+    /// Applies one direct command.
+    pub fn direct(&mut self, at: Timestamp, actor: Actor, command: Command) -> Verdict {
+        let envelope = self.envelope(actor, command);
+        let commands = vec![LogCommand::Direct(envelope)];
+        let applied = self.apply(Entry { term: self.term, at, marks: vec![], commands });
+        applied.outcomes.into_iter().next().unwrap_or(Verdict::Accepted(Accepted::Done))
+    }
+
+    fn must(&mut self, at: Timestamp, actor: Actor, command: Command) -> Result<Accepted, String> {
+        match self.direct(at, actor, command) {
+            Verdict::Accepted(accepted) => Ok(accepted),
+            Verdict::Rejected(rejection) => Err(format!("the set-up was refused: {rejection:?}")),
+        }
+    }
+
+    fn envelope(&mut self, actor: Actor, command: Command) -> Envelope {
+        self.keys = self.keys.saturating_add(1);
+        let id = CommandId::derive_system("script", &self.keys.to_string(), "");
+        Envelope { id, actor, command }
+    }
+
+    fn join_edge(&mut self, at: Timestamp, name: &str) -> Result<(), String> {
+        let token = JoinTokenId::from_bits(self.keys.into());
+        let create = CreateJoinToken {
+            token,
+            secret: Digest::of(name.as_bytes()),
+            role: JoinRole::Edge,
+            region: Region::parse("eu").map_err(|why| why.to_string())?,
+            expires_at: at.plus(Millis::from_hours(1)),
+        };
+        self.must(at, Actor::Cluster, Command::CreateJoinToken(create))?;
+        let register = RegisterEdge {
+            proof: JoinProof { token, secret: Digest::of(name.as_bytes()) },
+            name: name.to_owned(),
+            public_url: format!("http://{name}.example"),
+            receipt_key: [7; 32],
+            takes_bids: true,
+        };
+        self.must(at, Actor::Anonymous, Command::RegisterEdge(register))?;
+        Ok(())
+    }
+
+    fn join_person(&mut self, at: Timestamp, letter: char) -> Result<(), String> {
+        let is_maker = matches!(letter, 'm' | 'n');
+        let create = CreateAccount {
+            user: person(&letter.to_string())?,
+            identifier: Digest::of(letter.to_string().as_bytes()),
+            contact: SealedContact { wrapped_key: vec![], sealed: vec![] },
+            channel: Channel::Email,
+            handle: Some(Handle::parse(&format!("user-{letter}")).map_err(|why| why.to_string())?),
+            roles: if is_maker { vec![Role::Maker] } else { vec![] },
+        };
+        self.must(at, Actor::Cluster, Command::CreateAccount(create))?;
+        Ok(())
+    }
+
+    fn list_story(&mut self, at: Timestamp, name: &str) -> Result<(), String> {
+        let story = story_named(name)?;
+        let asset = AssetId::from_bits(story.to_bits());
+        let maker = Actor::User(person("m")?);
+        let register = RegisterAsset {
+            asset,
+            source: BlobHash::from_bytes([1; 32]),
+            source_bytes: 1_000,
+            duration: Millis::from_secs(10),
+            width: 640,
+            height: 360,
+        };
+        self.must(at, maker.clone(), Command::RegisterAsset(register))?;
+        let worker = Actor::Edge(edge_named("e1")?);
+        let leased = self.must(at, worker.clone(), Command::LeaseJob)?;
+        let Accepted::JobLeased { fence, .. } = leased else { return Err("no lease".to_owned()) };
+        let publish = PublishRevision {
+            asset,
+            fence,
+            revision: 1,
+            manifest: BlobHash::from_bytes([2; 32]),
+            codecs: vec!["h264".to_owned()],
+            is_last: true,
+        };
+        self.must(at, worker, Command::PublishRevision(publish))?;
+        let save = SaveDraft { story, base_version: None, draft: draft(name, asset)? };
+        self.must(at, maker.clone(), Command::SaveDraft(save))?;
+        self.must(at, maker, Command::SubmitStory { story })?;
+        let review = Command::ReviewStory { story, decision: ReviewDecision::Approve };
+        self.must(at, Actor::Cluster, review)?;
+        Ok(())
+    }
+
+    /// Puts what a line says into the entry; says whose verdict the line waits for.
+    fn read(&mut self, line: &Line<'_>, entry: &mut Entry) -> Result<Option<Asked>, String> {
+        let mut words = Words { words: line.words.clone().into_iter() };
+        let verb = words.next("verb")?;
+        match verb {
+            "tick" => self.read_tick(&mut words, entry).map(|()| None),
+            "silence" => {
+                self.silent.insert(edge_named(words.next("edge")?)?);
+                Ok(None)
+            }
+            "bid" | "offer" => self.read_intake(verb, &mut words, line.at, entry).map(Some),
+            _ => {
+                let (actor, command) = self.read_command(verb, &mut words, line.at)?;
+                let place = entry
+                    .commands
+                    .iter()
+                    .filter(|known| matches!(known, LogCommand::Direct(_)))
+                    .count();
+                let envelope = self.envelope(actor, command);
+                entry.commands.push(LogCommand::Direct(envelope));
+                Ok(Some(Asked::Direct(place)))
+            }
+        }
+    }
+
+    fn read_tick(&mut self, words: &mut Words<'_>, entry: &mut Entry) -> Result<(), String> {
+        while let Ok(word) = words.next("option") {
+            match word {
+                "marks" => {
+                    let watermark = parse_time(words.next("mark")?)?;
+                    let edges: Vec<EdgeId> =
+                        self.market.intake().map(|edge| edge.edge.clone()).collect();
+                    for edge in edges {
+                        let tail = self.tail(&edge);
+                        entry.marks.push((edge, Mark { watermark, tail }));
+                    }
+                }
+                "mark" => {
+                    let edge = edge_named(words.next("edge")?)?;
+                    let watermark = parse_time(words.next("mark")?)?;
+                    let tail = self.tail(&edge);
+                    entry.marks.push((edge, Mark { watermark, tail }));
+                }
+                "outage" => {}
+                "term" => {
+                    self.term = self.term.saturating_add(1);
+                    entry.term = self.term;
+                }
+                _ => return Err(format!("unknown option {word}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn tail(&self, edge: &EdgeId) -> Tail {
+        self.tails.get(edge).copied().unwrap_or(Tail::START)
+    }
+
+    fn read_intake(
+        &mut self,
+        verb: &str,
+        words: &mut Words<'_>,
+        at: Timestamp,
+        entry: &mut Entry,
+    ) -> Result<Asked, String> {
+        let target = words.next("target")?;
+        let user = person(words.next("person")?)?;
+        let amount = words.money()?;
+        let options = read_options(words)?;
+        let stamp = options.stamp.unwrap_or(at);
+        self.keys = self.keys.saturating_add(1);
+        let key = options.key.unwrap_or_else(|| format!("key-{}", self.keys));
+        let command = CommandId::derive(user, &key, verb, target);
+        let valid_until = stamp.plus(options.valid.unwrap_or(Millis::from_secs(120)));
+        let intake = if verb == "bid" {
+            let auction = auction_named(target)?;
+            Intake::Bid(PlaceBid { command, auction, bidder: user, amount, valid_until })
+        } else {
+            let auction =
+                options.opens.map_or_else(|| auction_named("A"), Ok::<AuctionId, String>)?;
+            Intake::Offer(SubmitOffer {
+                command,
+                offer: OfferId::from_bits(self.keys.into()),
+                auction,
+                story: story_named(target)?,
+                buyer: user,
+                amount,
+                bid_if_open: options.if_open,
+                valid_until,
+            })
+        };
+        let edge = options.via.map_or_else(|| edge_named("e1"), Ok::<EdgeId, String>)?;
+        let stamp = Stamp { earliest: stamp, latest: stamp.plus(Millis::new(options.width)) };
+        let journaled = JournalEntry::after(self.tail(&edge), stamp, intake);
+        self.tails.insert(edge.clone(), journaled.tail());
+        let asked = Asked::Intake(edge.clone(), journaled.seq);
+        entry.commands.push(LogCommand::Batch(Batch {
+            edge,
+            mark: None,
+            entries: vec![journaled],
+        }));
+        Ok(asked)
+    }
+
+    fn read_command(
+        &self,
+        verb: &str,
+        words: &mut Words<'_>,
+        at: Timestamp,
+    ) -> Result<(Actor, Command), String> {
+        match verb {
+            "accept" => {
+                let auction = auction_named(words.next("auction")?)?;
+                let maker = person(words.next("maker")?)?;
+                let amount = words.money()?;
+                let row = self.market.auction(auction).ok_or("no such auction")?;
+                let expected = row
+                    .bids()
+                    .find(|bid| bid.amount == amount)
+                    .map(|bid| bid.bid_id)
+                    .ok_or("no bid of this amount")?;
+                Ok((Actor::User(maker), Command::AcceptHighest { auction, expected }))
+            }
+            "cancel" => {
+                let auction = auction_named(words.next("auction")?)?;
+                let reason = Note::parse("by the operator").map_err(|why| why.to_string())?;
+                Ok((Actor::Cluster, Command::CancelAuction { auction, reason }))
+            }
+            "checkout" | "opened" | "refused" | "paid" | "expired" => {
+                self.read_payment(verb, words, at)
+            }
+            "ship" => {
+                let order = order_of(words.next("auction")?)?;
+                let maker = person(words.next("maker")?)?;
+                let number = TrackingNumber::parse(words.next("number")?);
+                let number = number.map_err(|why| why.to_string())?;
+                let command = Command::AddTracking { order, carrier: Carrier::Dhl, number };
+                Ok((Actor::User(maker), command))
+            }
+            "confirm" => {
+                let order = order_of(words.next("auction")?)?;
+                let buyer = person(words.next("buyer")?)?;
+                Ok((Actor::User(buyer), Command::ConfirmDelivery { order }))
+            }
+            _ => Err(format!("unknown verb {verb}")),
+        }
+    }
+
+    fn read_payment(
+        &self,
+        verb: &str,
+        words: &mut Words<'_>,
+        at: Timestamp,
+    ) -> Result<(Actor, Command), String> {
+        let name = words.next("auction")?;
+        let auction = self.market.auction(auction_named(name)?).ok_or("no such auction")?;
+        let lock = auction.lock().ok_or("the auction has no lock")?;
+        let attempts = self.market.lock(lock).map_or(0, |row| row.attempts().len());
+        let attempt = u32::try_from(attempts).unwrap_or(u32::MAX);
+        let session = format!("cs_{name}_{attempt}");
+        let effect = self
+            .market
+            .outbox()
+            .find(|pending| matches!(pending.effect, Effect::OpenCheckout(_)))
+            .map_or(fairground_types::EffectId::from_bits(0), |pending| pending.id);
+        let command = match verb {
+            "checkout" => {
+                let buyer = person(words.next("buyer")?)?;
+                let start = StartCheckout {
+                    lock,
+                    return_url: "http://e1.example/back".to_owned(),
+                    cancel_url: "http://e1.example/cancel".to_owned(),
+                };
+                return Ok((Actor::User(buyer), Command::StartCheckout(start)));
+            }
+            "opened" => Command::CheckoutOpened(CheckoutOpened {
+                effect,
+                lock,
+                attempt,
+                checkout_session: session,
+                url: "http://pay.example/1".to_owned(),
+                expires_at: at.plus(Millis::from_hours(24)),
+            }),
+            "refused" => {
+                Command::CheckoutRefused { effect, lock, attempt, reason: "declined".to_owned() }
+            }
+            _ => {
+                let is_paid = verb == "paid";
+                let amount = if is_paid { Some(words.money()?) } else { None };
+                let event = words.next("event")?;
+                let created = words.next("created").map_or(Ok(at), parse_time)?;
+                Command::RecordProviderEvent(ProviderEvent {
+                    event: event.to_owned(),
+                    kind: if is_paid {
+                        ProviderEventKind::CheckoutPaid
+                    } else {
+                        ProviderEventKind::CheckoutExpired
+                    },
+                    created,
+                    lock: Some(lock),
+                    checkout_session: Some(session),
+                    payment: Some(format!("pi_{event}")),
+                    amount,
+                    raw: Digest::of(event.as_bytes()),
+                    new_order: order_of(name)?,
+                })
+            }
+        };
+        Ok((Actor::Cluster, command))
+    }
+
+    fn verdict_fact(&self, asked: &Asked, applied: &Applied) -> String {
+        let verdict = match asked {
+            Asked::Direct(place) => applied.outcomes.get(*place),
+            Asked::Intake(edge, seq) => applied
+                .judged
+                .iter()
+                .find(|told| told.edge == *edge && told.seq == *seq)
+                .map(|told| &told.judged.verdict),
+        };
+        match (verdict, asked) {
+            (Some(verdict), _) => verdict_text(verdict),
+            (None, Asked::Intake(edge, seq)) => {
+                let applied_seq = self.market.edge(edge).map_or(0, |state| state.applied().seq);
+                if applied_seq >= *seq { "held".to_owned() } else { "not applied".to_owned() }
+            }
+            (None, Asked::Direct(_)) => "no verdict".to_owned(),
+        }
+    }
+
+    /// Verdicts nobody asked for in this entry (held bids), and public events.
+    fn other_facts(&self, asked: &[(usize, Asked)], applied: &Applied) -> Vec<String> {
+        let was_asked = |edge: &EdgeId, seq: u64| {
+            asked.iter().any(|(_, asked)| *asked == Asked::Intake(edge.clone(), seq))
+        };
+        let held =
+            applied.judged.iter().filter(|told| !was_asked(&told.edge, told.seq)).map(|told| {
+                format!("{} {}", letter(told.user), verdict_text(&told.judged.verdict))
+            });
+        let events = applied.feed.events.iter().filter_map(|event| self.event_text(event));
+        held.chain(events).collect()
+    }
+
+    fn event_text(&self, event: &PublicEvent) -> Option<String> {
+        match event {
+            PublicEvent::AuctionOpened { auction, closes_at, .. } => {
+                Some(format!("{} closes {}", capital(*auction), time_text(*closes_at)))
+            }
+            PublicEvent::CloseExtended { auction, closes_at, final_window, .. } => {
+                let end = if *final_window { " for good" } else { "" };
+                Some(format!("{} closes {}{end}", capital(*auction), time_text(*closes_at)))
+            }
+            PublicEvent::AuctionLocked { auction, reason, bid, unheard } => {
+                let leading = self.market.auction(*auction).map(|row| letter(row.leading().bidder));
+                let mut text = format!(
+                    "{} locked to {} at {} ({reason:?})",
+                    capital(*auction),
+                    leading.unwrap_or_default(),
+                    plain(bid.amount),
+                );
+                for edge in unheard {
+                    text.push_str(&format!(" without {}", edge.name()));
+                }
+                Some(text)
+            }
+            PublicEvent::AuctionAwaitsDecision { auction, decide_by } => {
+                Some(format!("{} awaits until {}", capital(*auction), time_text(*decide_by)))
+            }
+            PublicEvent::AuctionClosed { auction, reason } => {
+                Some(format!("{} closed ({reason:?})", capital(*auction)))
+            }
+            PublicEvent::StorySold { story } => Some(format!("S{} sold", story.to_bits())),
+            PublicEvent::EdgeLeftIntake { edge } => Some(format!("{} left", edge.name())),
+            PublicEvent::EdgeAdmitted { edge } => Some(format!("{} admitted", edge.name())),
+            PublicEvent::BidPlaced { .. }
+            | PublicEvent::ClusterInitialised { .. }
+            | PublicEvent::KeyAdded { .. }
+            | PublicEvent::MemberChanged { .. }
+            | PublicEvent::MemberRemoved { .. }
+            | PublicEvent::EdgeRegistered { .. }
+            | PublicEvent::SignInRevoked { .. }
+            | PublicEvent::HandleSet { .. }
+            | PublicEvent::AssetPublished { .. }
+            | PublicEvent::StoryListed { .. } => None,
+        }
+    }
+}
+
+/// Whose verdict a line waits for.
+#[derive(PartialEq)]
+enum Asked {
+    Direct(usize),
+    Intake(EdgeId, u64),
+}
+
+fn verdict_text(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Accepted(Accepted::BidPlaced { .. }) => "placed".to_owned(),
+        Verdict::Accepted(Accepted::AuctionOpened { auction, .. }) => {
+            format!("opened {}", capital(*auction))
+        }
+        Verdict::Accepted(Accepted::CheckoutPlanned { attempt, .. }) => {
+            format!("attempt {attempt}")
+        }
+        Verdict::Accepted(
+            Accepted::Done
+            | Accepted::SignedIn { .. }
+            | Accepted::StorySaved { .. }
+            | Accepted::Locked { .. }
+            | Accepted::OrderChanged { .. }
+            | Accepted::EdgeRegistered { .. }
+            | Accepted::MemberRegistered { .. }
+            | Accepted::EdgeAdmitted { .. }
+            | Accepted::JobLeased { .. },
+        ) => "done".to_owned(),
+        Verdict::Rejected(rejection) => {
+            let mut text = rejection.code.as_str().to_owned();
+            if let Some(min_next) = rejection.min_next {
+                text.push_str(&format!(" minimum {}", plain(min_next)));
+            }
+            if rejection.late {
+                text.push_str(" late");
+            }
+            text
+        }
+    }
+}
+
+fn parse_line(number: usize, text: &str, before: Timestamp) -> Result<Line<'_>, String> {
+    let (left, right) = text.split_once("->").unwrap_or((text, ""));
+    let mut words: Vec<&str> = left.split_whitespace().collect();
+    if words.is_empty() {
+        return Err(format!("line {number}: nothing left of the arrow"));
+    }
+    let first = words.remove(0);
+    let joins = first == "+";
+    let at = if joins { before } else { parse_time(first)? };
+    let expected =
+        right.split(';').map(str::trim).filter(|fact| !fact.is_empty()).map(str::to_owned);
+    Ok(Line { number, at, joins, words, expected: expected.collect() })
+}
+
+fn read_options(words: &mut Words<'_>) -> Result<Options, String> {
+    let mut options = Options::default();
+    while let Ok(word) = words.next("option") {
+        match word {
+            "via" => options.via = Some(edge_named(words.next("edge")?)?),
+            "stamp" => options.stamp = Some(parse_time(words.next("stamp")?)?),
+            "width" => {
+                let width = words.next("width")?;
+                options.width = width.parse().map_err(|_| format!("width {width}"))?;
+            }
+            "valid" => options.valid = Some(parse_length(words.next("length")?)?),
+            "key" => options.key = Some(words.next("key")?.to_owned()),
+            "if-open" => options.if_open = true,
+            "opens" => options.opens = Some(auction_named(words.next("auction")?)?),
+            _ => return Err(format!("unknown option {word}")),
+        }
+    }
+    Ok(options)
+}
+
+fn set_policy(policy: &mut MarketPolicy, text: &str) -> Result<(), String> {
+    for part in text.split(',') {
+        let mut words = part.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let length = parse_length(words.next().unwrap_or_default())?;
+        match name {
+            "initial" => policy.auction.initial = length,
+            "window" => policy.auction.window = length,
+            "extension" => policy.auction.extension = length,
+            "extensions" => policy.auction.extension_total_max = length,
+            "cap" => policy.auction.total_max = length,
+            "grace" => policy.auction.grace = length,
+            "payment" => policy.payment_window = length,
+            "decision" => policy.decision_window = length,
+            _ => return Err(format!("unknown policy {name}")),
+        }
+    }
+    Ok(())
+}
+
+fn parse_length(text: &str) -> Result<Millis, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = text
+        .strip_suffix(unit)
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| format!("length {text}"))?;
+    match unit {
+        "ms" => Ok(Millis::new(number)),
+        "s" => Ok(Millis::from_secs(number)),
+        "m" => Ok(Millis::from_mins(number)),
+        "h" => Ok(Millis::from_hours(number)),
+        "d" => Ok(Millis::from_hours(number.saturating_mul(24))),
+        _ => Err(format!("length {text}")),
+    }
+}
+
+/// `12:00:00`, `12:00:00.250`, and with days before: `2d12:00:00`.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let bad = || format!("time {text}");
+    let (days, clock) = text.split_once('d').unwrap_or(("0", text));
+    let (clock, millis) = clock.split_once('.').unwrap_or((clock, "0"));
+    let parts: Vec<u64> = clock.split(':').filter_map(|part| part.parse().ok()).collect();
+    let [hours, minutes, seconds] = parts.as_slice() else { return Err(bad()) };
+    let days: u64 = days.parse().map_err(|_| bad())?;
+    let millis: u64 = millis.parse().map_err(|_| bad())?;
+    Ok(DAY
+        .plus(Millis::from_hours(days.saturating_mul(24).saturating_add(*hours)))
+        .plus(Millis::from_mins(*minutes))
+        .plus(Millis::from_secs(*seconds))
+        .plus(Millis::new(millis)))
+}
+
+fn time_text(at: Timestamp) -> String {
+    let since = at.since(DAY).as_millis();
+    let (seconds, millis) = (since / 1_000, since % 1_000);
+    let days = seconds / 86_400;
+    let (hours, minutes) = (seconds / 3_600 % 24, seconds / 60 % 60);
+    let mut text = if days > 0 { format!("{days}d") } else { String::new() };
+    text.push_str(&format!("{hours:02}:{minutes:02}:{:02}", seconds % 60));
+    if millis > 0 {
+        text.push_str(&format!(".{millis:03}"));
+    }
+    text
+}
+
+fn parse_money(text: &str, currency: Currency) -> Result<Money, String> {
+    let bad = || format!("amount {text}");
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    if u32::try_from(rest.len()).ok() != Some(currency.exponent()) {
+        return Err(bad());
+    }
+    format!("{whole}{rest}").parse().map(|minor| Money::new(minor, currency)).map_err(|_| bad())
+}
+
+fn plain(money: Money) -> String {
+    money.to_string().split_whitespace().last().unwrap_or_default().to_owned()
+}
+
+/// Somebody by a letter.
+///
+/// # Errors
+/// When it is no letter.
+pub fn person(letter: &str) -> Result<UserId, String> {
+    match letter.as_bytes() {
+        [byte @ b'a'..=b'z'] => Ok(UserId::from_bits(u128::from(*byte))),
+        _ => Err(format!("person {letter}")),
+    }
+}
+
+fn letter(user: UserId) -> String {
+    u8::try_from(user.to_bits())
+        .map_or_else(|_| "?".to_owned(), |byte| char::from(byte).to_string())
+}
+
+/// An auction by a capital.
+///
+/// # Errors
+/// When it is no capital.
+pub fn auction_named(capital: &str) -> Result<AuctionId, String> {
+    match capital.as_bytes() {
+        [byte @ b'A'..=b'Z'] => Ok(AuctionId::from_bits(u128::from(*byte))),
+        _ => Err(format!("auction {capital}")),
+    }
+}
+
+fn capital(auction: AuctionId) -> String {
+    u8::try_from(auction.to_bits())
+        .map_or_else(|_| "?".to_owned(), |byte| char::from(byte).to_string())
+}
+
+/// The order that a payment in an auction makes.
+///
+/// # Errors
+/// When the auction is no capital.
+pub fn order_of(capital: &str) -> Result<OrderId, String> {
+    auction_named(capital).map(|auction| OrderId::from_bits(auction.to_bits()))
+}
+
+/// `e1` to `e3`, first incarnation.
+///
+/// # Errors
+/// When the name is not that of an edge.
+pub fn edge_named(name: &str) -> Result<EdgeId, String> {
+    EdgeId::new(name, 1).map_err(|why| why.to_string())
+}
+
+/// `S1`, `S2`.
+///
+/// # Errors
+/// When the name is not that of a story.
+pub fn story_named(name: &str) -> Result<StoryId, String> {
+    let number: Option<u128> = name.strip_prefix('S').and_then(|digits| digits.parse().ok());
+    number.map(StoryId::from_bits).ok_or_else(|| format!("story {name}"))
+}
+
+fn draft(title: &str, asset: AssetId) -> Result<StoryDraft, String> {
+    let parsed = || -> Result<StoryDraft, fairground_types::text::TextError> {
+        Ok(StoryDraft {
+            title: Title::parse(title)?,
+            short_description: Summary::parse("a bowl")?,
+            category: Category::parse("ceramics")?,
+            overview: Overview::parse("turned by hand")?,
+            clips: vec![Clip { asset_id: asset, label: ClipLabel::parse("the wheel")? }],
+            minimum_offer: Money::new(10_000, Currency::Eur),
+            publish_when_approved: true,
+        })
+    };
+    parsed().map_err(|why| why.to_string())
+}
