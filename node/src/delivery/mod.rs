@@ -1,0 +1,136 @@
+//! Media delivery: what a playback token and a logical name stand for, from the cache or the
+//! members.
+//!
+//! ```text
+//!   token -> verified before? -> claims -> asset, revision -> manifest -> name -> blob | text
+//!                                                                                |
+//!                                             SegmentCache <--- hit ---+--- miss: origin
+//! ```
+//! A token grants names, never hashes. It must not know HTTP. Read next: [`origin`], [`prefetch`],
+//! `http/segments.rs`.
+
+pub(crate) mod origin;
+pub(crate) mod prefetch;
+pub(crate) mod range;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fairground_media::Manifest;
+use fairground_media::path::{PlayPath, Resource, resolve};
+use fairground_media::token::{self, Claims, TokenError};
+use fairground_types::{AssetId, BlobHash, Timestamp};
+use quick_cache::sync::Cache;
+
+use crate::replica::Followed;
+use origin::{Origin, OriginError};
+
+/// Verified tokens that are remembered.
+const TOKENS_MAX: usize = 20_000;
+
+/// Why a name is not served.
+#[derive(Debug)]
+pub(crate) enum DeliveryError {
+    /// The token is not good.
+    Token(TokenError),
+    /// The token does not cover it.
+    Denied,
+    /// No such name, or not here yet.
+    NotFound,
+    /// It cannot be had now.
+    Unavailable(OriginError),
+    /// A playback may not begin here now: revocations are too old.
+    Stale,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// The bytes.
+    pub(crate) body: Bytes,
+    /// Their hash, for the entity tag.
+    pub(crate) hash: BlobHash,
+    /// Media type.
+    pub(crate) mime: &'static str,
+    /// Whether it is a playlist, made from the manifest.
+    pub(crate) is_playlist: bool,
+    /// Whether it never changes under its name.
+    pub(crate) is_immutable: bool,
+}
+
+/// Delivers media.
+pub(crate) struct Delivery {
+    pub(crate) origin: Arc<Origin>,
+    verified: Cache<String, (Arc<crate::replica::Keys>, Claims)>,
+}
+
+impl Delivery {
+    pub(crate) fn new(origin: Arc<Origin>) -> Self {
+        Self { origin, verified: Cache::new(TOKENS_MAX) }
+    }
+
+    /// Checks a token; one that was checked with the same keys costs a look-up.
+    pub(crate) fn verify(
+        &self,
+        view: &Followed,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Claims, DeliveryError> {
+        let keys = view.keys();
+        if let Some((with, claims)) = self.verified.get(text)
+            && Arc::ptr_eq(&with, &keys)
+        {
+            return if claims.expires_at <= now {
+                Err(DeliveryError::Token(TokenError::Expired))
+            } else {
+                Ok(claims)
+            };
+        }
+        let claims = token::verify(text, &keys.playback, now).map_err(DeliveryError::Token)?;
+        self.verified.insert(text.to_owned(), (keys, claims));
+        Ok(claims)
+    }
+
+    /// Finds a name of an asset under verified claims.
+    pub(crate) async fn find(
+        &self,
+        view: &Followed,
+        claims: &Claims,
+        (asset, revision): (AssetId, u32),
+        path: &PlayPath,
+    ) -> Result<Found, DeliveryError> {
+        if !claims.covers(asset, revision) {
+            return Err(DeliveryError::Denied);
+        }
+        let published = view.read(|view| view.asset(asset).copied());
+        // Revisions only add renditions, so an older one is answered from the newest manifest.
+        let manifest = match published {
+            Some(row) if revision >= 1 && revision <= row.revision => row.manifest,
+            Some(_) | None => return Err(DeliveryError::NotFound),
+        };
+        let manifest = self.manifest(manifest).await?;
+        if let Some(id) = path.rendition() {
+            let short_side = manifest.rendition(id).map_or(0, |rendition| rendition.short_side());
+            if !claims.allows_rung(short_side) {
+                return Err(DeliveryError::Denied);
+            }
+        }
+        match resolve(&manifest, path).ok_or(DeliveryError::NotFound)? {
+            Resource::Text(text, mime) => Ok(Found {
+                hash: BlobHash::of(text.as_bytes()),
+                body: text.into(),
+                mime,
+                is_playlist: true,
+                is_immutable: !matches!(path, PlayPath::Master(_)),
+            }),
+            Resource::Blob(hash, mime) => {
+                let body = self.origin.get(hash).await.map_err(DeliveryError::Unavailable)?;
+                Ok(Found { body, hash, mime, is_playlist: false, is_immutable: true })
+            }
+        }
+    }
+
+    async fn manifest(&self, hash: BlobHash) -> Result<Arc<Manifest>, DeliveryError> {
+        self.origin.manifest(hash).await.map_err(DeliveryError::Unavailable)
+    }
+}

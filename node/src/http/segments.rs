@@ -1,0 +1,200 @@
+//! Playlists, headers, segments and posters below a playback token.
+//!
+//! ```text
+//!   /p/{token}/{asset}/{revision}/{path}
+//!   ETag: "<BLAKE3>"     If-None-Match -> 304     Range -> 206, 416     HEAD
+//!   playlists: gzip, whole then                   segments: never compressed
+//! ```
+//! What cannot be had is 404 with `no-store`, never 503: players then try another edge at once. It
+//! must not log the token. Read next: `crate::delivery`.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use fairground_media::path::PlayPath;
+use fairground_types::AssetId;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::problem_map;
+use crate::delivery::range::{Part, names_tag, part};
+use crate::delivery::{DeliveryError, Found};
+use crate::edge::Edge;
+
+/// Playlists shorter than this are not worth compressing.
+const GZIP_MIN: usize = 256;
+
+/// `GET /p/{token}/{asset}/{revision}/{*path}`
+pub(crate) async fn serve(
+    State(edge): State<Arc<Edge>>,
+    Path((token, asset, revision, path)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    match find(&edge, &token, (&asset, &revision), &path).await {
+        Ok(found) => answer(&found, &headers),
+        Err(error) => problem_map::not_delivered(&error).into_response(),
+    }
+}
+
+async fn find(
+    edge: &Edge,
+    token: &str,
+    (asset, revision): (&str, &str),
+    path: &str,
+) -> Result<Found, DeliveryError> {
+    let claims = edge.delivery.verify(&edge.view, token, edge.time.now())?;
+    let asset: AssetId = asset.parse().map_err(|_| DeliveryError::NotFound)?;
+    let revision: u32 = revision.parse().map_err(|_| DeliveryError::NotFound)?;
+    let path = PlayPath::parse(path).ok_or(DeliveryError::NotFound)?;
+    // A master playlist begins a playback; who plays already goes on.
+    let begins = matches!(path, PlayPath::Master(_));
+    if begins && !edge.view.is_fresh(edge.time.monotonic()) {
+        return Err(DeliveryError::Stale);
+    }
+    edge.delivery.find(&edge.view, &claims, (asset, revision), &path).await
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    text(headers, header::ACCEPT_ENCODING).is_some_and(|accepted| {
+        accepted.split(',').any(|coding| {
+            let mut parts = coding.split(';');
+            let is_gzip = parts.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("gzip"));
+            is_gzip && !parts.any(|weight| matches!(weight.trim(), "q=0" | "q=0.0"))
+        })
+    })
+}
+
+fn gzip(body: &Bytes) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
+fn answer(found: &Found, headers: &HeaderMap) -> Response {
+    let zipped = (found.is_playlist && found.body.len() >= GZIP_MIN && accepts_gzip(headers))
+        .then(|| gzip(&found.body))
+        .flatten();
+    // Other bytes, another tag (RFC 9110 section 8.8.3.3).
+    let suffix = if zipped.is_some() { "-gzip" } else { "" };
+    let tag = format!("\"{}{suffix}\"", found.hash);
+    let known = text(headers, header::IF_NONE_MATCH);
+    let mut response = if known.is_some_and(|known| names_tag(known, &tag)) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else if let Some(zipped) = &zipped {
+        with_body(StatusCode::OK, zipped.clone())
+    } else {
+        let if_range = text(headers, header::IF_RANGE);
+        let is_current = if_range.is_none_or(|wanted| wanted.trim() == tag);
+        let range = text(headers, header::RANGE).filter(|_| is_current);
+        partial(&found.body, part(range, found.body.len()))
+    };
+    let all = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        all.insert(header::ETAG, tag);
+    }
+    all.insert(header::CONTENT_TYPE, HeaderValue::from_static(found.mime));
+    all.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    all.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let caching =
+        if found.is_immutable { "private, max-age=31536000, immutable" } else { "no-cache" };
+    all.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    if found.is_playlist {
+        all.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    if zipped.is_some() {
+        all.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn with_body(status: StatusCode, body: Bytes) -> Response {
+    let mut response = HttpResponse::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+}
+
+fn partial(body: &Bytes, part: Part) -> Response {
+    let length = body.len();
+    let (status, bytes, range) = match part {
+        Part::Whole => return with_body(StatusCode::OK, body.clone()),
+        Part::Bytes { first, last } => (
+            StatusCode::PARTIAL_CONTENT,
+            body.slice(first..last.saturating_add(1).min(length)),
+            format!("bytes {first}-{last}/{length}"),
+        ),
+        Part::Unsatisfiable => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new(), format!("bytes */{length}"))
+        }
+    };
+    let mut response = with_body(status, bytes);
+    if let Ok(range) = HeaderValue::from_str(&range) {
+        response.headers_mut().insert(header::CONTENT_RANGE, range);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(body: &str, is_playlist: bool) -> Found {
+        let body = Bytes::from(body.to_owned());
+        let hash = fairground_types::BlobHash::of(&body);
+        Found { body, hash, mime: "video/mp4", is_playlist, is_immutable: true }
+    }
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("value"))).collect()
+    }
+
+    fn header_of<'a>(response: &'a Response, name: &str) -> &'a str {
+        response.headers().get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    #[test]
+    fn ranges_and_tags_are_answered() {
+        let segment = found("0123456789", false);
+        let whole = answer(&segment, &HeaderMap::new());
+        assert_eq!(whole.status(), 200);
+        let tag = header_of(&whole, "etag").to_owned();
+        assert_eq!(tag, format!("\"{}\"", segment.hash));
+        let some = answer(&segment, &headers(&[(header::RANGE, "bytes=2-4")]));
+        assert_eq!(
+            (some.status().as_u16(), header_of(&some, "content-range")),
+            (206, "bytes 2-4/10")
+        );
+        let none = answer(&segment, &headers(&[(header::RANGE, "bytes=10-")]));
+        assert_eq!(
+            (none.status().as_u16(), header_of(&none, "content-range")),
+            (416, "bytes */10")
+        );
+        let known = answer(&segment, &headers(&[(header::IF_NONE_MATCH, &tag)]));
+        assert_eq!(known.status(), 304);
+        let changed = answer(
+            &segment,
+            &headers(&[(header::RANGE, "bytes=2-4"), (header::IF_RANGE, "\"x\"")]),
+        );
+        assert_eq!(changed.status(), 200);
+    }
+
+    #[test]
+    fn playlists_are_zipped_whole_and_segments_never() {
+        let long = "#EXTM3U\n".repeat(100);
+        let asked = headers(&[(header::ACCEPT_ENCODING, "br, gzip"), (header::RANGE, "bytes=0-")]);
+        let playlist = answer(&found(&long, true), &asked);
+        assert_eq!(playlist.status(), 200);
+        assert_eq!(header_of(&playlist, "content-encoding"), "gzip");
+        assert!(header_of(&playlist, "etag").ends_with("-gzip\""));
+        assert_eq!(answer(&found(&long, false), &asked).status(), 206);
+        assert!(!accepts_gzip(&headers(&[(header::ACCEPT_ENCODING, "gzip;q=0")])));
+    }
+}

@@ -1,0 +1,262 @@
+//! Uploads: made by a JSON request, filled by tus 1.0.
+//!
+//! ```text
+//!   POST  /v1/media/uploadSession   -> 201 uploadUrl
+//!   PATCH /v1/uploads/{id}          -> 204 Upload-Offset ... 204 Fairground-Asset with the last byte
+//!                                      422 MEDIA_REJECTED when the clip is no clip
+//!   HEAD, DELETE, OPTIONS           as tus says
+//! ```
+//! The work of a chunk goes on when its client hangs up: what came is kept. It must not touch files;
+//! `crate::ingest` does.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use fairground_media::upload::{
+    Chunk, HeaderLookup, Progress, TUS_VERSION, UploadState, head_headers, options_headers,
+    patched_headers,
+};
+use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
+use fairground_types::{AssetId, Code, Millis, UploadId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::auth::{Intent, SignedIn};
+use super::{problem_map, users};
+use crate::edge::Edge;
+use crate::ingest::{Lease, UploadEnd, UploadRecord, finish, new_record};
+use crate::intake::derived_bits;
+
+/// Tells which asset an upload has become.
+const ASSET_HEADER: HeaderName = HeaderName::from_static("fairground-asset");
+const NAME_BYTES_MAX: usize = 255;
+
+/// A file that is to come.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct UploadRequest {
+    filename: String,
+    size: u64,
+    #[serde(default)]
+    mime: Option<String>,
+}
+
+/// `POST /v1/media/uploadSession`
+pub(crate) async fn create(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    intent: Intent,
+    ApiJson(body): ApiJson<UploadRequest>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    for (field, text) in [("filename", Some(&body.filename)), ("mime", body.mime.as_ref())] {
+        let is_plain =
+            |text: &String| text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control);
+        if text.is_some_and(|text| !is_plain(text)) {
+            return Err(Problem::invalid(field, "is too long or holds control characters"));
+        }
+    }
+    if !users::is_maker(&edge, &who).await? {
+        return Err(Problem::new(Code::CapabilityRequired, "only makers upload clips"));
+    }
+    let command = intent.command(&who, "upload", "");
+    let id = UploadId::from_bits(derived_bits("fairground 2026 upload id v1", &command));
+    let asset = AssetId::from_bits(derived_bits("fairground 2026 asset id v1", &command));
+    let known = edge.uploads.load(id).map_err(|error| Problem::internal(&error))?;
+    let record = match known {
+        Some(known) if known.state.length != body.size => {
+            let detail = "the Idempotency-Key was used for a file of another size";
+            return Err(Problem::new(Code::IdempotencyKeyReused, detail));
+        }
+        Some(known) => known,
+        None => {
+            let expires_at = edge.time.now().plus(edge.uploads.policy.life);
+            let record = new_record((id, asset), who.user, |upload| UploadState {
+                upload,
+                length: body.size,
+                offset: 0,
+                expires_at,
+                file_name: Some(body.filename),
+                file_type: body.mime,
+            });
+            let created = edge.uploads.create(record).await;
+            let created = created.map_err(|error| Problem::internal(&error))?;
+            created.map_err(|refusal| {
+                problem_map::not_created(refusal, edge.uploads.policy.bytes_max)
+            })?
+        }
+    };
+    let answer = json!({
+        "uploadId": id,
+        "uploadUrl": format!("{}/v1/uploads/{id}", edge.public_url),
+        "maxBytes": edge.uploads.policy.bytes_max,
+        "expiresAt": record.state.expires_at,
+    });
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// A problem of a tus request carries the version too.
+fn tus_problem(problem: Problem) -> Response {
+    let mut response = problem.into_response();
+    let version = HeaderValue::from_static(TUS_VERSION);
+    response.headers_mut().insert("tus-resumable", version);
+    response
+}
+
+fn with_headers(
+    status: StatusCode,
+    headers: Vec<(&'static str, String)>,
+    record: Option<&UploadRecord>,
+) -> Response {
+    let mut response = status.into_response();
+    let all = response.headers_mut();
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&value)) {
+            all.insert(name, value);
+        }
+    }
+    let asset = record.filter(|record| record.end == Some(UploadEnd::Registered));
+    if let Some(asset) = asset.and_then(|row| HeaderValue::from_str(&row.asset.to_string()).ok()) {
+        all.insert(ASSET_HEADER, asset);
+    }
+    response
+}
+
+fn lookup(headers: &HeaderMap) -> impl Fn(&str) -> Option<String> + '_ {
+    |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn own(edge: &Edge, who: &SignedIn, id: UploadId) -> Result<UploadRecord, Problem> {
+    let known = edge.uploads.load(id).map_err(|error| Problem::internal(&error))?;
+    // What is somebody else's is not there.
+    known
+        .filter(|record| record.owner == who.user)
+        .ok_or_else(|| Problem::new(Code::NotFound, "there is no such upload here"))
+}
+
+/// `HEAD /v1/uploads/{upload}`
+pub(crate) async fn head(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    ApiPath(id): ApiPath<UploadId>,
+    headers: HeaderMap,
+) -> Response {
+    let asked = || {
+        let record = own(&edge, &who, id)?;
+        let find = lookup(&headers);
+        let find: &HeaderLookup<'_> = &find;
+        let accepted = record.state.accept_plain(find, edge.time.now());
+        accepted.map_err(|refusal| problem_map::tus(&refusal))?;
+        Ok(record)
+    };
+    match asked() {
+        Ok(record) => with_headers(StatusCode::OK, head_headers(&record.state), Some(&record)),
+        Err(problem) => tus_problem(problem),
+    }
+}
+
+/// `OPTIONS /v1/uploads/{upload}`
+pub(crate) async fn options(State(edge): State<Arc<Edge>>) -> Response {
+    with_headers(StatusCode::NO_CONTENT, options_headers(&edge.uploads.policy), None)
+}
+
+/// `DELETE /v1/uploads/{upload}`
+pub(crate) async fn terminate(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    ApiPath(id): ApiPath<UploadId>,
+    headers: HeaderMap,
+) -> Response {
+    let terminated = async {
+        let record = own(&edge, &who, id)?;
+        {
+            let find = lookup(&headers);
+            let find: &HeaderLookup<'_> = &find;
+            let accepted = record.state.accept_plain(find, edge.time.now());
+            accepted.map_err(|refusal| problem_map::tus(&refusal))?;
+        }
+        let _lease = edge.uploads.lease(id).ok_or_else(being_written)?;
+        edge.uploads.remove(id).await.map_err(|error| Problem::internal(&error))
+    };
+    match terminated.await {
+        Ok(()) => {
+            let version = vec![("Tus-Resumable", TUS_VERSION.to_owned())];
+            with_headers(StatusCode::NO_CONTENT, version, None)
+        }
+        Err(problem) => tus_problem(problem),
+    }
+}
+
+fn being_written() -> Problem {
+    Problem::new(Code::VersionConflict, "another request writes this upload now")
+        .with_retry_after(Millis::from_secs(1))
+}
+
+/// `PATCH /v1/uploads/{upload}`
+pub(crate) async fn append(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    ApiPath(id): ApiPath<UploadId>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match begin(&edge, &who, id, &headers) {
+        Ok((lease, record, chunk)) => {
+            let (done, answer) = oneshot::channel();
+            let worker = Arc::clone(&edge);
+            edge.tasks.spawn_one("upload", async move {
+                let answered = take(&worker, lease, record, chunk, body).await;
+                // A client that hung up asks again with HEAD.
+                let _ = done.send(answered);
+            });
+            match answer.await {
+                Ok(Ok(record)) => {
+                    let headers = patched_headers(&record.state);
+                    with_headers(StatusCode::NO_CONTENT, headers, Some(&record))
+                }
+                Ok(Err(problem)) => tus_problem(problem),
+                Err(_) => tus_problem(Problem::new(Code::Internal, "the upload was interrupted")),
+            }
+        }
+        Err(problem) => tus_problem(problem),
+    }
+}
+
+fn begin(
+    edge: &Edge,
+    who: &SignedIn,
+    id: UploadId,
+    headers: &HeaderMap,
+) -> Result<(Lease, UploadRecord, Chunk), Problem> {
+    // The right to write first: the offset must not move between reading and writing it.
+    own(edge, who, id)?;
+    let lease = edge.uploads.lease(id).ok_or_else(being_written)?;
+    let record = own(edge, who, id)?;
+    let find = lookup(headers);
+    let find: &HeaderLookup<'_> = &find;
+    let chunk = record.state.accept(find, edge.time.now());
+    let chunk = chunk.map_err(|refusal| problem_map::tus(&refusal))?;
+    Ok((lease, record, chunk))
+}
+
+async fn take(
+    edge: &Arc<Edge>,
+    lease: Lease,
+    record: UploadRecord,
+    chunk: Chunk,
+    body: Body,
+) -> Result<UploadRecord, Problem> {
+    let written = edge.uploads.write(&lease, record, chunk, body.into_data_stream()).await;
+    let (mut record, progress) = written.map_err(|error| problem_map::not_written(&error))?;
+    if progress == Progress::Complete {
+        let finished = finish(edge, &lease, record.clone()).await;
+        finished.map_err(|error| problem_map::not_finished(&error, edge.time.now()))?;
+        record.end = Some(UploadEnd::Registered);
+    }
+    Ok(record)
+}

@@ -1,0 +1,101 @@
+//! Every metric of this crate, with its help text.
+//!
+//! Labels come from closed sets. It must not know how metrics are shown.
+
+use fairground_storage::segment_cache::CacheStats;
+use fairground_types::Verdict;
+
+use crate::intake::Answer;
+
+const BIDS: &str = "fairground_node_bids_total";
+const RECEIVED_TO_VERDICT: &str = "fairground_node_received_to_verdict_seconds";
+const CLOCK_FAULTS: &str = "fairground_node_clock_faults_total";
+const FEED_INDEX: &str = "fairground_node_feed_index";
+const JOURNAL_OPEN: &str = "fairground_node_journal_open_entries";
+const LIVE_STREAMS: &str = "fairground_node_live_streams";
+const CACHE_HITS: &str = "fairground_node_cache_hits";
+const CACHE_MISSES: &str = "fairground_node_cache_misses";
+const CACHE_BYTES: &str = "fairground_node_cache_bytes";
+const ORIGIN_FETCHES: &str = "fairground_node_origin_fetches_total";
+const UPLOADS: &str = "fairground_node_uploads_total";
+const TRANSCODES: &str = "fairground_node_transcodes_total";
+
+/// Tells the recorder what each metric means.
+pub(crate) fn describe() {
+    metrics::describe_counter!(BIDS, "Bids and offers by what the client was told.");
+    metrics::describe_histogram!(RECEIVED_TO_VERDICT, "From a request to its verdict.");
+    metrics::describe_counter!(CLOCK_FAULTS, "Beat answers that contradicted the estimate.");
+    metrics::describe_gauge!(FEED_INDEX, "Newest log index folded in.");
+    metrics::describe_gauge!(JOURNAL_OPEN, "Journal entries without a verdict.");
+    metrics::describe_gauge!(LIVE_STREAMS, "Live streams open.");
+    metrics::describe_gauge!(CACHE_HITS, "Segments answered from the cache since the start.");
+    metrics::describe_gauge!(CACHE_MISSES, "Segments not in the cache since the start.");
+    metrics::describe_gauge!(CACHE_BYTES, "Bytes of segments on disk.");
+    metrics::describe_counter!(ORIGIN_FETCHES, "Blobs fetched from members, by outcome.");
+    metrics::describe_counter!(UPLOADS, "Uploads by how they ended.");
+    metrics::describe_counter!(TRANSCODES, "Transcode jobs by how they ended.");
+}
+
+fn seconds(millis: u64) -> f64 {
+    std::time::Duration::from_millis(millis).as_secs_f64()
+}
+
+/// A bid or offer was answered after so many milliseconds.
+pub(crate) fn taken(answer: &Answer, millis: u64) {
+    let outcome = match answer {
+        Answer::Judged { judged, .. } => match judged.verdict {
+            Verdict::Accepted(_) => "accepted",
+            Verdict::Rejected(_) => "rejected",
+        },
+        Answer::Received { .. } => "received",
+        Answer::Refused { .. } => "refused",
+        Answer::Declined { .. } => "declined",
+        Answer::Unknown => "unknown",
+    };
+    metrics::counter!(BIDS, "outcome" => outcome).increment(1);
+    if matches!(answer, Answer::Judged { .. }) {
+        metrics::histogram!(RECEIVED_TO_VERDICT).record(seconds(millis));
+    }
+}
+
+/// Beat answers contradicted each other.
+pub(crate) fn clock_fault() {
+    metrics::counter!(CLOCK_FAULTS).increment(1);
+}
+
+/// Gauges that are looked at each second.
+#[derive(Clone, Copy)]
+pub(crate) struct Gauges {
+    pub(crate) feed_index: u64,
+    pub(crate) journal_open: usize,
+    pub(crate) live_streams: usize,
+    pub(crate) cache: CacheStats,
+}
+
+/// Sets the gauges.
+pub(crate) fn gauges(now: Gauges) {
+    let as_float = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let of_size = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    metrics::gauge!(FEED_INDEX).set(as_float(now.feed_index));
+    metrics::gauge!(JOURNAL_OPEN).set(of_size(now.journal_open));
+    metrics::gauge!(LIVE_STREAMS).set(of_size(now.live_streams));
+    let hits = now.cache.memory_hits.saturating_add(now.cache.disk_hits);
+    metrics::gauge!(CACHE_HITS).set(as_float(hits));
+    metrics::gauge!(CACHE_MISSES).set(as_float(now.cache.misses));
+    metrics::gauge!(CACHE_BYTES).set(as_float(now.cache.bytes));
+}
+
+/// A blob was asked of the members.
+pub(crate) fn origin_fetched(outcome: &'static str) {
+    metrics::counter!(ORIGIN_FETCHES, "outcome" => outcome).increment(1);
+}
+
+/// An upload ended.
+pub(crate) fn upload_ended(outcome: &'static str) {
+    metrics::counter!(UPLOADS, "outcome" => outcome).increment(1);
+}
+
+/// A transcode job ended.
+pub(crate) fn transcode_ended(outcome: &'static str) {
+    metrics::counter!(TRANSCODES, "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,119 @@
+//! Configuration of an edge: defaults here and nowhere else.
+//!
+//! It must not read files; `fairground_runtime::config` does. Read next: `lib.rs`.
+
+use std::path::PathBuf;
+
+use fairground_runtime::config::SizeText;
+use serde::{Deserialize, Serialize};
+
+/// Everything that an operator may set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Folder of keys, journal, view, cache and uploads. Default: `/var/lib/fairground/node`.
+    pub dir: PathBuf,
+    /// The operator's name for this edge, as in its join. Default: empty, taken from the identity.
+    pub name: String,
+    /// Where this edge is. Default: empty, taken from the join token.
+    pub region: String,
+    /// Where clients connect: `address:port`. Default: `127.0.0.1:8080`.
+    pub http_listen: String,
+    /// Certificate chain of the listener, PEM. Default: none; plain HTTP is for loopback only.
+    pub http_tls_cert_file: Option<PathBuf>,
+    /// Its private key, PEM, readable by its owner alone. Default: none.
+    pub http_tls_key_file: Option<PathBuf>,
+    /// Base URL that clients use. Default: empty, taken from the listener.
+    pub public_url: String,
+    /// Members to ask first, `host:port`; the view brings the others. Default: those of the join.
+    pub members: Vec<String>,
+    /// Whether this edge takes bids. Default: true.
+    pub takes_bids: bool,
+    /// The segment cache.
+    pub cache: CacheOptions,
+    /// The transcode role.
+    pub transcode: TranscodeOptions,
+    /// The tools that look into clips.
+    pub media: MediaOptions,
+    /// `auto`, `json` or `text`. Default: `auto`.
+    pub log_format: String,
+}
+
+/// The segment cache.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheOptions {
+    /// Bytes of segments on disk. Default: 512 MiB.
+    pub budget: SizeText,
+    /// Bytes of segments in memory. Default: 64 MiB.
+    pub memory: SizeText,
+}
+
+/// The transcode role.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TranscodeOptions {
+    /// Whether this edge takes transcode jobs. Default: true.
+    pub enabled: bool,
+    /// Groups of pictures encoded at a time. Default: 2.
+    pub workers: usize,
+    /// rav1e's speed, 0 (slow, small) to 10. Default: 10.
+    pub av1_speed: u8,
+}
+
+/// How the tools that look into clips are fenced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// Refuse to start unless everything can be enforced.
+    Full,
+    /// Enforce what this kernel can; refuse to start when it can enforce nothing.
+    #[default]
+    Partial,
+    /// Bound time and output only. For tests.
+    Off,
+}
+
+/// The tools that look into clips.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MediaOptions {
+    /// The ffmpeg program. Default: found in the system's folders.
+    pub ffmpeg: Option<PathBuf>,
+    /// The ffprobe program. Default: found in the system's folders.
+    pub ffprobe: Option<PathBuf>,
+    /// How they are fenced. Default: `partial`.
+    pub sandbox: Sandbox,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("/var/lib/fairground/node"),
+            name: String::new(),
+            region: String::new(),
+            http_listen: "127.0.0.1:8080".to_owned(),
+            http_tls_cert_file: None,
+            http_tls_key_file: None,
+            public_url: String::new(),
+            members: Vec::new(),
+            takes_bids: true,
+            cache: CacheOptions::default(),
+            transcode: TranscodeOptions::default(),
+            media: MediaOptions::default(),
+            log_format: "auto".to_owned(),
+        }
+    }
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self { budget: SizeText::new(512 << 20), memory: SizeText::new(64 << 20) }
+    }
+}
+
+impl Default for TranscodeOptions {
+    fn default() -> Self {
+        Self { enabled: true, workers: 2, av1_speed: 10 }
+    }
+}

@@ -1,0 +1,256 @@
+//! Making an edge: identity, keys, stores, view, sockets, tools; and saying that it serves.
+//!
+//! Wiring only: every decision is in the part that it belongs to. Read next: `lib.rs` for the order
+//! of start and stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use fairground_market::PublicView;
+use fairground_media::{Jail, JailLevel, Launcher, Tools};
+use fairground_runtime::clock::Clock;
+use fairground_runtime::config::ConfigError;
+use fairground_runtime::health::Health;
+use fairground_runtime::http as listening;
+use fairground_runtime::metrics::{self as recording, PrometheusHandle};
+use fairground_runtime::pki::{self, Identity};
+use fairground_runtime::shutdown::{Shutdown, Tasks};
+use fairground_storage::KeyFile;
+use fairground_storage::intake::Journal;
+use fairground_storage::replica::Replica;
+use fairground_storage::segment_cache::{Budget, SegmentCache};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::beat::Directory;
+use crate::clock::CoordinatorTime;
+use crate::delivery::Delivery;
+use crate::delivery::origin::Origin;
+use crate::delivery::prefetch::Prefetch;
+use crate::edge::Edge;
+use crate::error::Error;
+use crate::identity::{self, Loaded};
+use crate::ingest::Uploads;
+use crate::intake::receipt::ReceiptSigner;
+use crate::intake::{DeskParts, IntakeDesk};
+use crate::link::{self, Endpoints, Links, chain};
+use crate::options::{MediaOptions, Options, Sandbox};
+use crate::replica::{Followed, decode_view};
+use crate::uplink::UplinkState;
+use crate::worker::Work;
+
+/// The parts whose readiness is shown.
+pub(crate) const PARTS: [&str; 3] = ["feed", "clock", "bids"];
+const READY_FILE: &str = "ready.json";
+/// The verb of our own program that fences itself in and becomes a tool.
+const JAIL_VERB: &str = "transcode-jail";
+
+/// An edge that is made and not running yet.
+pub(crate) struct Started {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) identity: Identity,
+    pub(crate) tools: Option<Tools>,
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) recorder: PrometheusHandle,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ready {
+    http_addr: SocketAddr,
+    cluster_addr: Option<SocketAddr>,
+    pid: u32,
+}
+
+struct Sockets {
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    public_url: String,
+}
+
+/// Makes an edge.
+pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
+    let loaded = identity::load(&options.dir)?;
+    unannounce(&options.dir);
+    let Loaded { joined, identity, receipt_key } = loaded;
+    if !options.name.is_empty() && options.name != joined.edge.name() {
+        let problem = format!("this folder is of edge {}", joined.edge.name());
+        return Err(Error::Option { option: "name", problem });
+    }
+    if options.members.is_empty() {
+        options.members.clone_from(&joined.members);
+    }
+    let region =
+        if options.region.is_empty() { joined.region.clone() } else { options.region.clone() };
+    let sockets = bind(&options).await?;
+    let recorder = recording::install()?;
+    let tools = find_tools(&options.media).await?;
+
+    let key = KeyFile::load_or_create(&options.dir.join("storage.key"))?;
+    let store = Replica::open(&options.dir, &key)?;
+    let view = Arc::new(Followed::new(load_view(&store)));
+    let journal = Arc::new(Journal::open(&options.dir, &key)?);
+    let time = Arc::new(CoordinatorTime::new(Clock::system(), journal.standing().last_stamp));
+    let cache = open_cache(&options, &key)?;
+
+    let shutdown = Shutdown::new();
+    let tasks = Tasks::new(shutdown.clone());
+    let client = link::client_config(pki::client_config(&identity)?)?;
+    let links =
+        Links::new(Endpoints::bind()?, joined.cluster, client, (tasks.clone(), shutdown.clone()));
+    let signer = ReceiptSigner::new(joined.cluster, joined.edge.clone(), &receipt_key)?;
+    let intake = IntakeDesk::open(DeskParts {
+        journal,
+        takes_bids: options.takes_bids,
+        signer,
+        time: Arc::clone(&time),
+        view: Arc::clone(&view),
+        tasks: tasks.clone(),
+    })?;
+    let uploads = Uploads::open(&options.dir, store.clone(), tools.clone())?;
+    let origin = Origin::new(cache, Arc::clone(&links), tasks.clone());
+    let edge = Arc::new(Edge {
+        options,
+        id: joined.edge,
+        region,
+        public_url: sockets.public_url,
+        tasks,
+        shutdown,
+        health: Health::new(&PARTS),
+        links,
+        time,
+        view,
+        store,
+        intake,
+        uplink: UplinkState::new(),
+        directory: Directory::default(),
+        delivery: Delivery::new(origin),
+        prefetch: Prefetch::default(),
+        uploads,
+        work: Work::default(),
+        requests: 0.into(),
+        live_streams: 0.into(),
+    });
+    let Sockets { listener, tls, .. } = sockets;
+    Ok(Started { edge, identity, tools, listener, tls, recorder })
+}
+
+async fn bind(options: &Options) -> Result<Sockets, Error> {
+    let address: SocketAddr = options.http_listen.parse().map_err(|_| Error::Option {
+        option: "http_listen",
+        problem: format!("`{}` is not an address and port", options.http_listen),
+    })?;
+    let tls = match (&options.http_tls_cert_file, &options.http_tls_key_file) {
+        (Some(certificate), Some(key)) => Some(listening::tls_config(certificate, key)?),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            let problem = "certificate and key go together".to_owned();
+            return Err(Error::Option { option: "http_tls_cert_file", problem });
+        }
+    };
+    let checked: Result<(), ConfigError> = listening::refuse_plain_http(address, tls.is_some());
+    checked?;
+    let bound = TcpListener::bind(address).await;
+    let listener = bound.map_err(|source| Error::Bind { address, source })?;
+    let bound = listener.local_addr().map_err(|source| Error::Bind { address, source })?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let public_url = match options.public_url.trim_end_matches('/') {
+        "" => format!("{scheme}://{bound}"),
+        url => url.to_owned(),
+    };
+    Ok(Sockets { listener, tls, public_url })
+}
+
+/// The persisted view; one that is damaged or of another release is fetched again.
+fn load_view(store: &Replica) -> PublicView {
+    let loaded = match store.load() {
+        Ok(None) => return PublicView::default(),
+        Ok(Some((_, bytes))) => decode_view(&bytes).map_err(|error| chain(&error)),
+        Err(error) => Err(chain(&error)),
+    };
+    loaded.unwrap_or_else(|error| {
+        tracing::warn!(error, "the persisted view is of no use and is fetched again");
+        PublicView::default()
+    })
+}
+
+/// The segment cache; a file that cannot be opened holds nothing that is not elsewhere.
+fn open_cache(options: &Options, key: &KeyFile) -> Result<SegmentCache, Error> {
+    let path = options.dir.join("segments.redb");
+    let budget =
+        Budget { disk: options.cache.budget.bytes(), memory: options.cache.memory.bytes() };
+    match SegmentCache::open(&path, key, budget) {
+        Ok(cache) => Ok(cache),
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "segment cache made anew");
+            std::fs::remove_file(&path).map_err(Error::file(&path))?;
+            Ok(SegmentCache::open(&path, key, budget)?)
+        }
+    }
+}
+
+/// The media tools, fenced as configured; `None` where they are absent or cannot be started: this
+/// edge then takes no uploads and no transcode jobs.
+async fn find_tools(options: &MediaOptions) -> Result<Option<Tools>, Error> {
+    let launcher = match options.sandbox {
+        Sandbox::Off => None,
+        Sandbox::Full | Sandbox::Partial => {
+            let program =
+                std::env::current_exe().map_err(Error::file(Path::new("/proc/self/exe")))?;
+            Some(Launcher { program, verb: JAIL_VERB.to_owned() })
+        }
+    };
+    let given = options.ffmpeg.clone().zip(options.ffprobe.clone());
+    let found = match given {
+        Some((ffmpeg, ffprobe)) => Ok(Tools { ffmpeg, ffprobe, launcher }),
+        None => Tools::find(launcher),
+    };
+    let tools = match found {
+        Ok(tools) => tools,
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "no uploads and no transcoding here");
+            return Ok(None);
+        }
+    };
+    let asked = tools.clone();
+    let level = tokio::task::spawn_blocking(move || Jail::level(&asked)).await;
+    match (level.map_err(|_| Error::Vital)?, options.sandbox) {
+        (Ok(JailLevel::Full), _) | (Ok(_), Sandbox::Off) => Ok(Some(tools)),
+        (Ok(level), Sandbox::Full) => {
+            let problem = format!("this machine enforces only `{}`", level.name());
+            Err(Error::Option { option: "media.sandbox", problem })
+        }
+        (Ok(level), Sandbox::Partial) => {
+            tracing::warn!(level = level.name(), "the media tools are not fenced in full");
+            Ok(Some(tools))
+        }
+        (Err(error), Sandbox::Full) => Err(error.into()),
+        (Err(error), Sandbox::Partial | Sandbox::Off) => {
+            tracing::warn!(error = %chain(&error), "no uploads and no transcoding here");
+            Ok(None)
+        }
+    }
+}
+
+/// Says that this edge serves: `DIR/ready.json`.
+pub(crate) fn announce(edge: &Edge, address: SocketAddr) -> Result<(), Error> {
+    let ready = Ready { http_addr: address, cluster_addr: None, pid: std::process::id() };
+    let bytes = serde_json::to_vec(&ready).map_err(Error::Json)?;
+    let path = edge.options.dir.join(READY_FILE);
+    let new = edge.options.dir.join("ready.json.new");
+    std::fs::write(&new, bytes).map_err(Error::file(&new))?;
+    std::fs::rename(&new, &path).map_err(Error::file(&path))
+}
+
+/// Takes that back; a file that is not there is no error.
+pub(crate) fn unannounce(dir: &Path) {
+    let path = dir.join(READY_FILE);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "ready file not removed");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}

@@ -1,0 +1,434 @@
+//! The journal on its way to the cluster, and the verdicts on their way back.
+//!
+//! ```text
+//!   Journal --tail--> session --Batch--> member          one ordered stream, to the leader if it
+//!      ^                 |                  |            can be reached, moved when it changes
+//!      +---- store <-----+<--- Verdicts ----+
+//! ```
+//! Nothing is lost when a stream breaks: the next one starts from what `Welcome` says is applied,
+//! and entries that are applied but have no verdict here are sent once more as copies. It must not
+//! judge anything. Read next: `fairground_wire::session::uplink`, `intake/mod.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fairground_storage::StorageError;
+use fairground_types::command::{Actor, Command, Envelope};
+use fairground_types::journal::{Batch, JournalEntry, Tail};
+use fairground_types::limits::BATCH_ENTRIES_MAX;
+use fairground_types::{Code, CommandId, Millis, Verdict};
+use fairground_wire::message::{
+    ForwardRequest, ForwardResponse, SeqVerdict, StreamKind, UplinkDown, UplinkUp,
+};
+use fairground_wire::session::uplink::{UplinkError, UplinkEvent, UplinkLimits, UplinkSender};
+use quinn::{RecvStream, SendStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::edge::Edge;
+use crate::link::{LinkError, Live, chain, stream};
+
+/// Messages of the member that wait to be looked at.
+const INBOX: usize = 256;
+/// Lots of verdicts that wait to be stored.
+const STORE_QUEUE: usize = 64;
+const REACH_WAIT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(150);
+/// How often entries without a verdict are sent once more.
+const COPY_PERIOD: Duration = Duration::from_secs(4);
+/// Entries sent once more at a time.
+const COPIES_MAX: usize = 8 * BATCH_ENTRIES_MAX;
+/// How often the edge looks whether closes wait for it.
+const ADMIT_PERIOD: Duration = Duration::from_millis(500);
+/// Pause after the cluster refused to admit this edge.
+const ADMIT_REFUSED_PAUSE: Duration = Duration::from_secs(5);
+const TRIM_PERIOD: Duration = Duration::from_secs(3_600);
+/// How long judged entries are kept for retries of their clients.
+const JUDGED_MEMORY: Millis = Millis::from_hours(90 * 24);
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error("reach a member")]
+    Link(#[from] LinkError),
+    #[error("speak to a member")]
+    Stream(#[from] stream::StreamError),
+    #[error("follow the protocol")]
+    Protocol(#[from] UplinkError),
+    #[error("use the journal")]
+    Journal(#[from] StorageError),
+    #[error("be served: {code} {detail}")]
+    Refused { code: Code, detail: String },
+    #[error("be served: the member has no leader")]
+    NotReady,
+    #[error("go on: the member ended the stream")]
+    Ended,
+    #[error("go on: another member leads")]
+    Moved,
+}
+
+/// What others may know of the uplink.
+pub(crate) struct UplinkState {
+    /// Everything in the journal is applied.
+    pub(crate) is_drained: watch::Sender<bool>,
+    /// The journal was compared with what the state knows since the start.
+    pub(crate) is_checked: watch::Sender<bool>,
+}
+
+impl UplinkState {
+    pub(crate) fn new() -> Self {
+        Self { is_drained: watch::Sender::new(false), is_checked: watch::Sender::new(false) }
+    }
+}
+
+/// Keeps the uplink until shutdown.
+pub(crate) async fn run(edge: Arc<Edge>) {
+    let (store, verdicts) = mpsc::channel(STORE_QUEUE);
+    edge.tasks.spawn("verdict store", store_verdicts(Arc::clone(&edge), verdicts));
+    loop {
+        let live = tokio::select! {
+            biased;
+            () = edge.shutdown.wait() => return,
+            live = edge.links.any(REACH_WAIT) => live,
+        };
+        if let Some(live) = live {
+            let ended = tokio::select! {
+                biased;
+                () = edge.shutdown.wait() => return,
+                ended = Session::serve(&edge, &live, &store) => ended,
+            };
+            edge.uplink.is_drained.send_replace(false);
+            match ended {
+                Err(SessionError::Refused { code, detail }) => {
+                    tracing::warn!(member = %live.member, %code, %detail, "uplink refused");
+                    if code == Code::PreconditionFailed {
+                        needs_new_identity(&edge);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(member = %live.member, error = %chain(&error), "uplink ended");
+                }
+                Ok(()) => {}
+            }
+        }
+        tokio::select! {
+            biased;
+            () = edge.shutdown.wait() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+fn needs_new_identity(edge: &Edge) {
+    if !edge.intake.needs_new_identity.swap(true, Ordering::AcqRel) {
+        tracing::error!(
+            edge = %edge.id,
+            "the cluster knows another journal under this name: no bids are taken here until this \
+             edge joins again with an empty data folder"
+        );
+    }
+}
+
+async fn store_verdicts(edge: Arc<Edge>, mut verdicts: mpsc::Receiver<Vec<SeqVerdict>>) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = verdicts.recv() => next,
+            () = edge.shutdown.wait() => return,
+        };
+        let Some(lot) = next else { return };
+        if let Err(error) = edge.intake.judge(lot).await {
+            tracing::error!(error = %chain(&error), "verdicts not stored");
+        }
+    }
+}
+
+struct Session<'a> {
+    edge: &'a Arc<Edge>,
+    sender: UplinkSender,
+    stream: SendStream,
+    store: &'a mpsc::Sender<Vec<SeqVerdict>>,
+    /// Up to here the state has applied the journal.
+    applied: Tail,
+    /// The state said that closes wait for this edge.
+    was_admitted: bool,
+}
+
+impl<'a> Session<'a> {
+    async fn serve(
+        edge: &'a Arc<Edge>,
+        live: &Live,
+        store: &'a mpsc::Sender<Vec<SeqVerdict>>,
+    ) -> Result<(), SessionError> {
+        let (stream, receive) = live.open(StreamKind::Uplink).await?;
+        let standing = edge.intake.journal.standing();
+        let sender = UplinkSender::new(edge.id.clone(), standing.tail, UplinkLimits::default());
+        let (inbox, messages) = mpsc::channel(INBOX);
+        edge.tasks.spawn_one("uplink reader", read_messages(receive, inbox));
+        let mut session =
+            Self { edge, sender, stream, store, applied: Tail::START, was_admitted: false };
+        let hello = session.sender.hello(standing.open_from);
+        stream::send(&mut session.stream, &hello).await?;
+        session.run(live, messages).await
+    }
+
+    async fn run(
+        &mut self,
+        live: &Live,
+        mut messages: mpsc::Receiver<UplinkDown>,
+    ) -> Result<(), SessionError> {
+        let mut tail = self.edge.intake.journal.watch_tail();
+        let mut position = self.edge.view.position();
+        let mut leader = self.edge.links.leader();
+        let mut copies = tokio::time::interval_at(Instant::now() + COPY_PERIOD, COPY_PERIOD);
+        copies.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let known = *tail.borrow_and_update();
+            self.sender.synced(known);
+            let is_admitted = self.is_admitted();
+            if is_admitted {
+                self.send_batches().await?;
+            }
+            self.edge.uplink.is_drained.send_if_modified(|was| {
+                let is_drained = self.sender.is_drained();
+                std::mem::replace(was, is_drained) != is_drained
+            });
+            tokio::select! {
+                biased;
+                message = messages.recv() => {
+                    let message = message.ok_or(SessionError::Ended)?;
+                    self.take(message).await?;
+                }
+                _ = tail.changed() => {}
+                _ = position.changed(), if !is_admitted => {}
+                _ = leader.changed() => {
+                    if self.should_move(live) {
+                        return Err(SessionError::Moved);
+                    }
+                }
+                _ = copies.tick() => self.send_copies(COPIES_MAX).await?,
+            }
+        }
+    }
+
+    /// Whether the leader is another member that can be reached.
+    fn should_move(&self, live: &Live) -> bool {
+        let leader = *self.edge.links.leader().borrow();
+        let best = self.edge.links.candidates().into_iter().next();
+        leader.is_some_and(|leader| leader != live.member)
+            && best.is_some_and(|best| Some(best.member) == leader)
+    }
+
+    fn is_admitted(&self) -> bool {
+        self.was_admitted
+            || self
+                .edge
+                .view
+                .read(|view| view.edge(&self.edge.id).is_some_and(|row| row.admitted_at.is_some()))
+    }
+
+    async fn take(&mut self, message: UplinkDown) -> Result<(), SessionError> {
+        match self.sender.receive(message)? {
+            UplinkEvent::Open { applied, in_intake } => {
+                self.applied = applied;
+                self.was_admitted = in_intake;
+                self.check_journal(applied)?;
+                self.send_copies(COPIES_MAX).await
+            }
+            UplinkEvent::Judged(verdicts) => {
+                self.edge.intake.wake_judged(&verdicts);
+                // The task that stores them ends only with the daemon.
+                self.store.send(verdicts).await.map_err(|_| SessionError::Ended)
+            }
+            UplinkEvent::Applied(tail) => {
+                self.applied = tail;
+                Ok(())
+            }
+            UplinkEvent::Rewound(seq) => {
+                // An edge that closes do not wait for is rewound for ever: look again.
+                self.was_admitted = false;
+                tracing::debug!(seq, "uplink rewound");
+                tokio::time::sleep(PAUSE).await;
+                Ok(())
+            }
+            UplinkEvent::Refused { code, detail } => Err(SessionError::Refused { code, detail }),
+            UplinkEvent::NotReady => Err(SessionError::NotReady),
+        }
+    }
+
+    /// Compares the journal with what the state knows of it.
+    fn check_journal(&self, applied: Tail) -> Result<(), SessionError> {
+        let journal = &self.edge.intake.journal;
+        let is_ours = applied.seq <= journal.tail().seq
+            && journal.hash_at(applied.seq)?.is_none_or(|hash| hash == applied.hash);
+        if is_ours {
+            self.edge.uplink.is_checked.send_replace(true);
+            return Ok(());
+        }
+        needs_new_identity(self.edge);
+        let detail = "the journal is not the one that the cluster knows".to_owned();
+        Err(SessionError::Refused { code: Code::PreconditionFailed, detail })
+    }
+
+    async fn send_batches(&mut self) -> Result<(), SessionError> {
+        while let Some(wanted) = self.sender.wants() {
+            let entries = self.read(wanted.from, wanted.count).await?;
+            let Some(message) = self.sender.batch(entries, None)? else { return Ok(()) };
+            stream::send(&mut self.stream, &message).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends entries once more that are applied but have no verdict here: its answer was lost.
+    async fn send_copies(&mut self, max: usize) -> Result<(), SessionError> {
+        let mut from = self.edge.intake.journal.standing().open_from;
+        let mut left = max;
+        while from <= self.applied.seq && left > 0 {
+            let mut entries = self.read(from, left.min(BATCH_ENTRIES_MAX)).await?;
+            entries.retain(|entry| entry.seq <= self.applied.seq);
+            let Some(last) = entries.last() else { return Ok(()) };
+            from = last.seq.saturating_add(1);
+            left = left.saturating_sub(entries.len());
+            let batch = Batch { edge: self.edge.id.clone(), mark: None, entries };
+            stream::send(&mut self.stream, &UplinkUp::Batch(batch)).await?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, from: u64, count: usize) -> Result<Vec<JournalEntry>, StorageError> {
+        let journal = Arc::clone(&self.edge.intake.journal);
+        let read = tokio::task::spawn_blocking(move || journal.entries_from(from, count));
+        read.await.unwrap_or(Err(StorageError::Closed))
+    }
+}
+
+async fn read_messages(mut receive: RecvStream, inbox: mpsc::Sender<UplinkDown>) {
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = inbox.closed() => return,
+            message = stream::receive::<UplinkDown>(&mut receive) => message,
+        };
+        match message {
+            Ok(Some(message)) => {
+                if inbox.send(message).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "uplink not read");
+                return;
+            }
+        }
+    }
+}
+
+/// Sees to it that closes wait for this edge while it takes bids, and trims its journal: a
+/// reconciler, woken by time.
+pub(crate) async fn stay_admitted(edge: Arc<Edge>) {
+    let mut next_trim = Instant::now() + TRIM_PERIOD;
+    let mut pause = ADMIT_PERIOD;
+    loop {
+        tokio::select! {
+            biased;
+            () = edge.shutdown.wait() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = ADMIT_PERIOD;
+        if Instant::now() >= next_trim {
+            next_trim = Instant::now() + TRIM_PERIOD;
+            trim(&edge).await;
+        }
+        if wants_admission(&edge) && !admit(&edge).await {
+            pause = ADMIT_REFUSED_PAUSE;
+        }
+    }
+}
+
+fn wants_admission(edge: &Edge) -> bool {
+    let is_able = edge.options.takes_bids
+        && *edge.uplink.is_checked.borrow()
+        && !edge.intake.is_draining.load(Ordering::Acquire)
+        && !edge.intake.needs_new_identity.load(Ordering::Acquire)
+        && edge.view.is_fresh(edge.time.monotonic());
+    is_able
+        && edge.view.read(|view| view.edge(&edge.id).is_some_and(|row| row.admitted_at.is_none()))
+}
+
+/// A command of this edge itself; each call is an intent of its own.
+pub(crate) fn own_command(edge: &Edge, operation: &str, command: Command) -> ForwardRequest {
+    let nonce = u128::from_be_bytes(fairground_runtime::ids::random_bytes());
+    let id = CommandId::derive_system(operation, &edge.id.to_string(), &nonce.to_string());
+    ForwardRequest::Command(Box::new(Envelope { id, actor: Actor::Edge(edge.id.clone()), command }))
+}
+
+async fn admit(edge: &Arc<Edge>) -> bool {
+    let tail = edge.intake.journal.tail();
+    let command = Command::AdmitEdge { edge: edge.id.clone(), tail };
+    let answer = edge.links.forward(&own_command(edge, "admit", command)).await;
+    match answer {
+        Ok(ForwardResponse::Judged(judged)) => {
+            let Verdict::Rejected(rejection) = &judged.verdict else {
+                tracing::info!(log_index = %judged.index, "admitted to the intake");
+                wait_for_index(edge, judged.index).await;
+                return true;
+            };
+            tracing::warn!(code = %rejection.code, detail = %rejection.detail, "not admitted");
+            false
+        }
+        Ok(ForwardResponse::Rejected(rejection)) => {
+            tracing::warn!(code = %rejection.code, detail = %rejection.detail, "not admitted");
+            false
+        }
+        Ok(_) => false,
+        // Unknown: the view will tell.
+        Err(_) => true,
+    }
+}
+
+/// Waits a little for the view to reach an entry, so that its effect is seen.
+async fn wait_for_index(edge: &Edge, index: fairground_types::LogIndex) {
+    let mut position = edge.view.position();
+    let reached = position.wait_for(|now| *now >= index);
+    let waited = tokio::time::timeout(Duration::from_secs(2), reached).await;
+    if waited.is_err() {
+        tracing::debug!(log_index = %index, "the view is behind");
+    }
+}
+
+async fn trim(edge: &Edge) {
+    let judged_upto = edge.intake.journal.standing().open_from.saturating_sub(1);
+    let before = edge.time.now().minus(JUDGED_MEMORY);
+    match edge.intake.journal.trim(judged_upto, before).await {
+        Ok(0) => {}
+        Ok(entries) => tracing::info!(entries, "journal trimmed"),
+        Err(error) => tracing::warn!(error = %chain(&error), "journal not trimmed"),
+    }
+}
+
+/// Before the end: no more bids, the rest is sent and judged, the seal is set. Bounded.
+pub(crate) async fn drain(edge: &Arc<Edge>, wait: Duration) {
+    edge.intake.drain();
+    let is_admitted =
+        edge.view.read(|view| view.edge(&edge.id).is_some_and(|row| row.admitted_at.is_some()));
+    if !is_admitted {
+        return;
+    }
+    let drained = async {
+        let mut is_drained = edge.uplink.is_drained.subscribe();
+        if is_drained.wait_for(|drained| *drained).await.is_err() {
+            return;
+        }
+        let tail = edge.intake.journal.tail();
+        let command = Command::SealEdge { edge: edge.id.clone(), tail };
+        match edge.links.forward(&own_command(edge, "seal", command)).await {
+            Ok(_) => tracing::info!(seq = tail.seq, "journal drained and sealed"),
+            Err(error) => tracing::warn!(%error, "journal not sealed"),
+        }
+    };
+    if tokio::time::timeout(wait, drained).await.is_err() {
+        tracing::warn!("journal not drained in time; it is sent after the next start");
+    }
+}

@@ -1,0 +1,526 @@
+//! The transcode role: leases jobs of the cluster, makes revisions, hands their blobs over.
+//!
+//! ```text
+//!   jobs waiting? -> LeaseJob -> source blob -> work folder -> TranscodeJob (blocking threads)
+//!                                                   |  blobs, a few at a time, to a quorum
+//!                       PublishRevision 1 (H.264) <-+-> PublishRevision 2 (AV1)
+//!                       RenewLease each 15 s meanwhile; a lease that is lost ends the job
+//! ```
+//! A job that is leased again starts from the beginning; blobs that are there already cost nothing.
+//! It must not know codecs. Read next: `fairground_media::transcode`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fairground_media::manifest::VideoFamily;
+use fairground_media::{
+    BlobSink, EncodeTuning, Manifest, MediaError, Progress, Revision, Stage, Tools, TranscodeJob,
+};
+use fairground_types::command::{Command, PublishRevision};
+use fairground_types::{Accepted, AssetId, BlobHash, Verdict};
+use fairground_wire::message::{ForwardRequest, ForwardResponse, ReadRequest};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+use crate::edge::Edge;
+use crate::error::Error;
+use crate::link::blob::{BlobError, BlobSource};
+use crate::link::chain;
+use crate::metrics;
+use crate::uplink::own_command;
+
+/// How often the cluster is asked for jobs.
+const POLL_PERIOD: Duration = Duration::from_millis(1_500);
+const RENEW_PERIOD: Duration = Duration::from_secs(15);
+/// Blobs on their way to the cluster at a time.
+const PUTS: usize = 4;
+/// Blobs that wait for their way to the cluster.
+const PUT_QUEUE: usize = 16;
+/// Attempts to hand one blob over before the job is given back.
+const PUT_ATTEMPTS: u32 = 8;
+const PUT_PAUSE: Duration = Duration::from_millis(500);
+/// Attempts to publish a revision; members may be electing a leader.
+const REPORT_ATTEMPTS: u32 = 5;
+/// Jobs whose progress is remembered after their end.
+const REPORTS_MAX: usize = 64;
+
+/// Wakes the worker, and tells how its jobs go.
+#[derive(Default)]
+pub(crate) struct Work {
+    notify: Notify,
+    reports: Mutex<BTreeMap<AssetId, JobReport>>,
+}
+
+/// How a job at this edge goes, for the maker.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JobReport {
+    /// `normalise`, `h264` or `av1`; absent when nothing runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) progress: Option<StageReport>,
+    /// How long the stages took, once they are over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) figures: Option<Figures>,
+}
+
+/// How far a stage is.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StageReport {
+    stage: &'static str,
+    done_frames: u64,
+    total_frames: u64,
+}
+
+/// Measured figures of a finished job.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Figures {
+    normalise_ms: u64,
+    h264_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    av1_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    av1_fps: Option<f64>,
+}
+
+impl Work {
+    /// A job may wait.
+    pub(crate) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// What this edge knows of a job.
+    pub(crate) fn report(&self, asset: AssetId) -> Option<JobReport> {
+        self.lock().get(&asset).cloned()
+    }
+
+    fn update(&self, asset: AssetId, change: impl FnOnce(&mut JobReport)) {
+        let mut reports = self.lock();
+        change(reports.entry(asset).or_default());
+        while reports.len() > REPORTS_MAX {
+            reports.pop_first();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AssetId, JobReport>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job as members list it; what this worker does not need is skipped.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobRow {
+    asset_id: AssetId,
+    state: String,
+    source: BlobHash,
+    revision: u32,
+}
+
+#[derive(Debug, Deserialize)]
+struct JobList {
+    jobs: Vec<JobRow>,
+}
+
+struct Leased {
+    asset: AssetId,
+    fence: u64,
+    source: BlobHash,
+    revision: u32,
+}
+
+/// Why a job was not done.
+#[derive(Debug, thiserror::Error)]
+enum JobError {
+    #[error("make the clip playable")]
+    Media(#[from] MediaError),
+    #[error("move a blob")]
+    Blob(#[from] BlobError),
+    #[error("prepare the work")]
+    Node(#[from] Error),
+    #[error("go on: the lease is lost")]
+    LeaseLost,
+    #[error("report to the cluster: no answer")]
+    NoAnswer,
+    #[error("go on: the encoder ended early")]
+    Ended,
+}
+
+impl JobError {
+    /// Whether trying again elsewhere is pointless, and why in a stable word.
+    fn verdict(&self) -> (String, bool) {
+        match self {
+            Self::Media(MediaError::Rejected(rejection)) => (rejection.reason.to_owned(), true),
+            Self::Media(_) => ("transcode_failed".to_owned(), false),
+            Self::Blob(_) | Self::Node(_) | Self::NoAnswer | Self::Ended | Self::LeaseLost => {
+                ("worker_failed".to_owned(), false)
+            }
+        }
+    }
+}
+
+/// Works until shutdown.
+pub(crate) async fn run(edge: Arc<Edge>, tools: Tools) {
+    loop {
+        tokio::select! {
+            biased;
+            () = edge.shutdown.wait() => return,
+            () = edge.work.notify.notified() => {}
+            () = tokio::time::sleep(POLL_PERIOD) => {}
+        }
+        // One job after the other: a job uses the cores by itself.
+        while let Some(leased) = lease(&edge).await {
+            let asset = leased.asset;
+            tracing::info!(asset_id = %asset, revision = leased.revision, "transcode begins");
+            tokio::select! {
+                biased;
+                () = edge.shutdown.wait() => return,
+                () = work(&edge, &tools, leased) => {}
+            }
+            edge.work.update(asset, |report| report.progress = None);
+        }
+    }
+}
+
+/// A job, if one waits.
+async fn lease(edge: &Arc<Edge>) -> Option<Leased> {
+    if edge.shutdown.is_triggered() || edge.links.candidates().is_empty() {
+        return None;
+    }
+    let is_waiting = jobs(edge).await?.iter().any(|row| row.state == "queued");
+    if !is_waiting {
+        return None;
+    }
+    let answer = edge.links.forward(&own_command(edge, "lease", Command::LeaseJob)).await.ok()?;
+    let ForwardResponse::Judged(judged) = answer else { return None };
+    let Verdict::Accepted(Accepted::JobLeased { asset, fence, .. }) = judged.verdict else {
+        return None;
+    };
+    // A follower may not have applied the lease yet.
+    for _ in 0..REPORT_ATTEMPTS {
+        let row = jobs(edge).await.into_iter().flatten().find(|row| row.asset_id == asset);
+        if let Some(row) = row {
+            return Some(Leased { asset, fence, source: row.source, revision: row.revision });
+        }
+        tokio::time::sleep(PUT_PAUSE).await;
+    }
+    None
+}
+
+async fn jobs(edge: &Edge) -> Option<Vec<JobRow>> {
+    let answer = edge.links.forward(&ForwardRequest::Read(ReadRequest::Jobs)).await.ok()?;
+    let ForwardResponse::Json(bytes) = answer else { return None };
+    match serde_json::from_slice(&bytes) {
+        Ok(JobList { jobs }) => Some(jobs),
+        Err(error) => {
+            tracing::warn!(%error, "jobs not read");
+            None
+        }
+    }
+}
+
+async fn work(edge: &Arc<Edge>, tools: &Tools, leased: Leased) {
+    let folder = edge.options.dir.join("work").join(leased.asset.to_string());
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let stop = StopOnDrop(Arc::clone(&is_lost));
+    let outcome = {
+        let job = transcode(edge, tools, &leased, &folder, &is_lost);
+        tokio::select! {
+            biased;
+            outcome = job => outcome,
+            () = keep_lease(edge, &leased, &is_lost) => Err(JobError::LeaseLost),
+        }
+    };
+    drop(stop);
+    if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
+        tracing::debug!(%error, "work folder not removed");
+    }
+    match outcome {
+        Ok(()) => {
+            metrics::transcode_ended("done");
+            tracing::info!(asset_id = %leased.asset, "transcode done");
+        }
+        Err(JobError::LeaseLost) => {
+            metrics::transcode_ended("lease_lost");
+            tracing::warn!(asset_id = %leased.asset, "lease lost, job left to others");
+        }
+        Err(error) => {
+            metrics::transcode_ended("failed");
+            tracing::warn!(asset_id = %leased.asset, error = %chain(&error), "transcode failed");
+            let (reason, is_final) = error.verdict();
+            let (asset, fence) = (leased.asset, leased.fence);
+            let command = Command::FailJob { asset, fence, reason, is_final };
+            if report(edge, "fail-job", command).await.is_err() {
+                tracing::warn!("failure not reported; the lease runs out");
+            }
+        }
+    }
+}
+
+/// Tells the encoder's thread to stop at its next blob when the job is left, however that comes.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Renews the lease; returns when it is lost.
+async fn keep_lease(edge: &Arc<Edge>, leased: &Leased, is_lost: &AtomicBool) {
+    loop {
+        tokio::time::sleep(RENEW_PERIOD).await;
+        let command = Command::RenewLease { asset: leased.asset, fence: leased.fence };
+        let answer = edge.links.forward(&own_command(edge, "renew-lease", command)).await;
+        if let Ok(ForwardResponse::Judged(judged)) = answer
+            && !judged.verdict.is_accepted()
+        {
+            is_lost.store(true, Ordering::Release);
+            return;
+        }
+    }
+}
+
+/// A command that must get its verdict; the same identity at every attempt.
+async fn report(edge: &Arc<Edge>, operation: &str, command: Command) -> Result<Verdict, JobError> {
+    let request = own_command(edge, operation, command);
+    for _ in 0..REPORT_ATTEMPTS {
+        match edge.links.forward(&request).await {
+            Ok(ForwardResponse::Judged(judged)) => return Ok(judged.verdict),
+            Ok(ForwardResponse::Rejected(rejection)) => return Ok(Verdict::Rejected(rejection)),
+            Ok(_) | Err(_) => tokio::time::sleep(PUT_PAUSE).await,
+        }
+    }
+    Err(JobError::NoAnswer)
+}
+
+async fn transcode(
+    edge: &Arc<Edge>,
+    tools: &Tools,
+    leased: &Leased,
+    folder: &Path,
+    is_lost: &Arc<AtomicBool>,
+) -> Result<(), JobError> {
+    prepare(folder).await?;
+    let source = folder.join("source");
+    edge.links.fetch_into(leased.source, &source).await?;
+    let options = edge.options.transcode;
+    let tuning = EncodeTuning {
+        av1_speed: options.av1_speed.min(10),
+        workers: options.workers.max(1),
+        ..EncodeTuning::default()
+    };
+    let job = TranscodeJob::new(source, folder.join("mezzanine"), tools.clone(), tuning);
+    let mut stage = RunStage { edge, asset: leased.asset, is_lost, job: Some(job) };
+    let mut next = leased.revision.saturating_add(1);
+    if next == 1 {
+        let revision = stage.run(false).await?;
+        publish(edge, leased, next, &revision, false).await?;
+        next = 2;
+    }
+    if next == 2 {
+        let revision = stage.run(true).await?;
+        publish(edge, leased, next, &revision, true).await?;
+    }
+    Ok(())
+}
+
+async fn prepare(folder: &Path) -> Result<(), Error> {
+    // What an interrupted job left is of no use.
+    match tokio::fs::remove_dir_all(folder).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::file(folder)(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    crate::identity::make_private_folder(folder)
+}
+
+struct RunStage<'a> {
+    edge: &'a Arc<Edge>,
+    asset: AssetId,
+    is_lost: &'a Arc<AtomicBool>,
+    job: Option<TranscodeJob>,
+}
+
+impl RunStage<'_> {
+    /// Runs a stage on a blocking thread; its blobs are with the cluster when it returns.
+    async fn run(&mut self, is_av1: bool) -> Result<Revision, JobError> {
+        let mut job = self.job.take().ok_or(JobError::Ended)?;
+        let (blobs, queue) = mpsc::channel(PUT_QUEUE);
+        let mut handing_over = JoinSet::new();
+        handing_over.spawn(hand_over(Arc::clone(self.edge), queue));
+        let (edge, asset, is_lost) = (Arc::clone(self.edge), self.asset, Arc::clone(self.is_lost));
+        let encoding = tokio::task::spawn_blocking(move || {
+            let mut sink = QueueSink { blobs, is_lost };
+            let mut progress = |now: Progress| show(&edge, asset, now);
+            let made = if is_av1 {
+                job.av1_revision(&mut sink, &mut progress)
+            } else {
+                job.h264_revision(&mut sink, &mut progress)
+            };
+            (job, made)
+        });
+        let (job, made) = encoding.await.map_err(|_| JobError::Ended)?;
+        self.job = Some(job);
+        let handed_over = handing_over.join_next().await;
+        match handed_over {
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => return Err(error.into()),
+            Some(Err(_)) | None => return Err(JobError::Ended),
+        }
+        let revision = made?;
+        self.note_figures(&revision);
+        Ok(revision)
+    }
+
+    fn note_figures(&self, revision: &Revision) {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let report = &revision.report;
+        let figures = Figures {
+            normalise_ms: millis(report.normalise),
+            h264_ms: millis(report.h264),
+            av1_ms: report.av1.map(millis),
+            av1_fps: report.av1_fps,
+        };
+        tracing::info!(
+            asset_id = %self.asset,
+            normalise_ms = figures.normalise_ms,
+            h264_ms = figures.h264_ms,
+            av1_ms = figures.av1_ms,
+            av1_fps = figures.av1_fps,
+            "stage done"
+        );
+        self.edge.work.update(self.asset, |report| report.figures = Some(figures));
+    }
+}
+
+fn show(edge: &Edge, asset: AssetId, now: Progress) {
+    let stage = match now.stage {
+        Stage::Normalise => "normalise",
+        Stage::H264 => "h264",
+        Stage::Av1 => "av1",
+    };
+    let progress =
+        StageReport { stage, done_frames: now.done_frames, total_frames: now.total_frames };
+    edge.work.update(asset, |report| report.progress = Some(progress));
+}
+
+/// Takes blobs of the encoder's thread into the queue of the uploader.
+struct QueueSink {
+    blobs: mpsc::Sender<(BlobHash, Bytes)>,
+    is_lost: Arc<AtomicBool>,
+}
+
+impl BlobSink for QueueSink {
+    fn put(&mut self, bytes: Bytes) -> Result<BlobHash, MediaError> {
+        if self.is_lost.load(Ordering::Acquire) {
+            return Err(MediaError::Sink("the lease is lost".to_owned()));
+        }
+        let hash = BlobHash::of(&bytes);
+        self.blobs
+            .blocking_send((hash, bytes))
+            .map_err(|_| MediaError::Sink("no blob is taken any more".to_owned()))?;
+        Ok(hash)
+    }
+}
+
+/// Hands blobs to the cluster, a few at a time, and keeps them here: they will be asked for.
+async fn hand_over(
+    edge: Arc<Edge>,
+    mut queue: mpsc::Receiver<(BlobHash, Bytes)>,
+) -> Result<(), BlobError> {
+    let mut puts: JoinSet<Result<(), BlobError>> = JoinSet::new();
+    let settle = |done: Option<Result<Result<(), BlobError>, tokio::task::JoinError>>| match done {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(_)) => Err(BlobError::Unavailable),
+        None => Ok(()),
+    };
+    while let Some((hash, bytes)) = queue.recv().await {
+        if puts.len() >= PUTS {
+            settle(puts.join_next().await)?;
+        }
+        let edge = Arc::clone(&edge);
+        puts.spawn(async move {
+            put(&edge, hash, &bytes).await?;
+            edge.delivery.origin.keep(vec![(hash, bytes)]).await;
+            Ok(())
+        });
+    }
+    while !puts.is_empty() {
+        settle(puts.join_next().await)?;
+    }
+    Ok(())
+}
+
+async fn put(edge: &Edge, hash: BlobHash, bytes: &Bytes) -> Result<(), BlobError> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match edge.links.store(hash, BlobSource::Memory(bytes)).await {
+            Ok(()) => return Ok(()),
+            Err(error) if attempt >= PUT_ATTEMPTS => return Err(error),
+            Err(error) => {
+                tracing::debug!(%hash, attempt, error = %chain(&error), "blob not handed over yet");
+                tokio::time::sleep(PUT_PAUSE.saturating_mul(attempt)).await;
+            }
+        }
+    }
+}
+
+async fn publish(
+    edge: &Arc<Edge>,
+    leased: &Leased,
+    number: u32,
+    revision: &Revision,
+    is_last: bool,
+) -> Result<(), JobError> {
+    let command = Command::PublishRevision(PublishRevision {
+        asset: leased.asset,
+        fence: leased.fence,
+        revision: number,
+        manifest: revision.manifest_hash,
+        codecs: codecs(&revision.manifest),
+        is_last,
+    });
+    match report(edge, "publish", command).await? {
+        Verdict::Accepted(_) => {
+            tracing::info!(asset_id = %leased.asset, revision = number, "revision published");
+            Ok(())
+        }
+        Verdict::Rejected(rejection) => {
+            tracing::warn!(code = %rejection.code, detail = %rejection.detail, "not published");
+            Err(JobError::LeaseLost)
+        }
+    }
+}
+
+fn codecs(manifest: &Manifest) -> Vec<String> {
+    let has = |wanted: VideoFamily| {
+        manifest.renditions.iter().any(|rendition| rendition.family() == Some(wanted))
+    };
+    let mut codecs = Vec::new();
+    if has(VideoFamily::Avc) {
+        codecs.push("h264".to_owned());
+    }
+    if has(VideoFamily::Av1) {
+        codecs.push("av1".to_owned());
+    }
+    codecs
+}
+
+/// Removes what interrupted jobs of an earlier run left.
+pub(crate) fn clear(dir: &Path) {
+    let folder: PathBuf = dir.join("work");
+    match std::fs::remove_dir_all(&folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, "old work not removed"),
+    }
+}
