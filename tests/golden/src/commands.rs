@@ -1,0 +1,254 @@
+//! Every command, and the entries that carry them.
+
+use fairground_types::command::{
+    Actor, Carrier, Channel, CheckoutOpened, Clip, ClusterKey, Command, CreateAccount,
+    CreateJoinToken, EffectOutcome, Entry, Envelope, InitialiseCluster, JoinProof, JoinRole,
+    KeyPurpose, LogCommand, MarketPolicy, ProviderEvent, ProviderEventKind, PublishRevision,
+    RefreshSignIn, RegisterAsset, RegisterEdge, RegisterMember, RequestCode, ReviewDecision,
+    SaveDraft, StartCheckout, StoryDraft, VerifyCode,
+};
+use fairground_types::role::Role;
+use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber};
+use fairground_types::time::Millis;
+
+use crate::{
+    ASSET, AUCTION, BID, BLOB, CHALLENGE, CLUSTER, COMMAND, DIGEST, EFFECT, LOCK, ORDER, SIGN_IN,
+    STORY, Sample, TOKEN, USER, at, batch, contact, edge, eur, handle, mark, region, sealed, tail,
+};
+
+pub(crate) fn key() -> ClusterKey {
+    ClusterKey { kid: "access-1".to_owned(), purpose: KeyPurpose::Access, public: [7; 32] }
+}
+
+pub(crate) fn draft() -> StoryDraft {
+    StoryDraft {
+        title: Title::parse("A turned bowl").expect("valid"),
+        short_description: Summary::parse("Ash, oiled").expect("valid"),
+        category: Category::parse("wood").expect("valid"),
+        overview: Overview::parse("Turned in one day.").expect("valid"),
+        clips: vec![Clip { asset_id: ASSET, label: ClipLabel::parse("The lathe").expect("valid") }],
+        minimum_offer: eur(5_000),
+        publish_when_approved: true,
+    }
+}
+
+fn note() -> Note {
+    Note::parse("The second clip is not yours.").expect("valid")
+}
+
+fn proof() -> JoinProof {
+    JoinProof { token: TOKEN, secret: DIGEST }
+}
+
+/// The name of a command. A new command does not compile until it has a name, and does not pass
+/// until it has a sample.
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::InitialiseCluster(_) => "initialise_cluster",
+        Command::CreateJoinToken(_) => "create_join_token",
+        Command::RevokeJoinToken { .. } => "revoke_join_token",
+        Command::RegisterMember(_) => "register_member",
+        Command::RegisterEdge(_) => "register_edge",
+        Command::AdmitEdge { .. } => "admit_edge",
+        Command::SealEdge { .. } => "seal_edge",
+        Command::CreateAccount(_) => "create_account",
+        Command::RequestCode(_) => "request_code",
+        Command::VerifyCode(_) => "verify_code",
+        Command::RefreshSignIn(_) => "refresh_sign_in",
+        Command::SignOut { .. } => "sign_out",
+        Command::SetHandle { .. } => "set_handle",
+        Command::GrantRole { .. } => "grant_role",
+        Command::BecomeMaker => "become_maker",
+        Command::RegisterAsset(_) => "register_asset",
+        Command::LeaseJob => "lease_job",
+        Command::RenewLease { .. } => "renew_lease",
+        Command::PublishRevision(_) => "publish_revision",
+        Command::FailJob { .. } => "fail_job",
+        Command::SaveDraft(_) => "save_draft",
+        Command::SubmitStory { .. } => "submit_story",
+        Command::ReviewStory { .. } => "review_story",
+        Command::PublishStory { .. } => "publish_story",
+        Command::AcceptHighest { .. } => "accept_highest",
+        Command::CancelAuction { .. } => "cancel_auction",
+        Command::StartCheckout(_) => "start_checkout",
+        Command::CheckoutOpened(_) => "checkout_opened",
+        Command::CheckoutRefused { .. } => "checkout_refused",
+        Command::RecordProviderEvent(_) => "record_provider_event",
+        Command::AddTracking { .. } => "add_tracking",
+        Command::ConfirmDelivery { .. } => "confirm_delivery",
+        Command::CompleteEffect { .. } => "complete_effect",
+    }
+}
+
+const COMMANDS: usize = 33;
+
+fn cluster_commands() -> Vec<Command> {
+    vec![
+        Command::InitialiseCluster(InitialiseCluster {
+            cluster: CLUSTER,
+            policy: MarketPolicy::default(),
+            keys: vec![key()],
+        }),
+        Command::CreateJoinToken(CreateJoinToken {
+            token: TOKEN,
+            secret: DIGEST,
+            role: JoinRole::Edge,
+            region: region(),
+            expires_at: at(600),
+        }),
+        Command::RevokeJoinToken { token: TOKEN },
+        Command::RegisterMember(RegisterMember {
+            proof: Some(proof()),
+            cluster_address: "member-1.example:7400".to_owned(),
+            public_url: "https://console.example".to_owned(),
+        }),
+        Command::RegisterEdge(RegisterEdge {
+            proof: proof(),
+            name: "edge-1".to_owned(),
+            public_url: "https://edge-1.example".to_owned(),
+            receipt_key: [9; 32],
+            takes_bids: true,
+        }),
+        Command::AdmitEdge { edge: edge(), tail: tail() },
+        Command::SealEdge { edge: edge(), tail: tail() },
+    ]
+}
+
+fn account_commands() -> Vec<Command> {
+    vec![
+        Command::CreateAccount(CreateAccount {
+            user: USER,
+            identifier: DIGEST,
+            contact: contact(),
+            channel: Channel::Email,
+            handle: Some(handle()),
+            roles: vec![Role::Admin, Role::Moderator],
+        }),
+        Command::RequestCode(RequestCode {
+            challenge: CHALLENGE,
+            identifier: DIGEST,
+            contact: contact(),
+            channel: Channel::Sms,
+            code: DIGEST,
+        }),
+        Command::VerifyCode(VerifyCode {
+            identifier: DIGEST,
+            code: DIGEST,
+            new_user: USER,
+            sign_in: SIGN_IN,
+            refresh: DIGEST,
+        }),
+        Command::RefreshSignIn(RefreshSignIn { sign_in: SIGN_IN, presented: DIGEST, next: DIGEST }),
+        Command::SignOut { sign_in: SIGN_IN },
+        Command::SetHandle { handle: handle() },
+        Command::GrantRole { user: USER, role: Role::Finance },
+        Command::BecomeMaker,
+    ]
+}
+
+fn media_and_story_commands() -> Vec<Command> {
+    vec![
+        Command::RegisterAsset(RegisterAsset {
+            asset: ASSET,
+            source: BLOB,
+            source_bytes: 1_234_567,
+            duration: Millis::from_secs(42),
+            width: 1920,
+            height: 1080,
+        }),
+        Command::LeaseJob,
+        Command::RenewLease { asset: ASSET, fence: 3 },
+        Command::PublishRevision(PublishRevision {
+            asset: ASSET,
+            fence: 3,
+            revision: 1,
+            manifest: BLOB,
+            codecs: vec!["h264".to_owned(), "av1".to_owned()],
+            is_last: false,
+        }),
+        Command::FailJob {
+            asset: ASSET,
+            fence: 3,
+            reason: "NO_VIDEO_TRACK".to_owned(),
+            is_final: true,
+        },
+        Command::SaveDraft(SaveDraft { story: STORY, base_version: Some(4), draft: draft() }),
+        Command::SubmitStory { story: STORY },
+        Command::ReviewStory { story: STORY, decision: ReviewDecision::Reject { notes: note() } },
+        Command::PublishStory { story: STORY },
+    ]
+}
+
+fn sale_commands() -> Vec<Command> {
+    vec![
+        Command::AcceptHighest { auction: AUCTION, expected: BID },
+        Command::CancelAuction { auction: AUCTION, reason: note() },
+        Command::StartCheckout(StartCheckout {
+            lock: LOCK,
+            return_url: "https://edge-1.example/paid".to_owned(),
+            cancel_url: "https://edge-1.example/later".to_owned(),
+        }),
+        Command::CheckoutOpened(CheckoutOpened {
+            effect: EFFECT,
+            lock: LOCK,
+            attempt: 1,
+            checkout_session: "cs_1".to_owned(),
+            url: "https://pay.example/cs_1".to_owned(),
+            expires_at: at(1_800),
+        }),
+        Command::CheckoutRefused {
+            effect: EFFECT,
+            lock: LOCK,
+            attempt: 2,
+            reason: "amount_too_small".to_owned(),
+        },
+        Command::RecordProviderEvent(ProviderEvent {
+            event: "evt_1".to_owned(),
+            kind: ProviderEventKind::CheckoutPaid,
+            created: at(30),
+            lock: Some(LOCK),
+            checkout_session: Some("cs_1".to_owned()),
+            payment: None,
+            amount: Some(eur(12_500)),
+            raw: DIGEST,
+            new_order: ORDER,
+        }),
+        Command::AddTracking {
+            order: ORDER,
+            carrier: Carrier::Dhl,
+            number: TrackingNumber::parse("JD014600000000").expect("valid"),
+        },
+        Command::ConfirmDelivery { order: ORDER },
+        Command::CompleteEffect { effect: EFFECT, outcome: EffectOutcome::Unknown },
+    ]
+}
+
+fn entries() -> Vec<Sample> {
+    let direct =
+        |actor| LogCommand::Direct(Envelope { id: COMMAND, actor, command: Command::BecomeMaker });
+    let actors = vec![Actor::User(USER), Actor::Edge(edge()), Actor::Cluster, Actor::Anonymous];
+    let tick = Entry { term: 5, at: at(4), marks: vec![(edge(), mark())], commands: Vec::new() };
+    let batches = Entry { commands: vec![LogCommand::Batch(batch())], ..tick.clone() };
+    let directs = Entry { commands: actors.into_iter().map(direct).collect(), ..tick.clone() };
+    vec![
+        sealed("entry_tick", &tick),
+        sealed("entry_batch", &batches),
+        sealed("entry_direct", &directs),
+    ]
+}
+
+pub(crate) fn samples() -> Vec<Sample> {
+    let commands =
+        [cluster_commands(), account_commands(), media_and_story_commands(), sale_commands()]
+            .concat();
+    let mut names: Vec<&str> = commands.iter().map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), COMMANDS, "a command without a sample");
+    let mut samples: Vec<Sample> = commands
+        .iter()
+        .map(|command| sealed(format!("command_{}", name(command)), command))
+        .collect();
+    samples.extend(entries());
+    samples
+}
