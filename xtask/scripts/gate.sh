@@ -3,8 +3,8 @@
 #
 # A step that fails does not hide the next one's result; only code that does not compile ends the run.
 # Each static check counts as one, each test as one. What cannot run is skipped, with its reason, and
-# counted; a Rust test says so by printing a line `skipped: REASON`. The last line on stdout is
-# `total: N passed, N failed, N skipped`, and the exit status is 1 when anything failed.
+# counted; a Rust test says so by a line `skipped: REASON` or `skipped NAME: REASON`. The last line
+# on stdout is `total: N passed, N failed, N skipped`; the exit status is 1 when anything failed.
 set -u
 cd "$(dirname "$0")/../.."
 
@@ -16,6 +16,7 @@ reasons=()
 durations=()
 work="$(mktemp -d)"
 started=$SECONDS
+told_skip='(^| )skipped( [A-Za-z0-9_ ]+)?: '
 
 finish() {
     local line
@@ -35,12 +36,17 @@ skip() { # NAME REASON
     echo "== $1: skipped: $2"
 }
 
+# After its summary nextest repeats what passed tests printed, which only the counting reads.
+brief() {
+    awk '!quiet || /^ +(FAIL|TIMEOUT|ABORT|SIG[A-Z]+) / { print; fflush() } /^ *Summary \[/ { quiet = 1 }'
+}
+
 # Runs a command with its output shown and kept in $work/log; leaves its status in $status.
 run() { # NAME COMMAND...
     local name="$1" begun=$SECONDS
     shift
     echo "== $name"
-    "$@" 2>&1 </dev/null | tee "$work/log"
+    "$@" 2>&1 </dev/null | tee "$work/log" | brief
     status=${PIPESTATUS[0]}
     durations+=("$name: $((SECONDS - begun)) s")
     [ "$status" -eq 0 ] || reasons+=("failed $name")
@@ -53,10 +59,10 @@ check() { # NAME COMMAND...
 
 # Adds up one run of tests; a run that broke before it could count is one failure.
 count() { # PASSED FAILED SKIPPED
-    local told
-    told=$(grep -c '^[[:space:]]*skipped: ' "$work/log")
-    while IFS= read -r line; do reasons+=("$line"); done < <(
-        grep '^[[:space:]]*skipped: ' "$work/log" | sed 's/^[[:space:]]*//' | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 x /'
+    local told line
+    told=$(grep -cE "$told_skip" "$work/log")
+    while IFS= read -r line; do [ -z "$line" ] || reasons+=("$line"); done < <(
+        grep -oE "$told_skip.*" "$work/log" | sed 's/^ *//' | sort | uniq -c | sed 's/^ *\([0-9]*\) /\1 x /'
     )
     [ "$told" -le "$1" ] || told=$1
     passed=$((passed + $1 - told))
