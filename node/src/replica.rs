@@ -21,7 +21,7 @@ use fairground_types::limits::{FEED_BACKLOG_MAX, VIEW_AGE_MAX};
 use fairground_types::{ClusterId, LogIndex, Millis};
 use fairground_wire::codec;
 use fairground_wire::message::{FeedDown, FeedRequest, StreamKind};
-use fairground_wire::session::feed::{FeedError, FeedEvent, FeedFollower};
+use fairground_wire::session::feed::{FeedError, FeedEvent, FeedFollower, VIEW_VERSION};
 use tokio::sync::{broadcast, watch};
 
 use crate::edge::Edge;
@@ -219,12 +219,12 @@ fn playback_key_number(kid: &str) -> Option<u32> {
 
 /// A view as it is persisted and as members send it.
 pub(crate) fn encode_view(view: &PublicView) -> Result<Vec<u8>, codec::CodecError> {
-    codec::encode_payload(view)
+    codec::encode_state(VIEW_VERSION, view)
 }
 
 /// The view of these bytes.
 pub(crate) fn decode_view(bytes: &[u8]) -> Result<PublicView, codec::CodecError> {
-    codec::decode_payload(bytes)
+    codec::decode_state(VIEW_VERSION, bytes).map(|(_, view)| view)
 }
 
 /// Why following a member ended.

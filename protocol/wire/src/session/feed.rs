@@ -12,13 +12,17 @@ use fairground_types::event::FeedItem;
 use fairground_types::id::LogIndex;
 use fairground_types::time::Timestamp;
 
+use crate::codec::STATE_MAX;
 use crate::message::FeedDown;
 
 /// Bytes of one part of a view.
 pub const SNAPSHOT_PART: usize = 256 * 1024;
 
+/// Version of the view's shape, in the envelope of a state that both ends put around it.
+pub const VIEW_VERSION: u8 = 1;
+
 /// Bytes of a view at most.
-pub const VIEW_BYTES_MAX: usize = 1024 * 1024 * 1024;
+pub const VIEW_BYTES_MAX: usize = STATE_MAX;
 
 /// How a member starts a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
