@@ -7,7 +7,7 @@
 //! ```
 //! What is below is wiring: every decision is in the part that it belongs to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ use fairground_storage::raft_log::LogStore;
 use fairground_storage::snapshot::SnapshotStore;
 use fairground_types::command::{Command, InitialiseCluster, RegisterMember};
 use fairground_types::{CommandId, MemberId, Verdict};
+use openraft::Instant as _;
+use openraft::async_runtime::watch::WatchReceiver;
 use quinn::Endpoint;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -59,6 +61,8 @@ const BEGIN_WAIT: Duration = Duration::from_secs(20);
 const BEGIN_PAUSE: Duration = Duration::from_millis(50);
 /// How long a leader waits for another to take over when it stops.
 const HAND_OVER_WAIT: Duration = Duration::from_secs(2);
+/// A voter heard this long ago may take over.
+const HEARD_LATELY: Duration = Duration::from_millis(500);
 /// How long loops may take to end.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 const HEALTH_PERIOD: Duration = Duration::from_millis(250);
@@ -97,13 +101,15 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     let own = read_own(&options)?;
     own.dir.remove("ready.json");
     let sockets = bind(&options, &own).await?;
-    let tasks = Tasks::new(shutdown.clone());
-    let started = Box::pin(start(&options, &own, &sockets, &tasks)).await?;
+    // Other daemons are talked to until leadership is handed over: a token of its own.
+    let network = Tasks::new(Shutdown::new());
+    let started = Box::pin(start(&options, &own, &sockets, &network)).await?;
     let member = Arc::clone(&started.member);
-    let served = Box::pin(serve(&options, &own, started, sockets, &tasks)).await;
+    let served = Box::pin(serve(&options, &own, started, sockets, &shutdown)).await;
     own.dir.remove("ready.json");
     shutdown.trigger();
-    tasks.join(STOP_WAIT).await;
+    network.shutdown().trigger();
+    network.join(STOP_WAIT).await;
     if let Err(error) = member.raft.shutdown().await {
         tracing::warn!(%error, "Raft did not close in order");
     }
@@ -244,10 +250,9 @@ async fn serve(
     own: &Own,
     started: Started,
     sockets: Sockets,
-    tasks: &Tasks,
+    shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let Started { member, proposer_loop, office_loop, deadline_loop, membership_loop } = started;
-    let shutdown = tasks.shutdown().clone();
     // The loops outlive the HTTP listener, so that running requests can end: they stop by a token
     // of their own.
     let closing = Shutdown::new();
@@ -282,7 +287,7 @@ async fn serve(
     if own.file.founder {
         begin(&member, options, &sockets.advertised).await?;
     }
-    let served = serve_http(options, own, &member, sockets, &shutdown).await;
+    let served = serve_http(options, own, &member, sockets, shutdown).await;
     hand_over(&member).await;
     loops.shutdown().trigger();
     loops.join(STOP_WAIT).await;
@@ -411,11 +416,10 @@ async fn watch_health(member: Arc<Member>, shutdown: Shutdown) {
     }
 }
 
-/// Gives leadership away before stopping, so that nobody waits for an election.
+/// Gives leadership away before stopping, so that nobody waits for an election: to a voter that has
+/// just been heard, if there is one.
 async fn hand_over(member: &Member) {
-    let next: Option<MemberId> =
-        member.raft.voter_ids().map(MemberId).find(|voter| *voter != member.id);
-    let Some(next) = next.filter(|_| member.leads()) else { return };
+    let Some(next) = member.leads().then(|| heir(member)).flatten() else { return };
     if let Err(error) = member.raft.trigger().transfer_leader(next.0).await {
         tracing::warn!(%error, "leadership not handed over");
         return;
@@ -428,4 +432,17 @@ async fn hand_over(member: &Member) {
     if tokio::time::timeout(HAND_OVER_WAIT, gone).await.is_err() {
         tracing::warn!(%next, "leadership not taken over in time");
     }
+}
+
+fn heir(member: &Member) -> Option<MemberId> {
+    let metrics = member.raft.metrics().borrow_watched().clone();
+    let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+    let heard = metrics.heartbeat?;
+    let others = heard.into_iter().filter(|(voter, _)| *voter != member.id.0);
+    others
+        .filter(|(voter, _)| voters.contains(voter))
+        .filter_map(|(voter, at)| Some((at?.into_inner().elapsed(), voter)))
+        .filter(|(silence, _)| *silence < HEARD_LATELY)
+        .min()
+        .map(|(_, voter)| MemberId(voter))
 }

@@ -5,8 +5,8 @@
 //!                                     | not the leader: passed to it over QUIC
 //!  verdict <--- state machine (this member has applied the entry) <---- commit
 //! ```
-//! A proposal that fails or times out after it left is *unknown*, never absent: whoever asked sends
-//! it again under the same id and the log answers from memory. An entry is stamped once, here, with
+//! A proposal that fails or times out after it left is *unknown*, never absent: it is sent again under
+//! the same id, here for some seconds and then by whoever asked, and the log answers from memory. An entry is stamped once, here, with
 //! the office clock. It must not know what a command means. Read next: `raft/office.rs`,
 //! `raft/deadline.rs`.
 
@@ -22,6 +22,7 @@ use fairground_types::{LogIndex, MemberId};
 use fairground_wire::codec::{encode_entry, encoded_len};
 use fairground_wire::message::{CommandReply, SeqVerdict};
 use fairground_wire::raft::{RaftReply, RaftRequest};
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::ClientWriteError;
 use openraft::impls::ProgressResponder;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -217,15 +218,19 @@ impl ProposerLoop {
         let (commands, replies): (Vec<LogCommand>, Vec<_>) =
             round.into_iter().map(|proposal| (proposal.command, proposal.reply)).unzip();
         let deadline = Instant::now() + PROPOSE_WAIT;
+        let mut failure = ProposeError::Unavailable;
         let outcome = loop {
             match self.attempt(&commands, deadline).await {
                 Attempt::Settled(settled) => break Ok(settled),
-                Attempt::Unknown => break Err(ProposeError::Unknown),
-                Attempt::Again if commands.is_empty() || Instant::now() >= deadline => {
-                    break Err(ProposeError::Unavailable);
-                }
-                Attempt::Again => tokio::time::sleep(ROUTE_PAUSE).await,
+                Attempt::Unknown => failure = ProposeError::Unknown,
+                Attempt::Again => {}
             }
+            if commands.is_empty() || Instant::now() >= deadline {
+                break Err(failure);
+            }
+            // What may be in the log already is sent again as well: a copy of a command is answered
+            // from memory, a copy of a journal entry is passed over.
+            tokio::time::sleep(ROUTE_PAUSE).await;
         };
         let settled = match outcome {
             Ok(settled) => settled,
@@ -355,7 +360,13 @@ impl ProposerLoop {
     ) -> Attempt {
         let request = RaftRequest::Propose(commands.to_vec());
         let left = deadline.saturating_duration_since(Instant::now());
-        match self.parts.peers.call(leader, &request, left).await {
+        let called = tokio::select! {
+            biased;
+            called = self.parts.peers.call(leader, &request, left) => called,
+            // A leader that is gone does not answer; whoever follows it does.
+            () = self.deposed(leader) => return Attempt::Unknown,
+        };
+        match called {
             Ok(RaftReply::Proposed(replies)) if replies.len() == commands.len() => {
                 let settled = replies.into_iter().map(|reply| match reply {
                     CommandReply::Unknown => Err(ProposeError::Unknown),
@@ -366,6 +377,21 @@ impl ProposerLoop {
             Ok(RaftReply::NotLeader(_)) => Attempt::Again,
             Err(error) if error.never_left() => Attempt::Again,
             Ok(_) | Err(_) => Attempt::Unknown,
+        }
+    }
+}
+
+impl ProposerLoop {
+    /// Waits until another member than `leader` leads, or nobody does.
+    async fn deposed(&self, leader: MemberId) {
+        let mut metrics = self.parts.raft.server_metrics();
+        loop {
+            if metrics.borrow_watched().current_leader != Some(leader.0) {
+                return;
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn config(options: &RaftOptions, cluster: &str) -> Result<Arc<Config>
         install_snapshot_timeout: 60_000,
         max_payload_entries: 256,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
-        max_in_snapshot_log_to_keep: options.snapshot_entries.max(1_000),
+        max_in_snapshot_log_to_keep: options.snapshot_entries,
         enable_pre_vote: Some(true),
         ..Config::default()
     };

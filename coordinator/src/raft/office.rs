@@ -14,17 +14,24 @@ use fairground_runtime::clock::Clock;
 use fairground_runtime::shutdown::Shutdown;
 use fairground_types::{MemberId, Timestamp};
 use fairground_wire::raft::{RaftReply, RaftRequest};
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use openraft::RaftMetrics;
+use openraft::alias::WatchReceiverOf;
+use openraft::async_runtime::watch::WatchReceiver;
 
-use super::Raft;
 use super::clock::{OfficeClock, Reading, median};
+use super::{Raft, TypeConfig};
 use crate::peers::Peers;
 use crate::propose::Proposer;
 
 /// How long a member may take to tell its clock.
 const ASK_WAIT: Duration = Duration::from_millis(400);
+/// How long the others may take once a majority has told.
+const REST_WAIT: Duration = Duration::from_millis(30);
 /// Pause before the members are asked again when too few answered.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
+/// How often a member that does not lead looks, besides being told.
+const IDLE_PERIOD: Duration = Duration::from_millis(500);
 /// How often the median is taken anew in office.
 const AIM_PERIOD: Duration = Duration::from_secs(10);
 
@@ -66,6 +73,8 @@ impl Office {
     }
 }
 
+type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
+
 /// Takes office when this member is elected, and gives it up.
 pub(crate) struct OfficeLoop {
     pub(crate) me: MemberId,
@@ -81,46 +90,41 @@ impl OfficeLoop {
     pub(crate) async fn run(self, shutdown: Shutdown) {
         let mut metrics = self.raft.metrics();
         loop {
+            // Read before the step, so that no change during it is missed.
+            let before = self.leadership(&metrics);
             let pause = self.step().await;
             tokio::select! {
                 biased;
                 () = shutdown.wait() => return,
                 () = tokio::time::sleep(pause) => {}
-                changed = Self::leadership_changed(&mut metrics, self.me) => {
+                changed = self.leadership_changed(&mut metrics, before) => {
                     if !changed { return; }
                 }
             }
         }
     }
 
-    async fn leadership_changed(
-        metrics: &mut openraft::alias::WatchReceiverOf<
-            super::TypeConfig,
-            openraft::RaftMetrics<super::TypeConfig>,
-        >,
-        me: MemberId,
-    ) -> bool {
-        use openraft::async_runtime::watch::WatchReceiver;
-        let before = {
-            let now = metrics.borrow_watched();
-            (now.current_leader == Some(me.0), now.current_term)
-        };
-        loop {
+    /// Whether this member leads, and in which term.
+    fn leadership(&self, metrics: &Metrics) -> (bool, u64) {
+        let now = metrics.borrow_watched();
+        (now.current_leader == Some(self.me.0), now.current_term)
+    }
+
+    /// Waits for another leadership than `before`; false when Raft has stopped.
+    async fn leadership_changed(&self, metrics: &mut Metrics, before: (bool, u64)) -> bool {
+        while self.leadership(metrics) == before {
             if metrics.changed().await.is_err() {
                 return false;
             }
-            let now = metrics.borrow_watched();
-            if (now.current_leader == Some(me.0), now.current_term) != before {
-                return true;
-            }
         }
+        true
     }
 
     /// Does what is due and says when to look again.
     async fn step(&self) -> Duration {
         let Ok(leader) = self.raft.as_leader() else {
             self.office.set(None);
-            return AIM_PERIOD;
+            return IDLE_PERIOD;
         };
         let term = leader.leader_id().term;
         let Some(now) = self.ask().await else { return ASK_PAUSE };
@@ -156,11 +160,23 @@ impl OfficeLoop {
         self.office.set(None);
     }
 
-    /// The members' median now; `None` when fewer than a majority answer.
+    /// The members' median now; `None` when fewer than a majority answer. Once a majority has, the
+    /// rest are waited for a moment only: one that is gone must not hold up a term.
     async fn ask(&self) -> Option<Timestamp> {
         let voters: Vec<u64> = self.raft.voter_ids().collect();
-        let asked = voters.iter().map(|voter| self.ask_one(MemberId(*voter)));
-        let readings: Vec<Reading> = join_all(asked).await.into_iter().flatten().collect();
+        let mut asked: FuturesUnordered<_> =
+            voters.iter().map(|voter| self.ask_one(MemberId(*voter))).collect();
+        let mut readings: Vec<Reading> = Vec::with_capacity(voters.len());
+        loop {
+            let has_majority = readings.len() * 2 > voters.len();
+            let wait = if has_majority { REST_WAIT } else { ASK_WAIT };
+            match tokio::time::timeout(wait, asked.next()).await {
+                Ok(Some(reading)) => readings.extend(reading),
+                Ok(None) => break,
+                Err(_) if has_majority => break,
+                Err(_) => return None,
+            }
+        }
         if readings.len() * 2 <= voters.len() {
             return None;
         }
