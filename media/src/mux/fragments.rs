@@ -1,0 +1,205 @@
+//! Reads fragmented MP4 as ffmpeg writes it to a pipe, one fragment at a time.
+//!
+//! The writer is jailed and may have been taken over by a hostile clip, so sizes are bounded and
+//! nothing is believed that is not checked again later. Read next: `transcode::h264`, its user.
+
+use std::io::{ErrorKind, Read};
+
+use mp4_atom::{Atom as _, Avcc, Codec, Moof, Moov};
+
+use crate::error::MediaError;
+use crate::mux::Sample;
+
+/// Bytes of one box at most; a fragment is two seconds of one track.
+const BOX_BYTES_MAX: u64 = 256 << 20;
+/// Samples of one fragment at most.
+const SAMPLES_MAX: usize = 10_000;
+/// Bit of the sample flags that says "not a sync sample".
+const FLAG_NON_SYNC: u32 = 0x0001_0000;
+
+/// Kind and body of a box.
+type RawBox = ([u8; 4], Vec<u8>);
+
+/// A reader of fragments.
+#[derive(Debug)]
+pub struct Fragments<R> {
+    source: R,
+    header: Option<Moov>,
+}
+
+/// One `moof` and its `mdat`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fragment {
+    /// Decode time of the first sample, in ticks.
+    pub decode_time: u64,
+    /// The samples in decode order.
+    pub samples: Vec<Sample>,
+}
+
+impl<R: Read> Fragments<R> {
+    /// Starts reading.
+    pub const fn new(source: R) -> Self {
+        Self { source, header: None }
+    }
+
+    /// The next fragment, or `None` at a clean end.
+    ///
+    /// # Errors
+    /// [`MediaError::Io`] when reading fails, [`MediaError::Stream`] when the structure is not one
+    /// track in fragments.
+    pub fn next_fragment(&mut self) -> Result<Option<Fragment>, MediaError> {
+        let mut moof: Option<(Moof, u64)> = None;
+        while let Some((kind, body)) = self.next_box()? {
+            match &kind {
+                b"moov" => self.header = Some(Moov::decode_body(&mut body.as_slice())?),
+                b"moof" => {
+                    let length = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(8);
+                    moof = Some((Moof::decode_body(&mut body.as_slice())?, length));
+                }
+                b"mdat" => {
+                    let (moof, length) = moof.ok_or_else(|| fault("samples without an index"))?;
+                    return self.fragment(&moof, length, &body).map(Some);
+                }
+                _ => {}
+            }
+        }
+        if moof.is_some() {
+            return Err(fault("an index without samples"));
+        }
+        Ok(None)
+    }
+
+    /// The H.264 configuration of the header; known after the first fragment.
+    ///
+    /// # Errors
+    /// [`MediaError::Stream`] when there is no header or it is of another codec.
+    pub fn avc_config(&self) -> Result<&Avcc, MediaError> {
+        let header = self.header.as_ref().ok_or_else(|| fault("no header"))?;
+        let entry = header.trak.first().and_then(|trak| trak.mdia.minf.stbl.stsd.codecs.first());
+        match entry {
+            Some(Codec::Avc1(entry)) => Ok(&entry.avcc),
+            Some(_) | None => Err(fault("no H.264 configuration")),
+        }
+    }
+
+    fn fragment(&self, moof: &Moof, length: u64, body: &[u8]) -> Result<Fragment, MediaError> {
+        let [traf] = moof.traf.as_slice() else { return Err(fault("more than one track")) };
+        let default_flags = traf
+            .tfhd
+            .default_sample_flags
+            .or_else(|| {
+                let trex = self.header.as_ref()?.mvex.as_ref()?.trex.first()?;
+                Some(trex.default_sample_flags)
+            })
+            .unwrap_or(0);
+        let mut samples = Vec::new();
+        let mut at = 0_usize;
+        for trun in &traf.trun {
+            // Offsets count from the start of the moof; the body starts after its own header.
+            if let Some(offset) = trun.data_offset {
+                let start = u64::try_from(offset)
+                    .ok()
+                    .and_then(|offset| offset.checked_sub(length.saturating_add(8)));
+                at = start
+                    .and_then(|start| usize::try_from(start).ok())
+                    .ok_or_else(|| fault("samples outside their box"))?;
+            }
+            if trun.samples.len() > SAMPLES_MAX {
+                return Err(fault("too many samples"));
+            }
+            for entry in &trun.samples {
+                let size = entry.size.or(traf.tfhd.default_sample_size);
+                let size = size.and_then(|size| usize::try_from(size).ok());
+                let end = size.and_then(|size| at.checked_add(size));
+                let bytes =
+                    end.and_then(|end| body.get(at..end)).ok_or_else(|| fault("a cut sample"))?;
+                at += bytes.len();
+                let composition = i32::try_from(entry.cts.unwrap_or(0))
+                    .map_err(|_| fault("a composition offset"))?;
+                let sync = entry.flags.unwrap_or(default_flags) & FLAG_NON_SYNC == 0;
+                samples.push(Sample { bytes: bytes.to_vec(), composition, sync });
+            }
+        }
+        if samples.is_empty() || samples.len() > SAMPLES_MAX {
+            return Err(fault("no samples or too many"));
+        }
+        let decode_time = traf.tfdt.as_ref().map_or(0, |tfdt| tfdt.base_media_decode_time);
+        Ok(Fragment { decode_time, samples })
+    }
+
+    fn next_box(&mut self) -> Result<Option<RawBox>, MediaError> {
+        let mut header = [0_u8; 8];
+        if !self.fill(&mut header)? {
+            return Ok(None);
+        }
+        let [s0, s1, s2, s3, k0, k1, k2, k3] = header;
+        let size = u64::from(u32::from_be_bytes([s0, s1, s2, s3]));
+        let length = size
+            .checked_sub(8)
+            .filter(|length| *length <= BOX_BYTES_MAX)
+            .ok_or_else(|| fault("a box of impossible size"))?;
+        let mut body = Vec::new();
+        (&mut self.source)
+            .take(length)
+            .read_to_end(&mut body)
+            .map_err(MediaError::io("read fragments"))?;
+        if u64::try_from(body.len()).unwrap_or(u64::MAX) != length {
+            return Err(fault("a cut box"));
+        }
+        Ok(Some(([k0, k1, k2, k3], body)))
+    }
+
+    /// Fills the buffer; `false` when the source ends exactly before it.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<bool, MediaError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.source.read(&mut buffer[filled..]) {
+                Ok(0) if filled == 0 => return Ok(false),
+                Ok(0) => return Err(fault("a cut box header")),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(MediaError::io("read fragments")(error)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn fault(what: &str) -> MediaError {
+    MediaError::Stream(format!("fragmented MP4: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mux::segment::{Position, write};
+
+    fn segment() -> Vec<u8> {
+        let sample = Sample { bytes: vec![1; 20], composition: 0, sync: true };
+        let position = Position { index: 0, decode_time: 0, sample_ticks: 1 };
+        write(position, &[sample.clone(), sample]).unwrap().to_vec()
+    }
+
+    #[test]
+    fn cut_streams_are_refused() {
+        let whole = segment();
+        for length in [1, 9, 30, whole.len() - 41, whole.len() - 1] {
+            let mut fragments = Fragments::new(&whole[..length]);
+            assert!(fragments.next_fragment().is_err(), "cut at {length}");
+        }
+        assert!(Fragments::new([].as_slice()).next_fragment().unwrap().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(at in 0_usize..200, value: u8) {
+            let mut bytes = segment();
+            let at = at % bytes.len();
+            bytes[at] = value;
+            let mut fragments = Fragments::new(bytes.as_slice());
+            while let Ok(Some(_)) = fragments.next_fragment() {}
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! CMAF media segments: `styp`, one `moof` with one run, one `mdat`.
+//!
+//! ```text
+//!  styp msdh msix cmfs | moof: mfhd n, tfhd (default base is moof), tfdt, trun | mdat: samples
+//! ```
+//!
+//! The bytes are a pure function of the arguments. Read next: `init`.
+
+use bytes::Bytes;
+use mp4_atom::{
+    Encode as _, FourCC, Mfhd, Moof, Styp, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples,
+};
+
+use crate::error::MediaError;
+use crate::mux::Sample;
+use crate::mux::init::TRACK_ID;
+
+/// Sample flags (ISO/IEC 14496-12 section 8.8.3.1): depends on no other sample.
+const FLAGS_SYNC: u32 = 0x0200_0000;
+/// Depends on others and is not a sync sample.
+const FLAGS_DELTA: u32 = 0x0101_0000;
+const MDAT_HEADER: usize = 8;
+
+/// Where a segment stands in its track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Index of the segment, from 0.
+    pub index: u32,
+    /// Decode time of its first sample, in ticks.
+    pub decode_time: u64,
+    /// Duration of every sample, in ticks.
+    pub sample_ticks: u32,
+}
+
+/// Writes one segment.
+///
+/// # Errors
+/// [`MediaError::Stream`] when it is empty, does not start with a sync sample or is too large.
+pub fn write(position: Position, samples: &[Sample]) -> Result<Bytes, MediaError> {
+    if !samples.first().is_some_and(|sample| sample.sync) {
+        return Err(fault("a segment must start with a sync sample"));
+    }
+    let payload: usize = samples.iter().map(|sample| sample.bytes.len()).sum();
+    let mdat_size =
+        u32::try_from(payload + MDAT_HEADER).map_err(|_| fault("a segment is too large"))?;
+    let mut bytes = Vec::with_capacity(payload + 64 + samples.len() * 16);
+    Styp {
+        major_brand: FourCC::new(b"msdh"),
+        minor_version: 0,
+        compatible_brands: [b"msdh", b"msix", b"cmfs"].map(FourCC::new).to_vec(),
+    }
+    .encode(&mut bytes)?;
+    // The offset of the samples is part of the box whose length it depends on: measure, then write.
+    let mut measured = Vec::new();
+    movie_fragment(position, samples, 0)?.encode(&mut measured)?;
+    let offset =
+        i32::try_from(measured.len() + MDAT_HEADER).map_err(|_| fault("too many samples"))?;
+    movie_fragment(position, samples, offset)?.encode(&mut bytes)?;
+    bytes.extend_from_slice(&mdat_size.to_be_bytes());
+    bytes.extend_from_slice(b"mdat");
+    for sample in samples {
+        bytes.extend_from_slice(&sample.bytes);
+    }
+    Ok(bytes.into())
+}
+
+fn movie_fragment(
+    position: Position,
+    samples: &[Sample],
+    data_offset: i32,
+) -> Result<Moof, MediaError> {
+    let reordered = samples.iter().any(|sample| sample.composition != 0);
+    let entries: Result<Vec<TrunEntry>, MediaError> = samples
+        .iter()
+        .map(|sample| {
+            Ok(TrunEntry {
+                duration: None,
+                size: Some(u32::try_from(sample.bytes.len()).map_err(|_| fault("a sample"))?),
+                flags: Some(if sample.sync { FLAGS_SYNC } else { FLAGS_DELTA }),
+                cts: reordered.then(|| sample.composition.into()),
+            })
+        })
+        .collect();
+    let traf = Traf {
+        tfhd: Tfhd {
+            track_id: TRACK_ID,
+            default_sample_duration: Some(position.sample_ticks),
+            default_base_is_moof: true,
+            ..Tfhd::default()
+        },
+        tfdt: Some(Tfdt { base_media_decode_time: position.decode_time }),
+        trun: vec![Trun {
+            data_offset: Some(data_offset),
+            samples: TrunSamples::Explicit(entries?),
+        }],
+        ..Traf::default()
+    };
+    let mfhd = Mfhd { sequence_number: position.index.saturating_add(1) };
+    Ok(Moof { mfhd, traf: vec![traf] })
+}
+
+fn fault(what: &str) -> MediaError {
+    MediaError::Stream(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mux::fragments::Fragments;
+
+    fn sample(bytes: &[u8], composition: i32, sync: bool) -> Sample {
+        Sample { bytes: bytes.to_vec(), composition, sync }
+    }
+
+    const POSITION: Position = Position { index: 3, decode_time: 1 << 33, sample_ticks: 1001 };
+
+    #[test]
+    fn segment_reads_back() {
+        let samples =
+            vec![sample(b"key", 0, true), sample(b"p", 2002, false), sample(b"bb", -1001, false)];
+        let bytes = write(POSITION, &samples).unwrap();
+        let mut fragments = Fragments::new(bytes.as_ref());
+        let read = fragments.next_fragment().unwrap().unwrap();
+        assert_eq!(read.samples, samples);
+        assert_eq!(read.decode_time, 1 << 33);
+        assert!(fragments.next_fragment().unwrap().is_none());
+    }
+
+    #[test]
+    fn same_samples_give_the_same_bytes() {
+        let samples = vec![sample(b"key", 0, true), sample(b"p", 0, false)];
+        assert_eq!(write(POSITION, &samples).unwrap(), write(POSITION, &samples).unwrap());
+    }
+
+    #[test]
+    fn segment_must_start_with_a_sync_sample() {
+        assert!(write(POSITION, &[]).is_err());
+        assert!(write(POSITION, &[sample(b"p", 0, false)]).is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! Typed names below a playback token: what a player may ask for, and nothing else.
+//!
+//! A path never carries a hash and never reaches a file system: it parses to a [`PlayPath`] or it
+//! does not exist. Read next: `token`, which is checked before, and `playlist`, which makes the
+//! relative names that players send back.
+
+use fairground_types::BlobHash;
+
+use crate::manifest::{Manifest, RenditionId, Track};
+use crate::playlist::{self, CodecSet};
+
+/// MIME type of playlists (RFC 8216 section 4).
+pub const MIME_PLAYLIST: &str = "application/vnd.apple.mpegurl";
+/// MIME type of video headers and segments.
+pub const MIME_VIDEO: &str = "video/mp4";
+/// MIME type of audio headers and segments.
+pub const MIME_AUDIO: &str = "audio/mp4";
+/// MIME type of the poster.
+pub const MIME_POSTER: &str = "image/jpeg";
+
+/// A parsed name, relative to the asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlayPath {
+    /// `master.m3u8`, `master.avc.m3u8` or `master.av1.m3u8`.
+    Master(CodecSet),
+    /// `{rendition}.m3u8`.
+    MediaPlaylist {
+        /// Which rendition.
+        rendition: RenditionId,
+    },
+    /// `{rendition}/init.mp4`.
+    Init {
+        /// Which rendition.
+        rendition: RenditionId,
+    },
+    /// `{rendition}/{n}.m4s`.
+    Segment {
+        /// Which rendition.
+        rendition: RenditionId,
+        /// Which segment, from 0.
+        n: u32,
+    },
+    /// `poster.jpg`.
+    Poster,
+}
+
+/// What a name stands for in one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// An immutable blob and its MIME type.
+    Blob(BlobHash, &'static str),
+    /// Text rendered from the manifest and its MIME type.
+    Text(String, &'static str),
+}
+
+impl PlayPath {
+    /// Parses a path relative to the asset, without a leading slash, already percent-decoded or
+    /// not: no valid name needs decoding.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        match path {
+            "master.m3u8" => return Some(Self::Master(CodecSet::All)),
+            "master.avc.m3u8" => return Some(Self::Master(CodecSet::Avc)),
+            "master.av1.m3u8" => return Some(Self::Master(CodecSet::Av1)),
+            "poster.jpg" => return Some(Self::Poster),
+            _ => {}
+        }
+        let Some((rendition, file)) = path.split_once('/') else {
+            let rendition = RenditionId::new(path.strip_suffix(".m3u8")?)?;
+            return Some(Self::MediaPlaylist { rendition });
+        };
+        let rendition = RenditionId::new(rendition)?;
+        if file == "init.mp4" {
+            return Some(Self::Init { rendition });
+        }
+        let digits = file.strip_suffix(".m4s")?;
+        let canonical = (1..=6).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (digits == "0" || !digits.starts_with('0'));
+        if !canonical {
+            return None;
+        }
+        Some(Self::Segment { rendition, n: digits.parse().ok()? })
+    }
+
+    /// The rendition that the name belongs to, if it belongs to one.
+    #[must_use]
+    pub const fn rendition(&self) -> Option<&RenditionId> {
+        match self {
+            Self::MediaPlaylist { rendition }
+            | Self::Init { rendition }
+            | Self::Segment { rendition, .. } => Some(rendition),
+            Self::Master(_) | Self::Poster => None,
+        }
+    }
+}
+
+/// Looks a name up in a revision; `None` means that it does not exist.
+#[must_use]
+pub fn resolve(manifest: &Manifest, path: &PlayPath) -> Option<Resource> {
+    match path {
+        PlayPath::Master(set) => {
+            let text = playlist::multivariant(manifest, *set)?;
+            Some(Resource::Text(text, MIME_PLAYLIST))
+        }
+        PlayPath::MediaPlaylist { rendition } => {
+            let text = playlist::media_playlist(manifest, rendition)?;
+            Some(Resource::Text(text, MIME_PLAYLIST))
+        }
+        PlayPath::Init { rendition } => {
+            let rendition = manifest.rendition(rendition)?;
+            Some(Resource::Blob(rendition.init, mime(&rendition.track)))
+        }
+        PlayPath::Segment { rendition, n } => {
+            let rendition = manifest.rendition(rendition)?;
+            let segment = rendition.segments.get(usize::try_from(*n).ok()?)?;
+            Some(Resource::Blob(segment.hash, mime(&rendition.track)))
+        }
+        PlayPath::Poster => Some(Resource::Blob(manifest.poster?, MIME_POSTER)),
+    }
+}
+
+const fn mime(track: &Track) -> &'static str {
+    match track {
+        Track::Video { .. } => MIME_VIDEO,
+        Track::Audio { .. } => MIME_AUDIO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::manifest::tests::sample;
+
+    #[test]
+    fn names_of_a_revision_resolve() {
+        let manifest = sample();
+        let blob = |text: &str| match resolve(&manifest, &PlayPath::parse(text).unwrap()) {
+            Some(Resource::Blob(hash, mime)) => Some((hash, mime)),
+            _ => None,
+        };
+        assert_eq!(blob("c360/init.mp4"), Some((BlobHash::of(&[10]), MIME_VIDEO)));
+        assert_eq!(blob("v360/1.m4s"), Some((BlobHash::of(&[22]), MIME_VIDEO)));
+        assert_eq!(blob("a-hi/0.m4s"), Some((BlobHash::of(&[31]), MIME_AUDIO)));
+        assert_eq!(blob("poster.jpg"), Some((BlobHash::of(b"poster"), MIME_POSTER)));
+        assert_eq!(blob("c360/2.m4s"), None);
+        assert_eq!(blob("c720/0.m4s"), None);
+    }
+
+    #[test]
+    fn every_uri_of_every_playlist_resolves() {
+        let manifest = sample();
+        for master in ["master.m3u8", "master.avc.m3u8", "master.av1.m3u8"] {
+            let Some(Resource::Text(text, _)) =
+                resolve(&manifest, &PlayPath::parse(master).unwrap())
+            else {
+                panic!("{master} is missing");
+            };
+            for name in text.lines().filter(|line| line.ends_with(".m3u8")) {
+                let Some(Resource::Text(media, _)) =
+                    resolve(&manifest, &PlayPath::parse(name).unwrap())
+                else {
+                    panic!("{name} is missing");
+                };
+                for uri in media.lines().filter(|line| !line.starts_with('#')) {
+                    assert!(resolve(&manifest, &PlayPath::parse(uri).unwrap()).is_some(), "{uri}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_names_do_not_parse() {
+        for bad in [
+            "",
+            "/",
+            "../master.m3u8",
+            "c360/../c360/0.m4s",
+            "c360/00.m4s",
+            "c360/-1.m4s",
+            "c360/1234567.m4s",
+            "c360/0.m4s/",
+            "c360/0.mp4",
+            "c360",
+            "master.hevc.m3u8",
+            "master/init.mp4",
+            "poster.jpg?x",
+            "%63360.m3u8",
+        ] {
+            assert_eq!(PlayPath::parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_and_segment_names_are_unique(text in ".{0,40}") {
+            if let Some(PlayPath::Segment { rendition, n }) = PlayPath::parse(&text) {
+                prop_assert_eq!(format!("{rendition}/{n}.m4s"), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The AV1 rung: rav1e as a library, one single-threaded context per closed group of two seconds.
+//!
+//! ```text
+//!  ffmpeg (jailed) --raw frames--> reader --groups--> workers (rav1e) --packets--> caller: mux, sink
+//!                                   bounded            one context each             in group order
+//! ```
+//!
+//! Contexts share nothing, so the bytes do not depend on the number of workers, and rav1e's bytes
+//! do not depend on the processor (measured): a group can be made again anywhere and compared. The
+//! quantizer is constant; a group over the cap is made again with a coarser one.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::process::ChildStdout;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rav1e::color::{
+    ChromaSampling, ColorDescription, ColorPrimaries, MatrixCoefficients, PixelRange,
+    TransferCharacteristics,
+};
+use rav1e::config::SpeedSettings;
+use rav1e::data::Rational;
+use rav1e::prelude::SceneDetectionSpeed;
+use rav1e::{Config, Context as Encoder, EncoderConfig, EncoderStatus};
+
+use super::normalise::{Mezzanine, SCALE_FLAGS, common, limits, open_video};
+use super::rendition::RenditionParts;
+use super::{BlobSink, Context, EncodeTuning, Progress, Stage};
+use crate::error::MediaError;
+use crate::jail::{Invocation, run_streaming, words};
+use crate::ladder::{Rung, Size, av1_level, av1_rung};
+use crate::manifest::Rendition;
+use crate::mux::obu::{self, SequenceHeader};
+use crate::mux::segment::{self, Position};
+use crate::mux::{Sample, codecs, init};
+
+/// Encodings of one group at most.
+const TRIES_MAX: usize = 3;
+/// How much coarser each further try is.
+const QUANTIZER_STEP: u8 = 12;
+
+/// The raw frames of one group, one after the other, planes in order.
+struct RawGroup {
+    index: u64,
+    frames: Vec<u8>,
+}
+
+/// One encoded group.
+struct EncodedGroup {
+    index: u64,
+    samples: Vec<Sample>,
+    sequence: SequenceHeader,
+}
+
+/// What a worker needs beyond the frames.
+#[derive(Clone, Copy)]
+struct Plan<'a> {
+    mezzanine: &'a Mezzanine,
+    rung: Rung,
+    tuning: EncodeTuning,
+}
+
+pub(super) fn encode(
+    context: &Context<'_>,
+    mezzanine: &Mezzanine,
+    tuning: &EncodeTuning,
+    sink: &mut dyn BlobSink,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Rendition, MediaError> {
+    let rung = av1_rung(mezzanine.size, mezzanine.rate, tuning.av1_short_side);
+    let plan = Plan { mezzanine, rung, tuning: *tuning };
+    let mut assembly = Assembly {
+        plan,
+        parts: RenditionParts::video(&rung, mezzanine)?,
+        sequence: None,
+        waiting: BTreeMap::new(),
+        next: 0,
+        frames: 0,
+    };
+    std::thread::scope(|scope| {
+        let (groups_out, groups) = sync_channel(1);
+        let groups = Arc::new(Mutex::new(groups));
+        let (encoded_out, encoded) = sync_channel(1);
+        let reader = scope.spawn(move || read_groups(context, plan, &groups_out));
+        let mut workers = Vec::new();
+        for _ in 0..tuning.workers.clamp(1, 64) {
+            let (groups, encoded_out) = (Arc::clone(&groups), encoded_out.clone());
+            workers.push(scope.spawn(move || work(plan, &groups, &encoded_out)));
+        }
+        // Only the workers may keep these ends, or nobody would see that the others are gone.
+        drop(groups);
+        drop(encoded_out);
+        let collected: Result<(), MediaError> = encoded.iter().try_for_each(|group| {
+            let added = assembly.take(group?, sink)?;
+            if added > 0 {
+                let (done_frames, total_frames) = (assembly.frames, mezzanine.frames);
+                progress(Progress { stage: Stage::Av1, done_frames, total_frames });
+            }
+            Ok(())
+        });
+        drop(encoded);
+        let crashed = workers.into_iter().filter_map(|worker| worker.join().err()).count();
+        let read = reader.join().unwrap_or_else(|_| Err(fault("the reader panicked")));
+        collected?;
+        if crashed > 0 {
+            return Err(fault("a worker panicked"));
+        }
+        read
+    })?;
+    let frames = assembly.frames;
+    assembly.parts.finish(frames, mezzanine)
+}
+
+/// Puts groups in order and packages them.
+struct Assembly<'a> {
+    plan: Plan<'a>,
+    parts: RenditionParts,
+    sequence: Option<SequenceHeader>,
+    waiting: BTreeMap<u64, EncodedGroup>,
+    next: u64,
+    frames: u64,
+}
+
+impl Assembly<'_> {
+    /// Takes one group and packages all that are in order now; returns the frames packaged.
+    fn take(&mut self, group: EncodedGroup, sink: &mut dyn BlobSink) -> Result<u64, MediaError> {
+        self.waiting.insert(group.index, group);
+        let before = self.frames;
+        while let Some(group) = self.waiting.remove(&self.next) {
+            self.package(group, sink)?;
+            self.next += 1;
+        }
+        Ok(self.frames - before)
+    }
+
+    fn package(&mut self, group: EncodedGroup, sink: &mut dyn BlobSink) -> Result<(), MediaError> {
+        let mezzanine = self.plan.mezzanine;
+        match &self.sequence {
+            Some(sequence) if *sequence != group.sequence => {
+                return Err(fault("two groups have different sequence headers"));
+            }
+            Some(_) => {}
+            None => {
+                check_sequence(&group.sequence, self.plan)?;
+                let bytes = init::av1(&group.sequence, mezzanine.rate)?;
+                self.parts.put_header(bytes, codecs::av1(&group.sequence), sink)?;
+                self.sequence = Some(group.sequence);
+            }
+        }
+        let frames = u64::try_from(group.samples.len()).unwrap_or(u64::MAX);
+        if frames != mezzanine.frames_of(group.index) {
+            return Err(fault("another number of frames than the mezzanine"));
+        }
+        let ticks = u64::from(mezzanine.rate.den);
+        let position = Position {
+            index: u32::try_from(group.index).map_err(|_| fault("too many groups"))?,
+            decode_time: group.index.saturating_mul(mezzanine.gop()).saturating_mul(ticks),
+            sample_ticks: mezzanine.rate.den,
+        };
+        let bytes = segment::write(position, &group.samples)?;
+        self.frames += frames;
+        self.parts.put_segment(bytes, frames.saturating_mul(ticks), sink)
+    }
+}
+
+fn check_sequence(sequence: &SequenceHeader, plan: Plan<'_>) -> Result<(), MediaError> {
+    let Size { width, height } = plan.rung.size;
+    let as_asked = sequence.width == width
+        && sequence.height == height
+        && sequence.level == av1_level(plan.rung.size, plan.mezzanine.rate)
+        && (sequence.primaries, sequence.transfer, sequence.matrix) == (1, 1, 1)
+        && !sequence.full_range
+        && sequence.bit_depth == 8;
+    if as_asked { Ok(()) } else { Err(fault("the sequence header is not as asked for")) }
+}
+
+/// Decodes and scales the mezzanine and hands over whole groups.
+fn read_groups(
+    context: &Context<'_>,
+    plan: Plan<'_>,
+    groups: &SyncSender<RawGroup>,
+) -> Result<(), MediaError> {
+    let Size { width, height } = plan.rung.size;
+    let scale = format!("scale={width}:{height}:flags={SCALE_FLAGS},format=yuv420p");
+    let mut args = common();
+    args.extend(open_video(plan.mezzanine));
+    args.extend(words(["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", &scale]));
+    args.extend(words(["-c:v", "rawvideo", "-f", "rawvideo", "pipe:1"]));
+    // Encoding, not decoding, sets the pace here, so the wall-clock bound is wider.
+    let mut limits = limits(context.source);
+    limits.wall = limits.wall.saturating_mul(10);
+    let invocation = Invocation {
+        tools: context.tools,
+        tool: "ffmpeg",
+        program: &context.tools.ffmpeg,
+        args,
+        read: vec![plan.mezzanine.video.clone()],
+        write: None,
+        limits,
+        report: false,
+    };
+    run_streaming(&invocation, |stdout| split_groups(stdout, plan, groups))
+}
+
+fn split_groups(
+    stdout: &mut ChildStdout,
+    plan: Plan<'_>,
+    groups: &SyncSender<RawGroup>,
+) -> Result<(), MediaError> {
+    let frame = frame_bytes(plan.rung.size);
+    for index in 0..plan.mezzanine.groups() {
+        let count = usize::try_from(plan.mezzanine.frames_of(index)).unwrap_or(usize::MAX);
+        let mut frames = vec![0; frame.saturating_mul(count)];
+        stdout.read_exact(&mut frames).map_err(|error| {
+            if error.kind() == ErrorKind::UnexpectedEof {
+                fault("fewer decoded frames than the mezzanine has")
+            } else {
+                MediaError::io("read decoded frames")(error)
+            }
+        })?;
+        let stopped = || MediaError::Sink("the job has stopped".to_owned());
+        groups.send(RawGroup { index, frames }).map_err(|_| stopped())?;
+    }
+    match stdout.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(fault("more decoded frames than the mezzanine has")),
+        Err(error) => Err(MediaError::io("read decoded frames")(error)),
+    }
+}
+
+fn work(
+    plan: Plan<'_>,
+    groups: &Mutex<Receiver<RawGroup>>,
+    encoded: &SyncSender<Result<EncodedGroup, MediaError>>,
+) {
+    loop {
+        let group = groups.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(group) = group else { return };
+        let result = encode_group(plan, &group);
+        let failed = result.is_err();
+        if encoded.send(result).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn encode_group(plan: Plan<'_>, group: &RawGroup) -> Result<EncodedGroup, MediaError> {
+    let count = plan.mezzanine.frames_of(group.index);
+    let rate = plan.mezzanine.rate;
+    let bits_max = u128::from(plan.rung.cap_bps) * u128::from(count) * u128::from(rate.den)
+        / u128::from(rate.num.max(1));
+    let mut quantizer = plan.tuning.av1_quantizer.max(1);
+    let mut tries = 1;
+    loop {
+        let (samples, sequence) = encode_once(plan, group, quantizer)?;
+        let bytes: usize = samples.iter().map(|sample| sample.bytes.len()).sum();
+        let fits = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(8) <= bits_max;
+        if fits || tries == TRIES_MAX {
+            return Ok(EncodedGroup { index: group.index, samples, sequence });
+        }
+        tracing::debug!(group = group.index, quantizer, "group over its cap");
+        quantizer = quantizer.saturating_add(QUANTIZER_STEP);
+        tries += 1;
+    }
+}
+
+fn encode_once(
+    plan: Plan<'_>,
+    group: &RawGroup,
+    quantizer: u8,
+) -> Result<(Vec<Sample>, SequenceHeader), MediaError> {
+    let config = Config::new().with_encoder_config(settings(plan, quantizer)).with_threads(1);
+    let mut encoder: Encoder<u8> =
+        config.new_context().map_err(|error| fault(&format!("settings: {error}")))?;
+    let mut found = Found::default();
+    for frame in group.frames.chunks_exact(frame_bytes(plan.rung.size)) {
+        send(&mut encoder, frame, plan.rung.size)?;
+        found.drain(&mut encoder)?;
+    }
+    encoder.flush();
+    while !found.ended {
+        found.drain(&mut encoder)?;
+    }
+    let sequence = found.sequence.ok_or_else(|| fault("no sequence header"))?;
+    Ok((found.samples, sequence))
+}
+
+fn settings(plan: Plan<'_>, quantizer: u8) -> EncoderConfig {
+    let gop = plan.mezzanine.gop();
+    let rate = plan.mezzanine.rate;
+    let mut config = EncoderConfig::with_speed_preset(plan.tuning.av1_speed.min(10));
+    let speed: &mut SpeedSettings = &mut config.speed_settings;
+    speed.scene_detection_mode = SceneDetectionSpeed::None;
+    config.width = usize::try_from(plan.rung.size.width).unwrap_or(usize::MAX);
+    config.height = usize::try_from(plan.rung.size.height).unwrap_or(usize::MAX);
+    config.time_base = Rational { num: rate.den.into(), den: rate.num.into() };
+    config.bit_depth = 8;
+    config.chroma_sampling = ChromaSampling::Cs420;
+    config.pixel_range = PixelRange::Limited;
+    config.color_description = Some(ColorDescription {
+        color_primaries: ColorPrimaries::BT709,
+        transfer_characteristics: TransferCharacteristics::BT709,
+        matrix_coefficients: MatrixCoefficients::BT709,
+    });
+    // Left out, rav1e states level 31, "unconstrained", which hardware decoders refuse.
+    config.level_idx = Some(av1_level(plan.rung.size, rate));
+    config.min_key_frame_interval = gop;
+    config.max_key_frame_interval = gop;
+    config.low_latency = false;
+    config.bitrate = 0;
+    config.quantizer = quantizer.into();
+    config.tiles = 0;
+    config
+}
+
+fn send(encoder: &mut Encoder<u8>, raw: &[u8], size: Size) -> Result<(), MediaError> {
+    let width = usize::try_from(size.width).unwrap_or(usize::MAX);
+    let height = usize::try_from(size.height).unwrap_or(usize::MAX);
+    let luma = width * height;
+    let chroma = luma / 4;
+    let planes = [(0, luma, width), (luma, chroma, width / 2), (luma + chroma, chroma, width / 2)];
+    let mut frame = encoder.new_frame();
+    for (plane, (start, length, stride)) in frame.planes.iter_mut().zip(planes) {
+        let bytes = raw.get(start..start + length).ok_or_else(|| fault("a cut frame"))?;
+        plane.copy_from_raw_u8(bytes, stride, 1);
+    }
+    encoder.send_frame(frame).map_err(|error| fault(&format!("send a frame: {error}")))
+}
+
+/// What has come out of one context.
+#[derive(Default)]
+struct Found {
+    samples: Vec<Sample>,
+    sequence: Option<SequenceHeader>,
+    ended: bool,
+}
+
+impl Found {
+    /// Takes packets until the encoder wants more frames or has no more packets.
+    fn drain(&mut self, encoder: &mut Encoder<u8>) -> Result<(), MediaError> {
+        loop {
+            match encoder.receive_packet() {
+                Ok(packet) => {
+                    let unit = obu::repack(&packet.data)?;
+                    let first = self.samples.is_empty();
+                    if unit.sequence.is_some() != first {
+                        return Err(fault("a key frame inside a group, or none at its start"));
+                    }
+                    self.sequence = self.sequence.take().or(unit.sequence);
+                    self.samples.push(Sample { bytes: unit.sample, composition: 0, sync: first });
+                }
+                Err(EncoderStatus::Encoded) => {}
+                Err(EncoderStatus::NeedMoreData) => return Ok(()),
+                Err(EncoderStatus::LimitReached) => {
+                    self.ended = true;
+                    return Ok(());
+                }
+                Err(error) => return Err(fault(&format!("receive a packet: {error}"))),
+            }
+        }
+    }
+}
+
+/// Bytes of one 4:2:0 frame of eight bits; both sides are even.
+fn frame_bytes(size: Size) -> usize {
+    usize::try_from(size.pixels() / 2 * 3).unwrap_or(usize::MAX)
+}
+
+fn fault(what: &str) -> MediaError {
+    MediaError::Encoder(format!("AV1: {what}"))
+}

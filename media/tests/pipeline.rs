@@ -1,0 +1,415 @@
+//! The pipeline against real tools: ffmpeg's generated clips (and real ones where the folder named
+//! by `FAIRGROUND_TEST_MEDIA` exists) go in, other programs judge what comes out.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bytes::Bytes;
+use fairground_media::manifest::{Manifest, Rendition, Track, VideoFamily};
+use fairground_media::path::{PlayPath, Resource, resolve};
+use fairground_media::probe::{ProbePolicy, probe};
+use fairground_media::{
+    BlobSink, EncodeTuning, Jail, JailLevel, Launcher, MediaError, Progress, Revision, Stage,
+    Tools, TranscodeJob,
+};
+use fairground_types::BlobHash;
+
+#[derive(Default)]
+struct MemorySink(BTreeMap<BlobHash, Bytes>);
+
+impl BlobSink for MemorySink {
+    fn put(&mut self, bytes: Bytes) -> Result<BlobHash, MediaError> {
+        let hash = BlobHash::of(&bytes);
+        self.0.insert(hash, bytes);
+        Ok(hash)
+    }
+}
+
+/// The launcher that cargo builds as an example beside the tests.
+fn launcher() -> Option<Launcher> {
+    let test = std::env::current_exe().ok()?;
+    let program = test.parent()?.parent()?.join("examples/jail_launcher");
+    program.is_file().then(|| Launcher { program, verb: "transcode-jail".to_owned() })
+}
+
+/// The tools, or `None` with a clear line where there is no ffmpeg.
+fn tools() -> Option<Tools> {
+    match Tools::find(launcher()) {
+        Ok(tools) => Some(tools),
+        Err(error) => {
+            skip(&error.to_string());
+            None
+        }
+    }
+}
+
+fn skip(reason: &str) {
+    note(&format!("skipped: {reason}"));
+}
+
+fn note(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn ffmpeg(tools: &Tools, args: &[&str], output: &Path) {
+    let mut command = Command::new(&tools.ffmpeg);
+    command.args(["-nostdin", "-v", "error", "-y"]).args(args).arg(output);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn clip(tools: &Tools, folder: &Path) -> PathBuf {
+    let path = folder.join("clip.mp4");
+    let args = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=640x360:rate=25:duration=4.2",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=frequency=440:duration=4.2",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-c:a",
+        "aac",
+        "-shortest",
+    ];
+    ffmpeg(tools, &args, &path);
+    path
+}
+
+struct Probed {
+    frames: u64,
+    errors: String,
+}
+
+/// Frames that ffprobe decodes.
+fn decode(tools: &Tools, path: &Path, stream: &str) -> Probed {
+    let output = Command::new(&tools.ffprobe)
+        .args(["-v", "error", "-count_frames", "-select_streams", stream])
+        .args(["-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let frames = text.trim().trim_end_matches(',').parse();
+    Probed {
+        frames: frames.unwrap_or_else(|_| panic!("no count for {}: {text}", path.display())),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Frames that dav1d decodes, or `None` where it is absent.
+fn dav1d(path: &Path) -> Option<u64> {
+    let run = Command::new("dav1d").args(["--muxer", "null", "-o", "-", "-i"]).arg(path).output();
+    let Ok(output) = run else {
+        skip("dav1d is absent");
+        return None;
+    };
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    let counts = text.rsplit("Decoded ").next()?;
+    counts.split(['/', ' ']).next()?.trim().parse().ok()
+}
+
+/// Fetches a rendition as a player does, by names from its playlist, into one file.
+fn fetch(manifest: &Manifest, sink: &MemorySink, rendition: &Rendition, folder: &Path) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut take = |name: &str| {
+        let path = PlayPath::parse(name).unwrap_or_else(|| panic!("{name} is no name"));
+        let Some(Resource::Blob(hash, _)) = resolve(manifest, &path) else {
+            panic!("{name} does not resolve")
+        };
+        bytes.extend_from_slice(&sink.0[&hash]);
+    };
+    take(&format!("{}/init.mp4", rendition.id));
+    for n in 0..rendition.segments.len() {
+        take(&format!("{}/{n}.m4s", rendition.id));
+    }
+    let file = folder.join(format!("{}.mp4", rendition.id));
+    std::fs::write(&file, bytes).unwrap();
+    file
+}
+
+/// Extracts the raw AV1 stream for dav1d, whose Debian build reads no MP4.
+fn raw_av1(tools: &Tools, file: &Path) -> PathBuf {
+    let raw = file.with_extension("obu");
+    let input = file.to_str().unwrap();
+    ffmpeg(tools, &["-i", input, "-map", "0:v:0", "-c", "copy", "-f", "obu"], &raw);
+    raw
+}
+
+fn check_revision(tools: &Tools, revision: &Revision, sink: &MemorySink, folder: &Path) {
+    let manifest = &revision.manifest;
+    let stored = &sink.0[&revision.manifest_hash];
+    assert_eq!(Manifest::parse(stored).unwrap(), *manifest);
+    for hash in manifest.blobs() {
+        assert!(sink.0.contains_key(&hash), "a blob of the manifest was not put");
+    }
+    for rendition in &manifest.renditions {
+        let file = fetch(manifest, sink, rendition, folder);
+        match &rendition.track {
+            Track::Video { family, .. } => {
+                let decoded = decode(tools, &file, "v:0");
+                assert_eq!(decoded.errors, "", "{}", rendition.id);
+                assert_eq!(decoded.frames, manifest.frame_count, "{}", rendition.id);
+                if *family == VideoFamily::Av1 {
+                    let frames = dav1d(&raw_av1(tools, &file));
+                    assert!(frames.is_none_or(|frames| frames == manifest.frame_count));
+                }
+            }
+            Track::Audio { .. } => {
+                let decoded = decode(tools, &file, "a:0");
+                assert_eq!(decoded.errors, "", "{}", rendition.id);
+                // Length within one AAC frame of the picture.
+                let ticks = rendition.duration_ticks();
+                let picture = manifest.duration_ms * 48;
+                assert!(ticks + 48 >= picture && ticks < picture + 1024 + 48, "{ticks}");
+            }
+        }
+        check_aligned(manifest, rendition);
+    }
+}
+
+/// Segment starts agree with the first rendition's within one AAC frame.
+fn check_aligned(manifest: &Manifest, rendition: &Rendition) {
+    let starts = |rendition: &Rendition| -> Vec<u64> {
+        let mut ticks = 0;
+        let mut starts = Vec::new();
+        for segment in &rendition.segments {
+            starts.push(ticks * 1_000_000 / u64::from(rendition.timescale));
+            ticks += segment.duration_ticks;
+        }
+        starts
+    };
+    let reference = starts(&manifest.renditions[0]);
+    for (ours, theirs) in starts(rendition).into_iter().zip(reference) {
+        assert!(ours.abs_diff(theirs) < 21_400, "{}: {ours} and {theirs}", rendition.id);
+    }
+}
+
+struct Ran {
+    first: Revision,
+    second: Revision,
+    stages: Vec<Stage>,
+}
+
+fn run(tools: &Tools, source: &Path, folder: &Path, short_side: u32) -> Ran {
+    let tuning = EncodeTuning { av1_short_side: short_side, ..EncodeTuning::default() };
+    let work = folder.join("work");
+    let mut job = TranscodeJob::new(source.to_owned(), work, tools.clone(), tuning);
+    let mut sink = MemorySink::default();
+    let mut stages = Vec::new();
+    let mut last = 0;
+    let mut progress = |progress: Progress| {
+        if stages.last() != Some(&progress.stage) {
+            stages.push(progress.stage);
+            last = 0;
+        }
+        assert!(progress.done_frames >= last, "progress went back");
+        assert!(progress.done_frames <= progress.total_frames);
+        last = progress.done_frames;
+    };
+    let first = job.h264_revision(&mut sink, &mut progress).unwrap();
+    check_revision(tools, &first, &sink, folder);
+    let second = job.av1_revision(&mut sink, &mut progress).unwrap();
+    check_revision(tools, &second, &sink, folder);
+    Ran { first, second, stages }
+}
+
+fn names(revision: &Revision) -> Vec<String> {
+    revision.manifest.renditions.iter().map(|rendition| rendition.id.to_string()).collect()
+}
+
+#[test]
+fn generated_clip_becomes_two_complete_revisions() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let source = clip(&tools, folder.path());
+    let ran = run(&tools, &source, folder.path(), 360);
+    assert_eq!(ran.first.manifest.frame_count, 105);
+    assert_eq!(ran.first.manifest.revision, 1);
+    assert_eq!(names(&ran.first), ["c360", "a-hi"]);
+    assert_eq!(ran.second.manifest.revision, 2);
+    assert_eq!(names(&ran.second), ["c360", "v360", "a-hi"]);
+    assert_eq!(ran.stages, [Stage::Normalise, Stage::H264, Stage::Av1]);
+    let codecs: Vec<_> =
+        ran.second.manifest.renditions.iter().map(|rendition| rendition.codec.as_str()).collect();
+    assert_eq!(codecs, ["avc1.64001e", "av01.0.01M.08", "mp4a.40.2"]);
+    let segments: Vec<_> =
+        ran.second.manifest.renditions.iter().map(|rendition| rendition.segments.len()).collect();
+    assert_eq!(segments, [3, 3, 3]);
+    assert!(ran.first.report.av1_fps.is_none());
+    assert!(ran.second.report.av1_fps.is_some_and(|fps| fps > 0.0));
+    note(&format!("report of revision 2: {:?}", ran.second.report));
+}
+
+#[test]
+fn av1_bytes_do_not_depend_on_the_number_of_workers() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("small.mp4");
+    let args = ["-f", "lavfi", "-i", "testsrc2=size=128x96:rate=10:duration=5"];
+    ffmpeg(&tools, &args, &source);
+    let hashes = |workers, work: &str| {
+        let tuning = EncodeTuning { workers, ..EncodeTuning::default() };
+        let work = folder.path().join(work);
+        let mut job = TranscodeJob::new(source.clone(), work, tools.clone(), tuning);
+        let mut sink = MemorySink::default();
+        // Stage 2 without stage 1 runs both.
+        let revision = job.av1_revision(&mut sink, &mut |_| {}).unwrap();
+        let rung = revision.manifest.renditions.iter().find(|r| r.id.as_str() == "v96").unwrap();
+        rung.segments.iter().map(|segment| segment.hash).collect::<Vec<_>>()
+    };
+    let one = hashes(1, "one");
+    assert_eq!(one.len(), 3);
+    assert_eq!(one, hashes(3, "three"));
+}
+
+#[test]
+fn portrait_ntsc_clip_keeps_every_frame() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let flat = folder.path().join("flat.mp4");
+    let args = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=480x270:rate=30000/1001",
+        "-frames:v",
+        "91",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-bf",
+        "2",
+    ];
+    ffmpeg(&tools, &args, &flat);
+    let source = folder.path().join("turned.mov");
+    let args = ["-i", flat.to_str().unwrap(), "-c", "copy", "-metadata:s:v:0", "rotate=90"];
+    ffmpeg(&tools, &args, &source);
+    let ran = run(&tools, &source, folder.path(), 128);
+    let manifest = &ran.second.manifest;
+    assert_eq!(manifest.frame_count, 91);
+    assert_eq!((manifest.frame_rate.num, manifest.frame_rate.den), (30_000, 1001));
+    assert_eq!((manifest.width, manifest.height), (270, 480));
+    assert_eq!(names(&ran.second), ["c270", "v128"]);
+}
+
+#[test]
+fn bad_uploads_are_refused_with_a_reason() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let good = std::fs::read(clip(&tools, folder.path())).unwrap();
+    let reason = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let error = probe(&path, &tools, &ProbePolicy::default()).unwrap_err();
+        error.rejection().unwrap_or_else(|| panic!("{name}: {error}")).reason
+    };
+    let playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nother.mp4\n#EXT-X-ENDLIST\n";
+    assert_eq!(reason("playlist.mp4", playlist), "playlist_in_disguise");
+    assert_eq!(
+        reason("concat.mp4", b"ffconcat version 1.0\nfile clip.mp4\n"),
+        "playlist_in_disguise"
+    );
+    assert_eq!(reason("notes.mp4", b"dear diary"), "text_not_video");
+    assert_eq!(reason("image.mp4", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "not_a_video");
+    assert_eq!(reason("empty.mp4", b""), "empty");
+    assert_eq!(reason("cut.mp4", &good[..good.len() / 2]), "truncated");
+    // A box that claims to be a video and holds a playlist reaches the forced demuxer only.
+    let ftyp = b"\0\0\0\x10ftypisom\0\0\0\0";
+    let moov = b"\0\0\0\x10moov\0\0\0\x08trak";
+    let hollow = [ftyp.as_slice(), moov, playlist].concat();
+    assert!(
+        ["truncated", "malformed", "unreadable", "no_video"]
+            .contains(&reason("hollow.mp4", &hollow))
+    );
+    let sound = folder.path().join("sound.mp4");
+    ffmpeg(&tools, &["-f", "lavfi", "-i", "sine=duration=2"], &sound);
+    assert_eq!(reason("sound-only.mp4", &std::fs::read(&sound).unwrap()), "no_video");
+    let short = folder.path().join("short-source.mp4");
+    ffmpeg(&tools, &["-f", "lavfi", "-i", "testsrc2=duration=0.2"], &short);
+    assert_eq!(reason("short.mp4", &std::fs::read(&short).unwrap()), "too_short");
+}
+
+#[test]
+fn clip_that_decodes_to_less_than_it_promises_is_refused() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole.mkv");
+    let args = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=8", "-g", "25"];
+    ffmpeg(&tools, &args, &whole);
+    let mut bytes = std::fs::read(&whole).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    let cut = folder.path().join("cut.mkv");
+    std::fs::write(&cut, bytes).unwrap();
+    let work = folder.path().join("work");
+    let mut job = TranscodeJob::new(cut, work, tools, EncodeTuning::default());
+    let error = job.h264_revision(&mut MemorySink::default(), &mut |_| {}).unwrap_err();
+    assert_eq!(error.rejection().map(|rejection| rejection.reason), Some("truncated"), "{error}");
+}
+
+#[test]
+fn failing_sink_stops_the_job() {
+    struct Full(u32);
+    impl BlobSink for Full {
+        fn put(&mut self, bytes: Bytes) -> Result<BlobHash, MediaError> {
+            self.0 += 1;
+            if self.0 > 2 {
+                return Err(MediaError::Sink("full".to_owned()));
+            }
+            Ok(BlobHash::of(&bytes))
+        }
+    }
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let source = clip(&tools, folder.path());
+    let work = folder.path().join("work");
+    let mut job = TranscodeJob::new(source, work, tools, EncodeTuning::default());
+    let error = job.h264_revision(&mut Full(0), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, MediaError::Sink(_)), "{error}");
+}
+
+#[test]
+fn real_clips_become_playable() {
+    let Some(tools) = tools() else { return };
+    let Some(folder) = std::env::var_os("FAIRGROUND_TEST_MEDIA").map(PathBuf::from) else {
+        skip("FAIRGROUND_TEST_MEDIA is not set");
+        return;
+    };
+    for (name, frames, first) in [("city.mpg", 190, "c360"), ("phone-vfr.mp4", 0, "c360")] {
+        let source = folder.join(name);
+        if !source.is_file() {
+            skip(&format!("{name} is absent"));
+            continue;
+        }
+        let work = tempfile::tempdir().unwrap();
+        let ran = run(&tools, &source, work.path(), 240);
+        let manifest = &ran.second.manifest;
+        assert_eq!(manifest.renditions[0].id.as_str(), first, "{name}");
+        assert!(frames == 0 || manifest.frame_count == frames, "{name}: {}", manifest.frame_count);
+    }
+}
+
+#[test]
+fn jail_reports_its_level_and_keeps_tools_inside() {
+    let Some(tools) = tools() else { return };
+    if tools.launcher.is_none() {
+        skip("the launcher example is not built");
+        return;
+    }
+    let level = Jail::level(&tools).unwrap();
+    assert!(level >= JailLevel::Partial);
+    note(&format!("jail level: {}", level.name()));
+    let plain = Tools { launcher: None, ..tools };
+    assert_eq!(Jail::level(&plain).unwrap(), JailLevel::Off);
+}
