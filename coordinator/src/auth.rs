@@ -21,6 +21,7 @@ use fairground_types::command::{
     Actor, Channel, Command, Envelope, RefreshSignIn, RequestCode, SealedContact, VerifyCode,
 };
 use fairground_types::limits::{ACCESS_TOKEN_LIFE, CHALLENGES_MAX, CODE_LIFE};
+use fairground_types::text::{normalise_email, normalise_phone};
 use fairground_types::{
     Accepted, ChallengeId, Code, CommandId, Digest, Rejection, Role, SignInId, Timestamp, UserId,
     Verdict,
@@ -32,8 +33,6 @@ use crate::identity::Secrets;
 use crate::member::Member;
 use crate::propose::ProposeError;
 
-/// Longest address that is looked at.
-const IDENTIFIER_MAX: usize = 254;
 const REFRESH_PREFIX: &str = "fgr1";
 
 /// Keys and codes of this member.
@@ -134,25 +133,11 @@ impl Auth {
     }
 }
 
-/// One spelling of an address: trimmed, mail in lower case, numbers without separators.
+/// One spelling of an address.
 pub(crate) fn normalise(identifier: &str, channel: Channel) -> Option<String> {
-    let text = identifier.trim();
-    if text.is_empty() || text.len() > IDENTIFIER_MAX || text.chars().any(char::is_control) {
-        return None;
-    }
     match channel {
-        Channel::Email => {
-            let (local, domain) = text.rsplit_once('@')?;
-            let is_plain = !local.is_empty() && !domain.is_empty() && !text.contains(' ');
-            is_plain.then(|| text.to_lowercase())
-        }
-        Channel::Sms => {
-            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-            let is_number = text.starts_with('+')
-                && (8..=15).contains(&digits.len())
-                && text.chars().all(|c| c.is_ascii_digit() || "+ -().".contains(c));
-            is_number.then(|| format!("+{digits}"))
-        }
+        Channel::Email => normalise_email(identifier),
+        Channel::Sms => normalise_phone(identifier),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A cluster in one process: every member in a runtime of its own, so that dropping the runtime is
 //! as sudden as a kill. Talks to members as strangers do, by HTTP and QUIC.
-#![expect(clippy::expect_used, reason = "support of tests: what is not as expected fails the test")]
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};

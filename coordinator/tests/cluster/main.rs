@@ -1,11 +1,14 @@
 //! Three members over loopback QUIC, with real stores: they begin, join, lose their leader, catch up.
+#![expect(clippy::expect_used, reason = "what is not as expected fails the test")]
 
+mod sale;
 mod support;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use fairground_runtime::clock::Clock;
 use fairground_types::journal::{JournalEntry, Tail};
-use fairground_types::{Code, LogIndex, Verdict};
+use fairground_types::{Code, LogIndex, Millis, Verdict};
 use fairground_wire::message::{
     FeedDown, ForwardRequest, ForwardResponse, ReadRequest, StreamKind, UplinkDown,
 };
@@ -103,7 +106,7 @@ fn eprintln_failover(failover: Duration) {
 async fn joined(member: &TestMember, name: &str) -> TestEdge {
     let token = member.token("edge", 60_000).await;
     match edge::join(&token, name).await {
-        Joined::Welcome(edge) => edge,
+        Joined::Welcome(edge) => *edge,
         Joined::Refused(code) => panic!("refused: {code}"),
     }
 }
@@ -124,9 +127,11 @@ async fn only_tokens_and_certificates_of_the_cluster_let_daemons_in() {
 
     // A token past its time, and one for members, are refused.
     let short = member.token("edge", 300).await;
-    let expires_at = SystemTime::now() + Duration::from_millis(300);
-    eventually("the token's time is over", async || (SystemTime::now() > expires_at).then_some(()))
-        .await;
+    let expires_at = Clock::system().now().plus(Millis::new(300));
+    eventually("the token's time is over", async || {
+        (Clock::system().now() > expires_at).then_some(())
+    })
+    .await;
     let expired = edge::join(&short, "eu-3").await;
     assert!(matches!(expired, Joined::Refused(Code::JoinRefused)), "an old token is refused");
     let for_members = member.token("member", 60_000).await;

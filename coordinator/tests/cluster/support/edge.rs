@@ -10,18 +10,21 @@ use fairground_runtime::pki::{
 use fairground_types::command::{Actor, Command, Envelope};
 use fairground_types::journal::{Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, Tail};
 use fairground_types::{
-    AuctionId, CommandId, Currency, EdgeId, LogIndex, Millis, Money, Timestamp, UserId,
+    Accepted, AuctionId, BlobHash, CommandId, Currency, EdgeId, LogIndex, Millis, Money, Timestamp,
+    UserId, Verdict,
 };
 use fairground_wire::codec::{Decode, Encode};
 use fairground_wire::message::{
-    BeatDown, BeatUp, EdgeStatus, FeedDown, FeedRequest, ForwardRequest, ForwardResponse, JoinKind,
-    JoinRequest, JoinResponse, JoinSecret, StreamKind, UplinkDown, UplinkUp,
+    BeatDown, BeatUp, BlobRequest, BlobResponse, EdgeStatus, FeedDown, FeedRequest, ForwardRequest,
+    ForwardResponse, JoinKind, JoinRequest, JoinResponse, JoinSecret, ReadRequest, StreamKind,
+    UplinkDown, UplinkUp,
 };
 use fairground_wire::{Versioned, from_bytes, to_frame};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
 
 use super::PATIENCE;
 
@@ -65,7 +68,7 @@ pub(crate) fn endpoint() -> Endpoint {
 
 /// What came of asking to join.
 pub(crate) enum Joined {
-    Welcome(TestEdge),
+    Welcome(Box<TestEdge>),
     Refused(fairground_types::Code),
 }
 
@@ -115,7 +118,7 @@ pub(crate) async fn join(token: &str, name: &str) -> Joined {
                 Identity::new(pem(&welcome.certificate_pem), new.key_pem, pem(&welcome.ca_pem))
                     .expect("an identity");
             let id = welcome.identity.parse().expect("an edge id");
-            Joined::Welcome(TestEdge { id, identity, endpoint })
+            Joined::Welcome(Box::new(TestEdge { id, identity, endpoint }))
         }
         JoinResponse::Refused(rejection) => Joined::Refused(rejection.code),
         JoinResponse::NotLeader { .. } => panic!("no leader"),
@@ -192,6 +195,53 @@ impl TestEdge {
         stream.send(&hello).await;
         let welcome = stream.receive().await.expect("a welcome");
         (stream, welcome)
+    }
+
+    /// Puts a blob; it is held by a majority when this returns.
+    pub(crate) async fn put_blob(&self, connection: &Connection, bytes: &[u8]) -> BlobHash {
+        let hash = BlobHash::of(bytes);
+        let mut stream = Stream::open(connection, StreamKind::Blob).await;
+        stream.send(&BlobRequest::Put { hash, bytes: bytes.len() as u64 }).await;
+        let answer: BlobResponse = stream.receive().await.expect("an answer");
+        if answer == BlobResponse::Send {
+            stream.send.write_all(bytes).await.expect("written");
+            let answer: BlobResponse = stream.receive().await.expect("an answer");
+            assert_eq!(answer, BlobResponse::Stored);
+        }
+        hash
+    }
+
+    /// Gets a blob.
+    pub(crate) async fn get_blob(&self, connection: &Connection, hash: BlobHash) -> Vec<u8> {
+        let mut stream = Stream::open(connection, StreamKind::Blob).await;
+        stream.send(&BlobRequest::Get { hash }).await;
+        let answer: BlobResponse = stream.receive().await.expect("an answer");
+        assert!(matches!(answer, BlobResponse::Found { .. }), "{answer:?}");
+        stream.receive.read_to_end(1024 * 1024).await.expect("the bytes")
+    }
+
+    /// A command of an account; what it made.
+    pub(crate) async fn act(
+        &self,
+        connection: &Connection,
+        actor: Actor,
+        command: Command,
+    ) -> Accepted {
+        let id = CommandId::derive_system("act", &format!("{actor:?}"), &format!("{command:?}"));
+        let envelope = Envelope { id, actor, command };
+        let response = self.forward(connection, &ForwardRequest::Command(Box::new(envelope))).await;
+        let ForwardResponse::Judged(judged) = response else { panic!("no verdict: {response:?}") };
+        match judged.verdict {
+            Verdict::Accepted(accepted) => accepted,
+            Verdict::Rejected(rejection) => panic!("rejected: {rejection:?}"),
+        }
+    }
+
+    /// A read, as JSON.
+    pub(crate) async fn read(&self, connection: &Connection, read: ReadRequest) -> Value {
+        let response = self.forward(connection, &ForwardRequest::Read(read)).await;
+        let ForwardResponse::Json(bytes) = response else { panic!("no document: {response:?}") };
+        serde_json::from_slice(&bytes).expect("JSON")
     }
 
     pub(crate) fn batch(&self, entries: Vec<JournalEntry>) -> UplinkUp {

@@ -1,0 +1,317 @@
+//! One sale through one member, with stand-ins for mail and Stripe: sign in by a mailed code,
+//! publish a clip and a story, offer through a journal, accept, pay, ship, complete.
+
+use std::path::Path;
+
+use crate::support::edge::{self, Joined, TestEdge};
+use crate::support::{TestMember, eventually, options};
+use fairground_coordinator::Options;
+use fairground_fakes::{Fakes, FakesHandle, FakesOptions};
+use fairground_media::token::{self, TokenKeys};
+use fairground_runtime::clock::Clock;
+use fairground_types::command::{
+    Actor, Carrier, Channel, Clip, Command, PublishRevision, RegisterAsset, SaveDraft,
+    StartCheckout, StoryDraft,
+};
+use fairground_types::journal::{Intake, JournalEntry, Stamp, SubmitOffer, Tail};
+use fairground_types::text::{
+    Category, ClipLabel, Handle, Overview, Summary, Title, TrackingNumber,
+};
+use fairground_types::{
+    Accepted, AssetId, AuctionId, BidId, BlobHash, CommandId, Currency, LogIndex, Millis, Money,
+    OfferId, OrderId, SaleLockId, StoryId, UserId, Verdict,
+};
+use fairground_wire::message::{
+    FeedDown, ForwardRequest, ForwardResponse, PrivateText, ReadRequest, UplinkDown,
+};
+use fairground_wire::session::feed::VIEW_VERSION;
+use quinn::Connection;
+use serde_json::{Value, json};
+
+const STRIPE_KEY: &str = "sk_test_fairground_fakes";
+const WEBHOOK_SECRET: &str = "whsec_fairground_fakes";
+
+struct Scene {
+    member: TestMember,
+    fakes: FakesHandle,
+    edge: TestEdge,
+    connection: Connection,
+}
+
+fn secret(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    let path = folder.join(name);
+    fairground_runtime::pki::write_private(&path, text.as_bytes()).expect("written");
+    path
+}
+
+async fn scene(folder: &Path) -> Scene {
+    let fakes = Fakes::start(FakesOptions::default()).await.expect("the stand-ins");
+    let mut options: Options = options(folder, "m1");
+    options.mail.smtp_address = Some(fakes.smtp_addr.to_string());
+    options.stripe.base_url = Some(fakes.stripe_url.clone());
+    options.stripe.secret_key_file = Some(secret(folder, "stripe", STRIPE_KEY));
+    options.stripe.webhook_secret_file = Some(secret(folder, "webhook", WEBHOOK_SECRET));
+    let member = TestMember::found(options).await;
+    fakes.set_webhook_url(format!("http://{}/v1/webhooks/stripe", member.http));
+    let token = member.token("edge", 60_000).await;
+    let Joined::Welcome(edge) = edge::join(&token, "eu-1").await else { panic!("refused") };
+    let connection = edge.connect(&member.options.cluster_listen).await.expect("connected");
+    Scene { member, fakes, edge: *edge, connection }
+}
+
+impl Scene {
+    async fn forward(&self, request: ForwardRequest) -> ForwardResponse {
+        self.edge.forward(&self.connection, &request).await
+    }
+
+    async fn act(&self, user: UserId, command: Command) -> Accepted {
+        self.edge.act(&self.connection, Actor::User(user), command).await
+    }
+
+    async fn as_edge(&self, command: Command) -> Accepted {
+        let actor = Actor::Edge(self.edge.id.clone());
+        self.edge.act(&self.connection, actor, command).await
+    }
+
+    async fn read(&self, read: ReadRequest) -> Value {
+        self.edge.read(&self.connection, read).await
+    }
+
+    /// Signs in through the edge with the code that comes by mail.
+    async fn sign_in(&self, address: &str) -> (UserId, Value) {
+        let request = ForwardRequest::RequestCode {
+            identifier: PrivateText::new(address),
+            channel: Channel::Email,
+        };
+        let asked = self.forward(request).await;
+        assert!(matches!(asked, ForwardResponse::Json(_)), "{asked:?}");
+        let code = eventually("a code by mail", async || {
+            let mails = self.fakes.mail_to(address);
+            let mail = mails.iter().find(|mail| mail.subject.contains("code"))?;
+            let (_, rest) = mail.text.split_once("code is ")?;
+            rest.get(..6).map(str::to_owned)
+        })
+        .await;
+        let wrong = if code == "000000" { "000001" } else { "000000" };
+        let verify = |code: &str| ForwardRequest::VerifyCode {
+            identifier: PrivateText::new(address),
+            code: PrivateText::new(code),
+        };
+        assert!(matches!(self.forward(verify(wrong)).await, ForwardResponse::Rejected(_)));
+        let ForwardResponse::Tokens(bytes) = self.forward(verify(&code)).await else {
+            panic!("no tokens")
+        };
+        let tokens: Value = serde_json::from_slice(bytes.expose()).expect("JSON");
+        let user = tokens["user"]["userId"].as_str().expect("a user").parse().expect("an id");
+        (user, tokens)
+    }
+
+    /// A clip with one revision, by way of a transcode job.
+    async fn publish_clip(&self, maker: UserId) -> AssetId {
+        let source = self.edge.put_blob(&self.connection, b"the uploaded bytes").await;
+        let asset = AssetId::from_bits(11);
+        let register = RegisterAsset {
+            asset,
+            source,
+            source_bytes: 18,
+            duration: Millis::from_secs(9),
+            width: 640,
+            height: 360,
+        };
+        self.act(maker, Command::RegisterAsset(register)).await;
+        let Accepted::JobLeased { asset: leased, fence, .. } =
+            self.as_edge(Command::LeaseJob).await
+        else {
+            panic!("no job")
+        };
+        assert_eq!(leased, asset);
+        assert_eq!(self.edge.get_blob(&self.connection, source).await, b"the uploaded bytes");
+        let manifest: BlobHash = self.edge.put_blob(&self.connection, b"a manifest").await;
+        self.as_edge(Command::PublishRevision(PublishRevision {
+            asset,
+            fence,
+            revision: 1,
+            manifest,
+            codecs: vec!["h264".to_owned()],
+            is_last: true,
+        }))
+        .await;
+        asset
+    }
+
+    async fn publish_story(&self, maker: UserId, asset: AssetId) -> StoryId {
+        let story = StoryId::from_bits(21);
+        let draft = StoryDraft {
+            title: Title::parse("A blue kite").expect("valid"),
+            short_description: Summary::parse("Flies well").expect("valid"),
+            category: Category::parse("kites").expect("valid"),
+            overview: Overview::parse("Made by hand").expect("valid"),
+            clips: vec![Clip {
+                asset_id: asset,
+                label: ClipLabel::parse("Flight").expect("valid"),
+            }],
+            minimum_offer: Money::new(5_000, Currency::Eur),
+            publish_when_approved: true,
+        };
+        self.act(maker, Command::SaveDraft(SaveDraft { story, base_version: None, draft })).await;
+        self.act(maker, Command::SubmitStory { story }).await;
+        let waiting = self.member.get("/v1/admin/stories?state=submitted").await;
+        assert_eq!(waiting["stories"][0]["draft"]["title"], "A blue kite");
+        let path = format!("/v1/admin/stories/{story}/approve");
+        let approved = self.member.post(&path, json!({})).await;
+        assert_eq!((approved.status, &approved.body["state"]), (200, &json!("listed")));
+        story
+    }
+
+    /// An offer through the edge's journal, which opens an auction.
+    async fn offer(&self, buyer: UserId, story: StoryId) -> (AuctionId, BidId) {
+        self.edge.admit(&self.connection, Tail::START).await;
+        let (mut uplink, _) = self.edge.uplink(&self.connection, Tail::START).await;
+        let now = self.edge.beat(&self.connection, None).await.expect("a leader").t1;
+        let auction = AuctionId::from_bits(31);
+        let intake = Intake::Offer(SubmitOffer {
+            command: CommandId::derive(buyer, "the first key", "offer", &story.to_string()),
+            offer: OfferId::from_bits(32),
+            auction,
+            story,
+            buyer,
+            amount: Money::new(12_300, Currency::Eur),
+            bid_if_open: false,
+            valid_until: now.plus(Millis::from_secs(60)),
+        });
+        let bid = intake.bid();
+        let stamp = Stamp { earliest: now.plus(Millis::new(1)), latest: now.plus(Millis::new(5)) };
+        let entry = JournalEntry::after(Tail::START, stamp, intake);
+        uplink.send(&self.edge.batch(vec![entry])).await;
+        loop {
+            match uplink.receive::<UplinkDown>().await.expect("a message") {
+                UplinkDown::Verdicts(verdicts) => {
+                    let verdict = &verdicts.first().expect("one").judged.verdict;
+                    assert!(
+                        matches!(verdict, Verdict::Accepted(Accepted::AuctionOpened { .. })),
+                        "{verdict:?}"
+                    );
+                    return (auction, bid);
+                }
+                UplinkDown::Applied { .. } => {}
+                other => panic!("unexpected: {other:?}"),
+            }
+        }
+    }
+
+    /// A token that an edge can check with the keys of its view.
+    async fn play(&self, asset: AssetId) {
+        let mint = ForwardRequest::MintPlayback { user: None, asset };
+        let ForwardResponse::Json(bytes) = self.forward(mint).await else { panic!("no playback") };
+        let playback: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let url = playback["url"].as_str().expect("a url").to_owned();
+        let (_, first) = self.edge.feed(&self.connection, LogIndex(0)).await;
+        let FeedDown::Snapshot { bytes, .. } = first else { panic!("a view first") };
+        let (_, view): (_, fairground_market::PublicView) =
+            fairground_wire::codec::decode_state(VIEW_VERSION, &bytes).expect("a view");
+        let mut keys = TokenKeys::new();
+        for key in view.keys() {
+            if let Ok(number) = key.kid.parse() {
+                keys.insert(number, key.public);
+            }
+        }
+        let text = url.split('/').nth(2).expect("a token");
+        let claims = token::verify(text, &keys, Clock::system().now()).expect("a good token");
+        assert!(claims.covers(asset, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_piece_is_sold_paid_for_once_and_delivered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scene = scene(folder.path()).await;
+    let (maker, tokens) = scene.sign_in("maker-1@fairground.example").await;
+    assert_eq!(tokens["created"], true);
+    let refresh = ForwardRequest::Refresh {
+        refresh_token: PrivateText::new(tokens["refreshToken"].as_str().expect("a token")),
+    };
+    assert!(matches!(scene.forward(refresh).await, ForwardResponse::Tokens(_)));
+    scene.act(maker, Command::BecomeMaker).await;
+    let handle = Handle::parse("maker-1").expect("valid");
+    scene.act(maker, Command::SetHandle { handle }).await;
+    let (buyer, _) = scene.sign_in("buyer-7@fairground.example").await;
+
+    let asset = scene.publish_clip(maker).await;
+    let story = scene.publish_story(maker, asset).await;
+    scene.play(asset).await;
+    let (auction, bid) = scene.offer(buyer, story).await;
+    let Accepted::Locked { lock, .. } =
+        scene.act(maker, Command::AcceptHighest { auction, expected: bid }).await
+    else {
+        panic!("no lock")
+    };
+    pay(&scene, buyer, lock).await;
+    let order = deliver(&scene, maker, buyer).await;
+
+    // The market is whole: one order, an empty outbox but for nothing, zero sums.
+    let orders = scene.member.get("/v1/admin/orders").await;
+    assert_eq!(orders["orders"].as_array().map(Vec::len), Some(1));
+    assert_eq!(orders["orders"][0]["orderId"], order.to_string());
+    eventually("an empty outbox", async || {
+        let status = scene.member.status().await;
+        assert_eq!(status["ledger"]["EUR"], 0);
+        status["outbox"].as_object()?.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(scene.member.get("/v1/admin/violations").await["violations"], json!([]));
+    let told = scene.fakes.mail_to("maker-1@fairground.example");
+    assert!(told.iter().any(|mail| mail.subject.contains("Sold")), "{told:?}");
+    scene.member.stop().await;
+    scene.fakes.shutdown().await;
+}
+
+async fn pay(scene: &Scene, buyer: UserId, lock: SaleLockId) {
+    let start = StartCheckout {
+        lock,
+        return_url: "http://127.0.0.1/paid".to_owned(),
+        cancel_url: "http://127.0.0.1/back".to_owned(),
+    };
+    scene.act(buyer, Command::StartCheckout(start)).await;
+    let url = eventually("a checkout session", async || {
+        let locks = scene.read(ReadRequest::MyLocks { user: buyer }).await;
+        locks["locks"][0]["checkoutUrl"].as_str().map(str::to_owned)
+    })
+    .await;
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client");
+    let card = [("card", "4242424242424242"), ("action", "pay")];
+    let paid = client.post(url).form(&card).send().await.expect("the hosted page");
+    assert_eq!(paid.status().as_u16(), 303);
+    eventually("the payment is known", async || {
+        let locks = scene.read(ReadRequest::MyLocks { user: buyer }).await;
+        (locks["locks"][0]["state"] == "paid").then_some(())
+    })
+    .await;
+    // An unsigned event is refused and changes nothing.
+    let url = format!("http://{}/v1/webhooks/stripe", scene.member.http);
+    let forged = client.post(url).body(r#"{"id":"evt_x"}"#).send().await.expect("an answer");
+    assert_eq!(forged.status().as_u16(), 401);
+}
+
+async fn deliver(scene: &Scene, maker: UserId, buyer: UserId) -> OrderId {
+    let orders = scene.read(ReadRequest::MyOrders { user: maker }).await;
+    let order: OrderId =
+        orders["orders"][0]["orderId"].as_str().expect("an order").parse().expect("an id");
+    let number = TrackingNumber::parse("1Z 12345").expect("valid");
+    let tracking = Command::AddTracking { order, carrier: Carrier::Ups, number };
+    scene.act(maker, tracking).await;
+    for state in ["delivered", "completed"] {
+        // The same command twice is two intents here, so each has an id of its own.
+        let envelope = fairground_types::command::Envelope {
+            id: CommandId::derive(buyer, state, "confirm", &order.to_string()),
+            actor: Actor::User(buyer),
+            command: Command::ConfirmDelivery { order },
+        };
+        scene.forward(ForwardRequest::Command(Box::new(envelope))).await;
+        let row = scene.read(ReadRequest::Order { user: buyer, order }).await;
+        assert_eq!(row["state"], state);
+    }
+    order
+}
