@@ -1,2 +1,61 @@
-//! The binary.
-fn main() {}
+//! The `fairground` binary: one program, a role per verb.
+//!
+//! Read next: `cli.rs` for the command tree; each verb has a file of its name.
+
+mod admin;
+mod cli;
+mod daemon;
+mod demo;
+mod fakes;
+mod init;
+mod join;
+mod operator;
+mod output;
+mod status;
+mod token;
+mod version;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let verb = Cli::parse().verb;
+    if let Verb::TranscodeJail { arguments } = verb {
+        return daemon::transcode_jail(arguments);
+    }
+    if !demo::process::die_with_parent() {
+        return ExitCode::FAILURE;
+    }
+    fairground_runtime::pki::install_provider();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result =
+        runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(verb)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to say when even this cannot be written.
+            let _ = writeln!(std::io::stderr(), "fairground: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Demo(arguments) => demo::run(arguments).await,
+        Verb::Init(arguments) => init::run(arguments).await,
+        Verb::Join(arguments) => join::run(arguments).await,
+        Verb::Token(verb) => token::run(verb).await,
+        Verb::Coordinator(arguments) => daemon::coordinator(arguments).await,
+        Verb::Node(arguments) => daemon::node(arguments).await,
+        Verb::Status(arguments) => status::run(arguments).await,
+        Verb::Admin(verb) => admin::run(verb).await,
+        Verb::Fakes(arguments) => fakes::run(arguments).await,
+        Verb::Version(arguments) => version::run(&arguments),
+        Verb::TranscodeJail { .. } => anyhow::bail!("handled before the runtime starts"),
+    }
+}

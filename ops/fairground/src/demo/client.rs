@@ -1,0 +1,197 @@
+//! A person's phone, as far as the demo needs one: signs in, uploads, bids, pays, over plain HTTP.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The body when the status says success.
+    pub(crate) fn ok(self) -> anyhow::Result<Value> {
+        if self.status.is_success() {
+            return Ok(self.body);
+        }
+        bail!("answered {}: {}", self.status, self.body)
+    }
+}
+
+/// One account at one edge or member.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(base: &str) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .timeout(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), token: None })
+    }
+
+    /// The same account at another edge.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), ..self.clone() }
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends with an `Authorization` header of the caller's.
+    pub(crate) fn with_token(mut self, authorization: String) -> Self {
+        self.token = Some(authorization);
+        self
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let url =
+            if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.base) };
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.header("Authorization", token),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        read(self.request(Method::GET, path)).await?.ok().with_context(|| format!("GET {path}"))
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let key = uuid::Uuid::new_v4().to_string();
+        self.post_with(path, body, &key, None).await?.ok().with_context(|| format!("POST {path}"))
+    }
+
+    /// Sends a command under the caller's key; `wait` is the `Prefer` of RFC 7240 in seconds.
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        body: &Value,
+        key: &str,
+        wait: Option<u64>,
+    ) -> anyhow::Result<Answer> {
+        let mut request =
+            self.request(Method::POST, path).header("Idempotency-Key", key).json(body);
+        if let Some(seconds) = wait {
+            request = request.header("Prefer", format!("wait={seconds}"));
+        }
+        read(request).await
+    }
+
+    /// Signs in by the code that arrives in the fake inbox.
+    pub(crate) async fn sign_in(&mut self, inbox: &str, address: &str) -> anyhow::Result<Value> {
+        let request = json!({"identifier": address, "channel": "email"});
+        self.post("/v1/auth/otp/request", &request).await?;
+        let code = self.code_from(inbox, address).await?;
+        let answer =
+            self.post("/v1/auth/otp/verify", &json!({"identifier": address, "code": code})).await?;
+        let token = text_at(&answer, "accessToken")?;
+        self.token = Some(format!("Bearer {token}"));
+        Ok(answer)
+    }
+
+    async fn code_from(&self, inbox: &str, address: &str) -> anyhow::Result<String> {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < deadline {
+            let messages = self.get(&format!("{inbox}/mail?to={address}")).await?;
+            let newest = messages["messages"][0]["text"].as_str().unwrap_or_default();
+            let code = newest
+                .split(|c: char| !c.is_ascii_digit())
+                .find(|word| word.len() == 6)
+                .map(str::to_owned);
+            if let Some(code) = code {
+                return Ok(code);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        bail!("no code for {address} arrived in the inbox")
+    }
+
+    /// Uploads a clip by tus 1.0 in chunks; answers the asset.
+    pub(crate) async fn upload(&self, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
+        let session = self
+            .post("/v1/media/uploadSession", &json!({"filename": name, "size": bytes.len()}))
+            .await?;
+        let url = text_at(&session, "uploadUrl")?;
+        let mut offset = 0;
+        for chunk in bytes.chunks(1024 * 1024) {
+            let answer = self
+                .request(Method::PATCH, &url)
+                .header("Tus-Resumable", "1.0.0")
+                .header("Upload-Offset", offset.to_string())
+                .header("Content-Type", "application/offset+octet-stream")
+                .body(chunk.to_vec())
+                .send()
+                .await?;
+            let asset = answer
+                .headers()
+                .get("Fairground-Asset")
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned);
+            if let Some(asset) = asset {
+                return Ok(asset);
+            }
+            if !answer.status().is_success() {
+                bail!("upload answered {}: {}", answer.status(), answer.text().await?);
+            }
+            offset += chunk.len();
+        }
+        bail!("the upload ended without an asset")
+    }
+}
+
+async fn read(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
+    let answer = request.send().await?;
+    let status = answer.status();
+    let text = answer.text().await?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status, body })
+}
+
+/// A text member of an answer.
+pub(crate) fn text_at(value: &Value, member: &str) -> anyhow::Result<String> {
+    value[member]
+        .as_str()
+        .map(str::to_owned)
+        .with_context(|| format!("the answer has no text {member}: {value}"))
+}
+
+/// Asks until the answer is a value, or the patience ends.
+pub(crate) async fn until<T, F, Fut>(
+    what: &str,
+    patience: Duration,
+    mut ask: F,
+) -> anyhow::Result<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let deadline = Instant::now() + patience;
+    let mut last = None;
+    loop {
+        match ask().await {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => {}
+            Err(error) => last = Some(error),
+        }
+        if Instant::now() > deadline {
+            let reason = last.map_or_else(|| "not yet".to_owned(), |error| format!("{error:#}"));
+            bail!("{what} did not happen in {patience:?}: {reason}");
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
