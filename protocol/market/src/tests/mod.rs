@@ -1,9 +1,5 @@
 //! The market's own tests: tables of cases and laws that hold for any input.
-#![expect(
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    reason = "tests may panic"
-)]
+#![expect(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests may panic")]
 
 mod laws;
 mod parts;
