@@ -1,0 +1,13 @@
+//! A whole edge over real HTTP, alone and with a member that applies the real market.
+//!
+//! `support` makes an identity and runs the edge; `member` is the other end of its QUIC streams.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a step that fails ends its test, in helpers as in the test itself"
+)]
+
+mod alone;
+mod member;
+mod support;
+mod together;

@@ -1,0 +1,515 @@
+//! A cluster of one: a QUIC endpoint before the real market, without Raft or disk.
+//!
+//! It can be told to stop judging, so that what an edge has received waits in its journal.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+use bytes::Bytes;
+use fairground_market::{Applied, Market};
+use fairground_media::token::{self, Claims, TokenFlags};
+use fairground_runtime::clock::Clock;
+use fairground_runtime::ids;
+use fairground_runtime::pki::{self, Role as Peer};
+use fairground_runtime::secret::SigningPair;
+use fairground_runtime::shutdown::{Shutdown, Tasks};
+use fairground_types::command::{
+    Actor, Channel, Clip, Command, CreateAccount, CreateJoinToken, Entry, Envelope,
+    InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy, PublishRevision,
+    RegisterAsset, RegisterEdge, RegisterMember, ReviewDecision, SaveDraft, SealedContact,
+    StoryDraft,
+};
+use fairground_types::journal::Mark;
+use fairground_types::text::{Category, ClipLabel, Handle, Overview, Region, Summary, Title};
+use fairground_types::verdict::Judged;
+use fairground_types::{
+    AssetId, BlobHash, Code, CommandId, Currency, Digest, JoinTokenId, LogIndex, MemberId, Millis,
+    Money, PlaybackId, Rejection, Role, StoryId, UserId, Verdict,
+};
+use fairground_wire::codec::{self, Decode, Encode};
+use fairground_wire::frame::frame_len;
+use fairground_wire::message::{
+    BeatDown, BeatUp, BlobRequest, BlobResponse, FeedDown, FeedRequest, ForwardRequest,
+    ForwardResponse, ReadRequest, SeqVerdict, StreamKind, UplinkDown, UplinkUp,
+};
+use fairground_wire::session::feed::{VIEW_VERSION, snapshot_parts};
+use fairground_wire::session::uplink::{UplinkAction, UplinkReceiver};
+use fairground_wire::{Versioned, from_bytes, to_frame};
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::support::World;
+
+pub(crate) const MAKER: UserId = UserId::from_bits(1);
+pub(crate) const STORY: StoryId = StoryId::from_bits(3);
+const ASSET: AssetId = AssetId::from_bits(4);
+
+struct State {
+    market: Market,
+    log: Vec<Applied>,
+    mark: Option<Mark>,
+}
+
+/// The member.
+pub(crate) struct FakeMember {
+    world: Arc<World>,
+    state: Mutex<State>,
+    newest: watch::Sender<u64>,
+    pub(crate) is_judging: AtomicBool,
+    pub(crate) blobs: Mutex<HashMap<BlobHash, Bytes>>,
+    playback: SigningPair,
+}
+
+/// The member with its socket.
+pub(crate) struct Serving {
+    pub(crate) member: Arc<FakeMember>,
+    pub(crate) address: String,
+    endpoint: Endpoint,
+    shutdown: Shutdown,
+    tasks: Tasks,
+}
+
+async fn send<T: Versioned + Encode + Sync>(stream: &mut SendStream, message: &T) -> Option<()> {
+    stream.write_all(&to_frame(message).ok()?).await.ok()
+}
+
+async fn receive<T: Versioned + Decode>(stream: &mut RecvStream) -> Option<T> {
+    let mut prefix = [0_u8; 4];
+    stream.read_exact(&mut prefix).await.ok()?;
+    let mut bytes = vec![0_u8; frame_len(prefix).ok()?];
+    stream.read_exact(&mut bytes).await.ok()?;
+    from_bytes(&bytes).ok()
+}
+
+impl FakeMember {
+    /// A cluster with this edge, a maker, a buyer and one listed story.
+    pub(crate) fn new(world: &Arc<World>, address: &str, buyers: &[UserId]) -> Arc<Self> {
+        let member = Arc::new(Self {
+            world: Arc::clone(world),
+            state: Mutex::new(State { market: Market::default(), log: Vec::new(), mark: None }),
+            newest: watch::Sender::new(0),
+            is_judging: AtomicBool::new(true),
+            blobs: Mutex::default(),
+            playback: world.playback.clone(),
+        });
+        member.initialise(address);
+        member.open_accounts(buyers);
+        member.list_story();
+        member
+    }
+
+    fn initialise(&self, address: &str) {
+        let world = &self.world;
+        self.must(
+            Actor::Cluster,
+            Command::InitialiseCluster(InitialiseCluster {
+                cluster: world.cluster,
+                policy: MarketPolicy::default(),
+                keys: world.keys(),
+            }),
+        );
+        self.must(
+            Actor::Cluster,
+            Command::RegisterMember(RegisterMember {
+                proof: None,
+                cluster_address: address.to_owned(),
+                public_url: "http://127.0.0.1:1".to_owned(),
+            }),
+        );
+        let token = JoinTokenId::from_bits(1);
+        let secret = Digest::of(b"secret");
+        self.must(
+            Actor::Cluster,
+            Command::CreateJoinToken(CreateJoinToken {
+                token,
+                secret,
+                role: JoinRole::Edge,
+                region: Region::parse("eu").unwrap(),
+                expires_at: Clock::system().now().plus(Millis::from_hours(1)),
+            }),
+        );
+        self.must(
+            Actor::Anonymous,
+            Command::RegisterEdge(RegisterEdge {
+                proof: JoinProof { token, secret },
+                name: world.edge.name().to_owned(),
+                public_url: "http://127.0.0.1:2".to_owned(),
+                receipt_key: *world.receipt.public(),
+                takes_bids: true,
+            }),
+        );
+    }
+
+    fn open_accounts(&self, buyers: &[UserId]) {
+        let makers = [(MAKER, "maker-1".to_owned(), vec![Role::Maker])];
+        let buyers = buyers.iter().zip(1..).map(|(user, n)| (*user, format!("buyer-{n}"), vec![]));
+        for (user, name, roles) in makers.into_iter().chain(buyers) {
+            self.must(
+                Actor::Cluster,
+                Command::CreateAccount(CreateAccount {
+                    user,
+                    identifier: Digest::of(name.as_bytes()),
+                    contact: SealedContact { wrapped_key: vec![1], sealed: vec![2] },
+                    channel: Channel::Email,
+                    handle: Some(Handle::parse(&name).unwrap()),
+                    roles,
+                }),
+            );
+        }
+    }
+
+    fn list_story(&self) {
+        let maker = || Actor::User(MAKER);
+        let edge = || Actor::Edge(self.world.edge.clone());
+        self.must(
+            maker(),
+            Command::RegisterAsset(RegisterAsset {
+                asset: ASSET,
+                source: BlobHash::of(b"source"),
+                source_bytes: 6,
+                duration: Millis::from_secs(4),
+                width: 640,
+                height: 360,
+            }),
+        );
+        self.must(edge(), Command::LeaseJob);
+        self.must(
+            edge(),
+            Command::PublishRevision(PublishRevision {
+                asset: ASSET,
+                fence: 1,
+                revision: 1,
+                manifest: BlobHash::of(b"manifest"),
+                codecs: vec!["h264".to_owned()],
+                is_last: true,
+            }),
+        );
+        self.must(
+            maker(),
+            Command::SaveDraft(SaveDraft {
+                story: STORY,
+                base_version: None,
+                draft: StoryDraft {
+                    title: Title::parse("A bowl").unwrap(),
+                    short_description: Summary::parse("Turned from ash").unwrap(),
+                    category: Category::parse("wood").unwrap(),
+                    overview: Overview::parse("Made in one evening.").unwrap(),
+                    clips: vec![Clip {
+                        asset_id: ASSET,
+                        label: ClipLabel::parse("All of it").unwrap(),
+                    }],
+                    minimum_offer: Money::new(10_000, Currency::Eur),
+                    publish_when_approved: true,
+                },
+            }),
+        );
+        self.must(maker(), Command::SubmitStory { story: STORY });
+        let decision = ReviewDecision::Approve;
+        self.must(Actor::Cluster, Command::ReviewStory { story: STORY, decision });
+    }
+
+    /// Binds a socket of loopback and serves on it.
+    pub(crate) fn serve(world: &Arc<World>, buyers: &[UserId]) -> Serving {
+        let identity = world.identity(Peer::Member(MemberId(1)));
+        let tls = pki::server_config(&identity).unwrap();
+        let mut config =
+            quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+        let mut transport = quinn::TransportConfig::default();
+        transport.max_concurrent_bidi_streams(VarInt::from_u32(1_000));
+        config.transport_config(Arc::new(transport));
+        let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = endpoint.local_addr().unwrap().to_string();
+        let member = Self::new(world, &address, buyers);
+        let shutdown = Shutdown::new();
+        let tasks = Tasks::new(shutdown.clone());
+        tasks.spawn_one("accept", accept(Arc::clone(&member), endpoint.clone(), tasks.clone()));
+        tasks.spawn_one("tick", tick(Arc::clone(&member), shutdown.clone()));
+        Serving { member, address, endpoint, shutdown, tasks }
+    }
+
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Market) -> R) -> R {
+        look(&self.state.lock().unwrap().market)
+    }
+
+    /// Every verdict on journal entries so far.
+    pub(crate) fn judged(&self) -> Vec<(u64, CommandId)> {
+        let state = self.state.lock().unwrap();
+        let judged = state.log.iter().flat_map(|applied| &applied.judged);
+        judged.map(|judged| (judged.seq, judged.command)).collect()
+    }
+
+    fn must(&self, actor: Actor, command: Command) {
+        let id = CommandId::from_bytes(ids::random_bytes());
+        let judged = self.direct(Envelope { id, actor, command });
+        assert!(judged.verdict.is_accepted(), "{:?}", judged.verdict);
+    }
+
+    fn direct(&self, envelope: Envelope) -> Judged {
+        let id = envelope.id;
+        let known = self.look(|market| market.verdict(&id).cloned());
+        if let Some(known) = known {
+            return known;
+        }
+        let applied = self.apply(vec![LogCommand::Direct(envelope)]);
+        let verdict: Verdict = applied.outcomes.first().expect("one outcome").clone();
+        Judged { index: applied.index, at: applied.at, verdict }
+    }
+
+    fn apply(&self, commands: Vec<LogCommand>) -> Applied {
+        let mut state = self.state.lock().unwrap();
+        let index = LogIndex(state.market.last_index().0 + 1);
+        let marks = state.mark.map(|mark| (self.world.edge.clone(), mark)).into_iter().collect();
+        let at = Clock::system().now().max(state.market.last_at());
+        let applied = state.market.apply(index, &Entry { term: 1, at, marks, commands });
+        state.log.push(applied.clone());
+        drop(state);
+        self.newest.send_replace(index.0);
+        applied
+    }
+
+    /// Entries after `position`.
+    fn since(&self, position: LogIndex) -> Vec<Applied> {
+        let state = self.state.lock().unwrap();
+        state.log.iter().filter(|applied| applied.index > position).cloned().collect()
+    }
+
+    async fn uplink(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {
+        let edge = &self.world.edge;
+        let mut receiver = UplinkReceiver::new(edge.clone());
+        let hello: UplinkUp = receive(&mut up).await?;
+        assert!(matches!(receiver.receive(hello), Ok(UplinkAction::Greet { .. })));
+        let (tail, is_in, mut position) = self.look(|market| {
+            let state = market.edge(edge).expect("registered");
+            (state.applied(), state.in_intake(), market.last_index())
+        });
+        send(&mut down, &receiver.welcome(tail, is_in)).await?;
+        let (inbox, mut messages) = tokio::sync::mpsc::channel(64);
+        let reading = async move {
+            while let Some(message) = receive::<UplinkUp>(&mut up).await {
+                if inbox.send(message).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let mut newest = self.newest.subscribe();
+        let serving = async {
+            loop {
+                for applied in self.since(position) {
+                    position = applied.index;
+                    let mine = applied.judged.iter().map(|judged| SeqVerdict {
+                        seq: judged.seq,
+                        command: judged.command,
+                        judged: judged.judged.clone(),
+                    });
+                    let mine: Vec<SeqVerdict> = mine.collect();
+                    if !mine.is_empty() {
+                        send(&mut down, &UplinkDown::Verdicts(mine)).await?;
+                        let tail =
+                            self.look(|market| market.edge(edge).map(|row| row.applied()))?;
+                        send(&mut down, &UplinkDown::Applied { tail }).await?;
+                    }
+                }
+                tokio::select! {
+                    _ = newest.changed() => {}
+                    message = messages.recv() => {
+                        let message = message?;
+                        if !self.is_judging.load(Ordering::Acquire) {
+                            // Unknown: lost on the way, as far as the edge can tell.
+                            return None;
+                        }
+                        let UplinkUp::Batch(batch) = message.clone() else { return None };
+                        for entry in &batch.entries {
+                            let command = entry.intake.command();
+                            let known = self.look(|market| market.verdict(&command).cloned());
+                            if let Some(judged) = known {
+                                let verdict = SeqVerdict { seq: entry.seq, command, judged };
+                                send(&mut down, &UplinkDown::Verdicts(vec![verdict])).await?;
+                            }
+                        }
+                        match receiver.receive(message) {
+                            Ok(UplinkAction::Propose(batch)) => {
+                                self.apply(vec![LogCommand::Batch(batch)]);
+                            }
+                            Ok(UplinkAction::Answer(answer)) => send(&mut down, &answer).await?,
+                            Ok(UplinkAction::Greet { .. }) | Err(_) => return None,
+                        }
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = reading => None,
+            ended = serving => ended,
+        }
+    }
+
+    async fn feed(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {
+        let request: FeedRequest = receive(&mut up).await?;
+        let mut newest = self.newest.subscribe();
+        let mut position = request.from;
+        if position.0 == 0 {
+            let (index, bytes) = self.look(|market| {
+                let view = market.view();
+                (view.index(), codec::encode_state(VIEW_VERSION, view).expect("encoded"))
+            });
+            for part in snapshot_parts(index, &bytes) {
+                send(&mut down, &part).await?;
+            }
+            position = index;
+        }
+        loop {
+            for applied in self.since(position) {
+                position = applied.index;
+                send(&mut down, &FeedDown::Item(applied.feed)).await?;
+            }
+            let at = self.look(Market::last_at);
+            send(&mut down, &FeedDown::Alive { index: position, at }).await?;
+            let waited = tokio::time::timeout(Duration::from_secs(1), newest.changed());
+            if let Ok(Err(_)) = waited.await {
+                return None;
+            }
+        }
+    }
+
+    async fn beats(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {
+        loop {
+            let beat: BeatUp = receive(&mut up).await?;
+            self.state.lock().unwrap().mark = beat.mark;
+            let t1 = Clock::system().now();
+            let leader = Some(MemberId(1));
+            let directory = Some(vec![beat.status]);
+            send(&mut down, &BeatDown { t0: beat.t0, t1, term: 1, leader, directory }).await?;
+        }
+    }
+
+    async fn forward(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {
+        let request: ForwardRequest = receive(&mut up).await?;
+        let response = match request {
+            ForwardRequest::Command(envelope) => ForwardResponse::Judged(self.direct(*envelope)),
+            ForwardRequest::Read(read) => self.read(&read),
+            ForwardRequest::MintPlayback { asset, .. } => self.mint(asset),
+            ForwardRequest::RequestCode { .. }
+            | ForwardRequest::VerifyCode { .. }
+            | ForwardRequest::Refresh { .. } => refused(Code::OtpInvalid),
+        };
+        send(&mut down, &response).await?;
+        down.finish().ok()
+    }
+
+    fn read(&self, read: &ReadRequest) -> ForwardResponse {
+        self.look(|market| match read {
+            ReadRequest::Me { user } => one(market.me(*user)),
+            ReadRequest::Bid { user, bid } => one(market.bid(*user, *bid)),
+            ReadRequest::Asset { asset, .. } => one(market.asset_row(*asset)),
+            ReadRequest::Story { story, .. } => one(market.story_row(*story)),
+            ReadRequest::Jobs => document(&json!({ "jobs": market.jobs() })),
+            ReadRequest::MyLocks { user } => document(&json!({ "locks": market.locks_of(*user) })),
+            _ => refused(Code::NotFound),
+        })
+    }
+
+    fn mint(&self, asset: AssetId) -> ForwardResponse {
+        let key = Ed25519KeyPair::from_pkcs8(self.playback.expose_pkcs8()).unwrap();
+        let claims = Claims {
+            key_id: 1,
+            asset,
+            playback: PlaybackId::from_bits(1),
+            min_revision: 1,
+            expires_at: Clock::system().now().plus(Millis::from_mins(30)),
+            rung_cap: None,
+            flags: TokenFlags::default(),
+        };
+        let revision = self.look(|market| market.view().asset(asset).map(|row| row.revision));
+        let Some(revision) = revision else { return refused(Code::NotFound) };
+        let base = format!("/p/{}/{asset}/{revision}", token::mint(&key, &claims));
+        document(&json!({ "url": format!("{base}/master.m3u8"), "revision": revision }))
+    }
+
+    async fn blob(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {
+        match receive::<BlobRequest>(&mut up).await? {
+            BlobRequest::Get { hash } => {
+                let found = self.blobs.lock().unwrap().get(&hash).cloned();
+                let Some(bytes) = found else {
+                    return send(&mut down, &BlobResponse::Absent).await;
+                };
+                let length = u64::try_from(bytes.len()).unwrap();
+                send(&mut down, &BlobResponse::Found { bytes: length }).await?;
+                down.write_all(&bytes).await.ok()?;
+            }
+            BlobRequest::Put { hash, bytes } => {
+                send(&mut down, &BlobResponse::Send).await?;
+                let mut buffer = vec![0_u8; usize::try_from(bytes).unwrap()];
+                up.read_exact(&mut buffer).await.ok()?;
+                assert_eq!(BlobHash::of(&buffer), hash);
+                self.blobs.lock().unwrap().insert(hash, buffer.into());
+                send(&mut down, &BlobResponse::Stored).await?;
+            }
+            BlobRequest::Has { .. } => return None,
+        }
+        down.finish().ok()
+    }
+}
+
+fn document<T: Serialize>(value: &T) -> ForwardResponse {
+    ForwardResponse::Json(serde_json::to_vec(value).unwrap())
+}
+
+fn one<T: Serialize>(row: Option<T>) -> ForwardResponse {
+    row.map_or_else(|| refused(Code::NotFound), |row| document(&row))
+}
+
+fn refused(code: Code) -> ForwardResponse {
+    ForwardResponse::Rejected(Rejection::new(code, "no"))
+}
+
+async fn accept(member: Arc<FakeMember>, endpoint: Endpoint, tasks: Tasks) {
+    while let Some(incoming) = endpoint.accept().await {
+        let Ok(connection) = incoming.await else { continue };
+        tasks.spawn_one("connection", streams(Arc::clone(&member), connection, tasks.clone()));
+    }
+}
+
+async fn streams(member: Arc<FakeMember>, connection: Connection, tasks: Tasks) {
+    while let Ok((down, mut up)) = connection.accept_bi().await {
+        let member = Arc::clone(&member);
+        tasks.spawn_one("stream", async move {
+            let mut kind = [0_u8; 1];
+            if up.read_exact(&mut kind).await.is_err() {
+                return;
+            }
+            let [kind] = kind;
+            let _ended = match StreamKind::from_byte(kind) {
+                Some(StreamKind::Uplink) => Box::pin(member.uplink(up, down)).await,
+                Some(StreamKind::Feed) => Box::pin(member.feed(up, down)).await,
+                Some(StreamKind::Beat) => Box::pin(member.beats(up, down)).await,
+                Some(StreamKind::Forward) => Box::pin(member.forward(up, down)).await,
+                Some(StreamKind::Blob) => Box::pin(member.blob(up, down)).await,
+                _ => None,
+            };
+        });
+    }
+}
+
+async fn tick(member: Arc<FakeMember>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        }
+        member.apply(Vec::new());
+    }
+}
+
+impl Serving {
+    pub(crate) async fn stop(self) {
+        self.shutdown.trigger();
+        self.endpoint.close(VarInt::from_u32(0), b"test over");
+        self.tasks.join(Duration::from_secs(10)).await;
+    }
+}
