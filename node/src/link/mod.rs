@@ -261,10 +261,8 @@ impl Links {
         self.announce();
         tokio::select! {
             biased;
-            () = self.shutdown.wait() => {
-                // The uplink still drains over it; it is closed with the endpoint.
-                connection.closed().await;
-            }
+            // Triggered only once the journal has drained.
+            () = self.shutdown.wait() => {}
             () = link.cancelled.cancelled() => connection.close(VarInt::from_u32(0), b"member left"),
             reason = connection.closed() => {
                 tracing::info!(%address, %reason, "member disconnected");
