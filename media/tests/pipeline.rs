@@ -248,6 +248,9 @@ fn generated_clip_becomes_two_complete_revisions() {
     assert_eq!(segments, [3, 3, 3]);
     assert!(ran.first.report.av1_fps.is_none());
     assert!(ran.second.report.av1_fps.is_some_and(|fps| fps > 0.0));
+    for rendition in &ran.second.manifest.renditions {
+        note(&format!("{}: {} b/s on average", rendition.id, rendition.average_bandwidth));
+    }
     note(&format!("report of revision 2: {:?}", ran.second.report));
 }
 
