@@ -16,7 +16,7 @@ use fairground_types::{
 };
 
 use crate::script::{World, auction_named, edge_named, person, story_named};
-use crate::{Effect, Market, PublicView, Snapshot};
+use crate::{Effect, Market, PublicView, Snapshot, admission};
 
 fn world() -> World {
     World::new(MarketPolicy::default(), &["e1"]).expect("the set-up is accepted")
@@ -571,4 +571,99 @@ fn a_mark_that_overtakes_its_batch_counts_after_it() {
     let known = world.market.verdict_on_entry(&edge, &journaled).expect("judged");
     assert_eq!(known, applied.judged[0].judged);
     assert_eq!(world.market.edge(&edge).expect("registered").violations(), 0);
+}
+
+#[test]
+fn a_journal_that_does_not_chain_stays_refused() {
+    let mut world = World::play(
+        "policy initial 1h
+        12:00:00  offer S1 a EUR 100.00            -> opened A; A closes 13:00:00",
+    )
+    .expect("plays");
+    let edge = edge_named("e1").expect("an edge");
+    let at = later(&world, Millis::from_secs(1));
+    let bid = |number: u8| {
+        Intake::Bid(PlaceBid {
+            command: CommandId::from_bytes([number; 32]),
+            auction: auction_named("A").expect("a capital"),
+            bidder: person("b").expect("letter"),
+            amount: Money::new(20_000, fairground_types::Currency::Eur),
+            valid_until: at.plus(Millis::from_secs(60)),
+        })
+    };
+    let stamp = Stamp { earliest: at, latest: at };
+    let tail = world.market.edge(&edge).expect("registered").tail();
+    let cloned = Tail { hash: Digest::of(b"another journal").as_chain(), ..tail };
+    let first = JournalEntry::after(cloned, stamp, bid(1));
+    let second = JournalEntry::after(first.tail(), stamp, bid(2));
+    let batch = Batch { edge: edge.clone(), mark: None, entries: vec![first, second] };
+    let commands = vec![LogCommand::Batch(batch)];
+    let applied = world.apply(Entry { term: 1, at, marks: vec![], commands });
+    let codes: Vec<_> = applied.judged.iter().map(|told| told.judged.verdict.code()).collect();
+    assert_eq!(codes, vec![Some(Code::StampRefused); 2]);
+    let state = world.market.edge(&edge).expect("registered");
+    assert_eq!((state.violations(), state.tail().seq), (2, tail.seq + 2));
+}
+
+trait AsChain {
+    fn as_chain(&self) -> fairground_types::ChainHash;
+}
+
+impl AsChain for Digest {
+    fn as_chain(&self) -> fairground_types::ChainHash {
+        fairground_types::ChainHash::from_bytes(*self.as_bytes())
+    }
+}
+
+#[test]
+fn a_provider_event_counts_once() {
+    let world = World::play(
+        "policy initial 1h, window 0s
+        12:00:00  offer S1 a EUR 100.00            -> opened A; A closes 13:00:00
+        12:00:01  accept A m EUR 100.00            -> done; A locked to a at 100.00 (MakerAccepted)
+        12:00:02  paid A EUR 99.00 ev_wrong        -> done
+        12:00:03  paid A EUR 99.00 ev_wrong        -> done
+        12:00:04  paid A EUR 100.00 ev_1           -> done; A closed (Sold); S1 sold
+        12:00:05  paid A EUR 100.00 ev_1           -> done",
+    )
+    .expect("plays");
+    let row = world.market.locks().remove(0);
+    assert_eq!(world.market.lock(row.sale_lock_id).expect("known").holds().len(), 1);
+    let refunds = world
+        .market
+        .outbox()
+        .filter(|pending| matches!(pending.effect, Effect::RefundPayment { .. }));
+    assert_eq!(refunds.count(), 0);
+    assert_eq!(world.market.postings().count(), 1);
+}
+
+#[test]
+fn an_edge_refuses_what_cannot_become_true_and_nothing_else() {
+    let world = World::play(
+        "policy initial 1h
+        12:00:00  offer S1 a EUR 100.00            -> opened A; A closes 13:00:00",
+    )
+    .expect("plays");
+    let view = world.market.view();
+    let euro = fairground_types::Currency::Eur;
+    let bid = |auction: &str, who: &str, amount: Money| {
+        let bid = PlaceBid {
+            command: CommandId::from_bytes([7; 32]),
+            auction: auction_named(auction).expect("a capital"),
+            bidder: person(who).expect("letter"),
+            amount,
+            valid_until: view.at(),
+        };
+        admission::admit_bid(view, &bid).map_err(|refusal| refusal.rejection.code)
+    };
+    assert_eq!(bid("A", "b", Money::new(10_500, euro)), Ok(()));
+    assert_eq!(bid("A", "b", Money::new(10_499, euro)), Err(Code::BidTooLow));
+    assert_eq!(bid("A", "m", Money::new(10_500, euro)), Err(Code::SelfBid));
+    assert_eq!(bid("A", "z", Money::new(10_500, euro)), Ok(()), "standing is judged in the log");
+    assert_eq!(bid("B", "b", Money::new(1, euro)), Ok(()), "it may have been opened since");
+    assert_eq!(bid("B", "b", Money::new(0, euro)), Err(Code::AmountOutOfRange));
+    let dollars = Money::new(10_500, fairground_types::Currency::Usd);
+    assert_eq!(bid("A", "b", dollars), Err(Code::CurrencyMismatch));
+    let opening = world.market.auctions().next().expect("open").leading().command;
+    assert!(admission::placed(view, &opening).is_some_and(|placed| placed.is_opening));
 }

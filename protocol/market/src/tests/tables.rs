@@ -181,7 +181,9 @@ fn bids_of_one_entry_are_ordered_by_their_stamps_across_edges() {
         12:00:05  bid A b EUR 105.00 via e2 stamp 12:00:04.500        -> BID_TOO_LOW minimum 110.00
         +         bid A c EUR 105.00 via e1 stamp 12:00:04.400        -> placed
         12:00:06  bid A d EUR 110.00 via e2 stamp 12:00:05.500        -> BID_TOO_LOW minimum 115.00
-        +         bid A b EUR 110.00 via e1 stamp 12:00:05.500        -> placed",
+        +         bid A b EUR 110.00 via e1 stamp 12:00:05.500        -> placed
+        12:00:07  bid A d EUR 115.00 via e1 stamp 12:00:06.500        -> BID_TOO_LOW minimum 120.00
+        +         bid A c EUR 115.00 via e2 stamp 12:00:06.400        -> placed",
     );
 }
 
@@ -294,6 +296,18 @@ fn an_outage_moves_closes_that_it_touched() {
         12:59:50  tick outage                     ->
         13:00:21  tick outage                     -> A closes 13:15:21
         15:00:22  tick outage                     -> A closes 1d15:00:22; B closes 1d15:00:22",
+    );
+}
+
+#[test]
+fn an_outage_after_a_close_gives_grace_but_no_extension() {
+    plays(
+        "policy initial 1h, window 15m, extension 15m
+        12:00:00      offer S1 a EUR 100.00  -> opened A; A closes 13:00:00
+        13:00:05      tick                   ->
+        13:00:45      tick outage            ->
+        13:01:14.999  tick                   ->
+        13:01:15      tick                   -> A locked to a at 100.00 (AutoAtClose) without e1",
     );
 }
 
