@@ -37,7 +37,7 @@ use crate::effects::mail::Mailer;
 use crate::effects::sms::Texter;
 use crate::effects::{EffectRunner, Outlets, Payments};
 use crate::error::Error;
-use crate::http::{Api, router};
+use crate::http::{Api, Webhooks, router};
 use crate::identity::{ClusterFile, DataDir};
 use crate::join::Admission;
 use crate::member::Member;
@@ -60,9 +60,9 @@ const BEGIN_WAIT: Duration = Duration::from_secs(20);
 /// Pause between attempts to begin a cluster.
 const BEGIN_PAUSE: Duration = Duration::from_millis(50);
 /// How long a leader waits for another to take over when it stops.
-const HAND_OVER_WAIT: Duration = Duration::from_secs(2);
+const HAND_OVER_WAIT: Duration = Duration::from_secs(1);
 /// A voter heard this long ago may take over.
-const HEARD_LATELY: Duration = Duration::from_millis(500);
+const HEARD_LATELY: Duration = Duration::from_millis(300);
 /// How long loops may take to end.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 const HEALTH_PERIOD: Duration = Duration::from_millis(250);
@@ -73,6 +73,7 @@ struct Own {
     file: ClusterFile,
     identity: Identity,
     ca: Ca,
+    key: KeyFile,
 }
 
 /// The sockets of a member.
@@ -122,7 +123,8 @@ fn read_own(options: &Options) -> Result<Own, Error> {
     let file = dir.cluster()?;
     let ca = Ca::from_pem(&dir.read_text("ca.pem")?, &dir.read_text("ca.key")?)?;
     let identity = Identity::load(&options.dir, IDENTITY)?;
-    let own = Own { dir, file, identity, ca };
+    let key = KeyFile::load_or_create(&dir.path("storage.key"))?;
+    let own = Own { dir, file, identity, ca, key };
     // A member that was off for longer than its certificate lives signs itself a new one.
     if own.identity.needs_renewal(Clock::system().now()) {
         let identity = tls::renew(&own.ca, own.file.member, Clock::system())?;
@@ -144,7 +146,8 @@ async fn bind(options: &Options, own: &Own) -> Result<Sockets, Error> {
     let http = parse_address("http_listen", &options.http_listen)?;
     let has_tls = options.http_tls_cert_file.is_some();
     listener::refuse_plain_http(http, has_tls)?;
-    let endpoint = quic::bind(cluster, tls::server(&own.identity)?)?;
+    let reset_key = own.key.derive("quic reset");
+    let endpoint = quic::bind(cluster, tls::server(&own.identity)?, &reset_key)?;
     let bound = |source| Error::Bind { address: cluster, source };
     let cluster_address = endpoint.local_addr().map_err(bound)?;
     let refused = |source| Error::Bind { address: http, source };
@@ -174,11 +177,10 @@ async fn start(
     let cluster = own.file.cluster;
     let clock = Clock::system();
     let secrets = own.dir.secrets()?;
-    let key = KeyFile::load_or_create(&own.dir.path("storage.key"))?;
     let raft_folder = own.dir.path("raft");
     std::fs::create_dir_all(&raft_folder).map_err(Error::file(&raft_folder))?;
-    let log = LogStore::open(&raft_folder, &key)?;
-    let snapshots = SnapshotStore::open(&raft_folder, &key)?;
+    let log = LogStore::open(&raft_folder, &own.key)?;
+    let snapshots = SnapshotStore::open(&raft_folder, &own.key)?;
     let blob_store = BlobStore::open(&own.dir.path("blobs"))?;
 
     let state = Arc::new(State::new());
@@ -304,8 +306,7 @@ async fn serve_http(
     let api = Arc::new(Api::new(
         Arc::clone(member),
         own.dir.admin_key()?,
-        webhook_secrets(options)?,
-        options.stripe.live,
+        Webhooks { secrets: webhook_secrets(options)?, expects_live: options.stripe.live },
         fairground_runtime::metrics::install().ok(),
     ));
     let tls = match (&options.http_tls_cert_file, &options.http_tls_key_file) {

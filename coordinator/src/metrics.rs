@@ -21,6 +21,7 @@ pub(crate) const PEERS_REFUSED: &str = "fairground_peers_refused_total";
 /// Effects carried out, by kind and outcome.
 pub(crate) const EFFECTS: &str = "fairground_effects_total";
 /// Webhooks taken, by outcome.
+#[cfg(feature = "stripe")]
 pub(crate) const WEBHOOKS: &str = "fairground_webhooks_total";
 /// Blobs copied from another member in the background.
 pub(crate) const BLOBS_REPAIRED: &str = "fairground_blobs_repaired_total";

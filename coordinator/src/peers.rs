@@ -2,24 +2,30 @@
 //!
 //! A call is one bidirectional stream: the kind, one request, one answer. A connection that a call
 //! timed out on is dropped, so that a member that came back under the same address is reached by a
-//! new one. It must not know what a call means. Read next: `raft/network.rs`, `propose.rs`.
+//! new one. A dial is shared by everybody who waits for it, and a member that could not be reached is
+//! left alone for a moment, so that nobody queues behind dials to a dead one. It must not know what a call means. Read next: `raft/network.rs`, `propose.rs`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use fairground_runtime::pki::{MEMBER_SERVER_NAME, PeerIdentity, Role};
 use fairground_types::{ClusterId, MemberId};
 use fairground_wire::message::StreamKind;
 use fairground_wire::raft::{RaftReply, RaftRequest};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use tokio::time::Instant;
 
 use crate::quic::peer_identity;
 use crate::stream::{self, StreamError};
 
 /// How long a new connection may take.
 const CONNECT_WAIT: Duration = Duration::from_millis(1_500);
+/// How long a member that could not be reached is not dialled again.
+const DIAL_REST: Duration = Duration::from_millis(250);
 
 /// Why another member gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +66,15 @@ pub enum LinkError {
     /// Somebody else answered at that address.
     #[error("find {0} at its address")]
     Stranger(MemberId),
+    /// A dial that others waited for as well came to nothing, now or a moment ago.
+    #[error("dial {member} with others")]
+    Shared {
+        /// Which member.
+        member: MemberId,
+        /// Why.
+        #[source]
+        source: Arc<Self>,
+    },
     /// The stream broke.
     #[error("talk to {member}")]
     Stream {
@@ -79,6 +94,7 @@ impl LinkError {
             | Self::Resolve { .. }
             | Self::Dial { .. }
             | Self::Connection { .. }
+            | Self::Shared { .. }
             | Self::Stranger(_) => true,
             Self::Timeout(_) | Self::Stream { .. } => false,
         }
@@ -91,12 +107,18 @@ pub(crate) struct Peers {
     cluster: ClusterId,
     client: RwLock<quinn::ClientConfig>,
     addresses: RwLock<BTreeMap<MemberId, String>>,
-    links: Mutex<BTreeMap<MemberId, Arc<Link>>>,
+    links: Mutex<BTreeMap<MemberId, Link>>,
 }
 
+type Dialling = Shared<BoxFuture<'static, Result<Connection, Arc<LinkError>>>>;
+
+/// What is known of the way to one member.
 #[derive(Default)]
 struct Link {
-    open: tokio::sync::Mutex<Option<Connection>>,
+    open: Option<Connection>,
+    /// A dial that goes on also when who began it has stopped waiting.
+    dialling: Option<Dialling>,
+    failed: Option<(Instant, Arc<LinkError>)>,
 }
 
 impl Peers {
@@ -121,9 +143,12 @@ impl Peers {
         let known = addresses.entry(member).or_default();
         if known != address {
             address.clone_into(known);
-            let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-            links.remove(&member);
+            self.links().remove(&member);
         }
+    }
+
+    fn links(&self) -> MutexGuard<'_, BTreeMap<MemberId, Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a stream of a kind.
@@ -161,10 +186,7 @@ impl Peers {
         };
         match tokio::time::timeout(wait, exchange).await {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => {
-                self.forget_broken(member).await;
-                Err(error)
-            }
+            Ok(Err(error)) => Err(error),
             Err(_) => {
                 self.forget(member);
                 Err(LinkError::Timeout(member))
@@ -172,62 +194,78 @@ impl Peers {
         }
     }
 
-    /// Drops the connection to a member: the next call dials anew.
+    /// Drops the connection to a member, not a dial: the next call dials anew.
     pub(crate) fn forget(&self, member: MemberId) {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.remove(&member);
-    }
-
-    async fn forget_broken(&self, member: MemberId) {
-        let link = self.link(member);
-        let mut open = link.open.lock().await;
-        if open.as_ref().is_some_and(|connection| connection.close_reason().is_some()) {
-            *open = None;
+        if let Some(link) = self.links().get_mut(&member) {
+            link.open = None;
         }
-    }
-
-    fn link(&self, member: MemberId) -> Arc<Link> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(links.entry(member).or_default())
     }
 
     async fn connection(&self, member: MemberId) -> Result<Connection, LinkError> {
-        let link = self.link(member);
-        let mut open = link.open.lock().await;
-        if let Some(connection) = open.as_ref()
-            && connection.close_reason().is_none()
-        {
-            return Ok(connection.clone());
+        let dialling = {
+            let mut links = self.links();
+            let link = links.entry(member).or_default();
+            match &link.open {
+                Some(open) if open.close_reason().is_none() => return Ok(open.clone()),
+                Some(_) => link.open = None,
+                None => {}
+            }
+            match &link.failed {
+                Some((at, source)) if at.elapsed() < DIAL_REST => {
+                    return Err(LinkError::Shared { member, source: Arc::clone(source) });
+                }
+                Some(_) | None => {}
+            }
+            link.dialling.get_or_insert_with(|| self.dial(member)).clone()
+        };
+        let dialled = dialling.clone().await;
+        let mut links = self.links();
+        let link = links.entry(member).or_default();
+        if link.dialling.as_ref().is_some_and(|known| known.ptr_eq(&dialling)) {
+            link.dialling = None;
+            match &dialled {
+                Ok(connection) => {
+                    link.open = Some(connection.clone());
+                    link.failed = None;
+                }
+                Err(error) => link.failed = Some((Instant::now(), Arc::clone(error))),
+            }
         }
-        *open = None;
-        let dialled = tokio::time::timeout(CONNECT_WAIT, self.dial(member)).await;
-        let connection = dialled.map_err(|_| LinkError::Timeout(member))??;
-        *open = Some(connection.clone());
-        Ok(connection)
+        dialled.map_err(|source| LinkError::Shared { member, source })
     }
 
-    async fn dial(&self, member: MemberId) -> Result<Connection, LinkError> {
-        let address = self.resolve(member).await?;
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let connecting = self
-            .endpoint
-            .connect_with(client, address, MEMBER_SERVER_NAME)
-            .map_err(|source| LinkError::Dial { member, source })?;
-        let connection =
-            connecting.await.map_err(|source| LinkError::Connection { member, source })?;
-        let is_meant = peer_identity(&connection).is_some_and(|identity| {
-            identity == PeerIdentity { cluster: self.cluster, role: Role::Member(member) }
-        });
-        if is_meant { Ok(connection) } else { Err(LinkError::Stranger(member)) }
-    }
-
-    async fn resolve(&self, member: MemberId) -> Result<SocketAddr, LinkError> {
+    fn dial(&self, member: MemberId) -> Dialling {
         let address = {
             let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
-            addresses.get(&member).cloned().ok_or(LinkError::NoAddress(member))?
+            addresses.get(&member).cloned()
         };
-        let found = tokio::net::lookup_host(&address).await;
-        let mut found = found.map_err(|source| LinkError::Resolve { member, source })?;
-        found.next().ok_or(LinkError::NoAddress(member))
+        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (endpoint, cluster) = (self.endpoint.clone(), self.cluster);
+        let dialling = async move {
+            let dialled = async {
+                let address = address.ok_or(LinkError::NoAddress(member))?;
+                let address = resolve(member, &address).await?;
+                let connecting = endpoint
+                    .connect_with(client, address, MEMBER_SERVER_NAME)
+                    .map_err(|source| LinkError::Dial { member, source })?;
+                let connection =
+                    connecting.await.map_err(|source| LinkError::Connection { member, source })?;
+                let meant = PeerIdentity { cluster, role: Role::Member(member) };
+                if peer_identity(&connection).is_some_and(|identity| identity == meant) {
+                    Ok(connection)
+                } else {
+                    Err(LinkError::Stranger(member))
+                }
+            };
+            let dialled = tokio::time::timeout(CONNECT_WAIT, dialled).await;
+            dialled.unwrap_or(Err(LinkError::Timeout(member))).map_err(Arc::new)
+        };
+        dialling.boxed().shared()
     }
+}
+
+async fn resolve(member: MemberId, address: &str) -> Result<SocketAddr, LinkError> {
+    let found = tokio::net::lookup_host(address).await;
+    let mut found = found.map_err(|source| LinkError::Resolve { member, source })?;
+    found.next().ok_or(LinkError::NoAddress(member))
 }

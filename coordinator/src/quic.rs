@@ -12,13 +12,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
+use fairground_runtime::ids::random_bytes;
 use fairground_runtime::pki::{self, PeerIdentity, Role};
 use fairground_runtime::shutdown::Shutdown;
 use fairground_types::limits::EDGES_MAX;
 use fairground_wire::message::StreamKind;
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{
-    Connection, Endpoint, IdleTimeout, Incoming, RecvStream, SendStream, TransportConfig, VarInt,
+    Connection, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout,
+    Incoming, RecvStream, SendStream, TokioRuntime, TransportConfig, VarInt,
 };
 use rustls_pki_types::CertificateDer;
 use tokio::task::JoinSet;
@@ -27,6 +30,8 @@ use crate::error::Error;
 use crate::member::Member;
 use crate::{edge, join, raft};
 
+/// Bytes of a connection's name.
+const CONNECTION_NAME_LEN: usize = 8;
 /// Streams that one peer may have open.
 const STREAMS_MAX: u32 = 1_024;
 /// Connections at a time: every edge twice, and the members.
@@ -35,6 +40,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const IDLE_MILLIS: u32 = 6_000;
 /// How long a peer may take for its handshake and the first byte of a stream.
 const OPENING_WAIT: Duration = Duration::from_secs(5);
+
+/// How long peers are given to hear that this member stops.
+const CLOSING_WAIT: Duration = Duration::from_millis(300);
 
 /// Closed because this member stops.
 pub(crate) const CLOSE_STOPPING: VarInt = VarInt::from_u32(1);
@@ -71,9 +79,36 @@ pub(crate) fn client_config(tls: rustls::ClientConfig) -> Result<quinn::ClientCo
     Ok(config)
 }
 
-/// Binds the socket.
-pub(crate) fn bind(listen: SocketAddr, server: quinn::ServerConfig) -> Result<Endpoint, Error> {
-    Endpoint::server(server, listen).map_err(|source| Error::Bind { address: listen, source })
+/// Random names of connections. Any is taken for one of ours, so that a packet of a connection that
+/// died with an earlier process is answered by a reset.
+struct ConnectionNames;
+
+impl ConnectionIdGenerator for ConnectionNames {
+    fn generate_cid(&mut self) -> ConnectionId {
+        ConnectionId::new(&random_bytes::<CONNECTION_NAME_LEN>())
+    }
+
+    fn cid_len(&self) -> usize {
+        CONNECTION_NAME_LEN
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// Binds the socket. With the same `reset_key` as before a restart, peers of the process before
+/// learn at once that it is gone (RFC 9000 section 10.3), instead of by silence.
+pub(crate) fn bind(
+    listen: SocketAddr,
+    server: quinn::ServerConfig,
+    reset_key: &[u8; 32],
+) -> Result<Endpoint, Error> {
+    let failed = |source| Error::Bind { address: listen, source };
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, reset_key)));
+    config.cid_generator(|| Box::new(ConnectionNames));
+    let socket = std::net::UdpSocket::bind(listen).map_err(failed)?;
+    Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime)).map_err(failed)
 }
 
 /// Who is at the other end, by its certificate.
@@ -108,7 +143,7 @@ pub(crate) async fn accept(member: Arc<Member>, endpoint: Endpoint, shutdown: Sh
     endpoint.close(CLOSE_STOPPING, b"stopping");
     connections.shutdown().await;
     // Peers learn of the end when the last packets are out; nobody waits longer than this.
-    let _ = tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await;
+    let _ = tokio::time::timeout(CLOSING_WAIT, endpoint.wait_idle()).await;
 }
 
 async fn serve_connection(member: Arc<Member>, incoming: Incoming) {

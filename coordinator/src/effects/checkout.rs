@@ -7,6 +7,7 @@
 //! The outcome of a payment arrives by webhook (`http/webhook.rs`), not here. Without a key payments
 //! are off and every attempt is refused.
 
+#[cfg(feature = "stripe")]
 use std::time::Duration;
 
 use fairground_market::{OpenCheckout, PendingEffect};
@@ -26,6 +27,8 @@ use fairground_types::Millis;
 /// Age from which a key may be forgotten at the provider, so that repeating is not safe.
 #[cfg(feature = "stripe")]
 const KEY_LIFE: Millis = Millis::from_hours(20);
+/// Least wait before a call is made again.
+#[cfg(feature = "stripe")]
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The payment provider, when one is configured.

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::Api;
 use super::answer::{fresh, submit};
-use super::guard::Caller;
+use super::guard::{Caller, IntentKey};
 use crate::status as cluster_status;
 
 fn may_look(api: &Api, caller: &Caller) -> Result<(), Problem> {
@@ -114,12 +114,13 @@ fn review_row(market: &Market, story: StoryRow) -> ReviewRow {
 
 async fn review(
     api: &Api,
-    caller: &Caller,
+    (caller, key): (&Caller, &IntentKey),
     story: StoryId,
     decision: ReviewDecision,
 ) -> Result<Response, Problem> {
+    let id = caller.command(api, key, "review", &story.to_string())?;
     let command = Command::ReviewStory { story, decision };
-    submit(&api.member, caller.actor()?, "review", command).await?;
+    submit(&api.member, caller.actor()?, id, command).await?;
     let state = api.member.state.read(|market| market.story_row(story).map(|row| row.state));
     Ok(fresh(json!({ "storyId": story, "state": state })))
 }
@@ -128,9 +129,10 @@ async fn review(
 pub(super) async fn approve(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    key: IntentKey,
     ApiPath(story): ApiPath<StoryId>,
 ) -> Result<Response, Problem> {
-    review(&api, &caller, story, ReviewDecision::Approve).await
+    review(&api, (&caller, &key), story, ReviewDecision::Approve).await
 }
 
 /// Body of a rejection.
@@ -144,6 +146,7 @@ pub(super) struct RejectBody {
 pub(super) async fn reject(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    key: IntentKey,
     ApiPath(story): ApiPath<StoryId>,
     ApiJson(body): ApiJson<RejectBody>,
 ) -> Result<Response, Problem> {
@@ -151,7 +154,7 @@ pub(super) async fn reject(
         Problem::new(Code::NotesRequired, "a rejection needs notes")
             .with_field("notes", error.to_string())
     })?;
-    review(&api, &caller, story, ReviewDecision::Reject { notes }).await
+    review(&api, (&caller, &key), story, ReviewDecision::Reject { notes }).await
 }
 
 #[derive(Serialize)]
@@ -219,6 +222,7 @@ pub(super) struct CancelBody {
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    key: IntentKey,
     ApiPath(auction): ApiPath<AuctionId>,
     ApiJson(body): ApiJson<CancelBody>,
 ) -> Result<Response, Problem> {
@@ -227,7 +231,8 @@ pub(super) async fn cancel(
             .with_field("reason", error.to_string())
     })?;
     let command = Command::CancelAuction { auction, reason };
-    submit(&api.member, caller.actor()?, "cancel", command).await?;
+    let id = caller.command(&api, &key, "cancel", &auction.to_string())?;
+    submit(&api.member, caller.actor()?, id, command).await?;
     Ok(fresh(json!({ "auctionId": auction })))
 }
 
@@ -260,10 +265,12 @@ pub(super) struct GrantBody {
 pub(super) async fn grant(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    key: IntentKey,
     ApiJson(body): ApiJson<GrantBody>,
 ) -> Result<Response, Problem> {
     let command = Command::GrantRole { user: body.user_id, role: body.role };
-    submit(&api.member, caller.actor()?, "grant", command).await?;
+    let id = caller.command(&api, &key, "grant", &body.user_id.to_string())?;
+    submit(&api.member, caller.actor()?, id, command).await?;
     let row = api.member.state.read(|market| market.me(body.user_id));
     row.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
 }

@@ -4,8 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use fairground_runtime::problem::Problem;
 use fairground_types::command::{Actor, Command, Envelope};
-use fairground_types::verdict::Judged;
-use fairground_types::{Accepted, Code, Millis, Rejection, Verdict};
+use fairground_types::{Accepted, Code, CommandId, Millis, Rejection, Verdict};
 use fairground_wire::message::ForwardResponse;
 
 use crate::auth::AuthError;
@@ -47,14 +46,13 @@ pub(super) fn auth_problem(member: &Member, error: AuthError) -> Problem {
 pub(super) async fn submit(
     member: &Member,
     actor: Actor,
-    operation: &str,
+    id: CommandId,
     command: Command,
-) -> Result<(Accepted, Judged), Problem> {
-    let id = member.new_command(operation);
+) -> Result<Accepted, Problem> {
     let judged =
         member.proposer.submit(Envelope { id, actor, command }).await.map_err(propose_problem)?;
-    match judged.verdict.clone() {
-        Verdict::Accepted(accepted) => Ok((accepted, judged)),
+    match judged.verdict {
+        Verdict::Accepted(accepted) => Ok(accepted),
         Verdict::Rejected(rejection) => {
             Err(rejected(member, &rejection).with("logIndex", judged.index))
         }

@@ -72,7 +72,7 @@ pub(super) async fn create_token(
         region: token.region.clone(),
         expires_at,
     });
-    submit(member, Actor::Cluster, "token", command).await?;
+    submit(member, Actor::Cluster, member.new_command("token"), command).await?;
     let text = token.expose_text().map_err(|error| Problem::internal(&error))?;
     Ok((
         StatusCode::CREATED,
@@ -98,7 +98,8 @@ pub(super) async fn revoke_token(
     ApiPath(token): ApiPath<JoinTokenId>,
 ) -> Result<StatusCode, Problem> {
     caller.operator()?;
-    submit(&api.member, Actor::Cluster, "token", Command::RevokeJoinToken { token }).await?;
+    let id = api.member.new_command("token");
+    submit(&api.member, Actor::Cluster, id, Command::RevokeJoinToken { token }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -140,7 +141,7 @@ pub(super) async fn create_account(
         handle,
         roles: body.roles,
     });
-    submit(member, Actor::Cluster, "account", command).await?;
+    submit(member, Actor::Cluster, member.new_command("account"), command).await?;
     let row =
         member.state.read(|market| market.me(market.account_by_identifier(&identifier)?.user()));
     row.map(fresh).ok_or_else(|| Problem::from(Code::Internal))

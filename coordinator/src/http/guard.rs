@@ -5,6 +5,7 @@
 //! token, because here the state is at hand.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
@@ -14,8 +15,8 @@ use fairground_runtime::problem::Problem;
 use fairground_runtime::secret;
 use fairground_types::command::Actor;
 use fairground_types::role::Action;
-use fairground_types::{Code, SignInId, UserId};
-use std::sync::Arc;
+use fairground_types::text::IdempotencyKey;
+use fairground_types::{Code, CommandId, SignInId, UserId};
 
 use super::Api;
 
@@ -39,6 +40,28 @@ impl Caller {
             Self::Operator => Ok(Actor::Cluster),
             Self::Account { user, .. } => Ok(Actor::User(*user)),
             Self::Local | Self::Stranger => Err(sign_in_first()),
+        }
+    }
+
+    /// The command that this request is: of an account the same for the same key, of an operator a
+    /// new one without a key.
+    pub(super) fn command(
+        &self,
+        api: &Api,
+        key: &IntentKey,
+        operation: &str,
+        target: &str,
+    ) -> Result<CommandId, Problem> {
+        match (self, &key.0) {
+            (Self::Account { user, .. }, Some(key)) => {
+                Ok(CommandId::derive(*user, key.as_str(), operation, target))
+            }
+            (Self::Account { .. }, None) => Err(Problem::from(Code::IdempotencyKeyRequired)),
+            (Self::Operator, Some(key)) => {
+                Ok(CommandId::derive_system(operation, target, key.as_str()))
+            }
+            (Self::Operator, None) => Ok(api.member.new_command(operation)),
+            (Self::Local | Self::Stranger, _) => Err(sign_in_first()),
         }
     }
 
@@ -77,6 +100,22 @@ impl Caller {
 
 fn sign_in_first() -> Problem {
     Problem::from(Code::AuthRequired)
+}
+
+/// What a client names its intent by (`Idempotency-Key`).
+#[derive(Clone, Debug)]
+pub(super) struct IntentKey(Option<IdempotencyKey>);
+
+impl<S: Sync> FromRequestParts<S> for IntentKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(header) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let text = header.to_str().unwrap_or_default();
+        let key = IdempotencyKey::parse(text)
+            .map_err(|error| Problem::invalid("Idempotency-Key", error.to_string()))?;
+        Ok(Self(Some(key)))
+    }
 }
 
 impl FromRequestParts<Arc<Api>> for Caller {

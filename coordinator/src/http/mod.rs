@@ -22,14 +22,12 @@ mod webhook;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use fairground_runtime::config::Secret;
 use fairground_runtime::metrics::PrometheusHandle;
 use fairground_runtime::problem;
 use fairground_runtime::rate::{RateLimit, RateLimiter};
 use fairground_types::Millis;
-use fairground_types::limits::WEBHOOK_BODY_MAX;
 
 use crate::member::Member;
 
@@ -41,22 +39,29 @@ const SIGN_IN_RATE: RateLimit =
 pub(crate) struct Api {
     pub(crate) member: Arc<Member>,
     pub(crate) admin_key: String,
-    pub(crate) webhook_secrets: Vec<Secret>,
-    pub(crate) expects_live: bool,
+    #[cfg_attr(not(feature = "stripe"), expect(dead_code, reason = "read by webhooks alone"))]
+    pub(crate) webhooks: Webhooks,
     pub(crate) sign_in_rate: RateLimiter<std::net::IpAddr>,
     pub(crate) metrics: Option<PrometheusHandle>,
+}
+
+/// How deliveries of the payment provider are checked.
+#[cfg_attr(not(feature = "stripe"), expect(dead_code, reason = "read by webhooks alone"))]
+pub(crate) struct Webhooks {
+    pub(crate) secrets: Vec<Secret>,
+    /// Whether events about real money are expected.
+    pub(crate) expects_live: bool,
 }
 
 impl Api {
     pub(crate) fn new(
         member: Arc<Member>,
         admin_key: String,
-        webhook_secrets: Vec<Secret>,
-        expects_live: bool,
+        webhooks: Webhooks,
         metrics: Option<PrometheusHandle>,
     ) -> Self {
         let sign_in_rate = RateLimiter::new(SIGN_IN_RATE);
-        Self { member, admin_key, webhook_secrets, expects_live, sign_in_rate, metrics }
+        Self { member, admin_key, webhooks, sign_in_rate, metrics }
     }
 }
 
@@ -88,10 +93,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/assets/{name}", get(console::asset))
         .route("/metrics", get(console::metrics));
     #[cfg(feature = "stripe")]
-    let routes = routes.route(
-        "/v1/webhooks/stripe",
-        post(webhook::stripe).layer(DefaultBodyLimit::max(WEBHOOK_BODY_MAX)),
-    );
+    let routes =
+        routes.route("/v1/webhooks/stripe", post(webhook::stripe).layer(webhook::body_limit()));
     let health = api.member.health.routes();
     problem::wrap(routes.with_state(api).merge(health))
 }

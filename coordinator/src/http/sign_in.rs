@@ -87,7 +87,7 @@ pub(super) async fn logout(
 ) -> Result<StatusCode, Problem> {
     let (user, sign_in) = caller.account()?;
     let command = Command::SignOut { sign_in };
-    submit(&api.member, Actor::User(user), "logout", command).await?;
+    submit(&api.member, Actor::User(user), api.member.new_command("logout"), command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -10,12 +10,13 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use fairground_runtime::problem::Problem;
 use fairground_stripe::webhook::{self, EventObject};
 use fairground_stripe::{PaymentStatus, ProviderEvent};
 use fairground_types::command::{self, Command, ProviderEventKind};
+use fairground_types::limits::WEBHOOK_BODY_MAX;
 use fairground_types::{Code, CommandId, Digest, OrderId, Verdict};
 
 use super::Api;
@@ -27,6 +28,11 @@ fn count(outcome: &'static str) {
     metrics::counter!(crate::metrics::WEBHOOKS, "outcome" => outcome).increment(1);
 }
 
+/// A delivery is larger than other bodies.
+pub(super) const fn body_limit() -> DefaultBodyLimit {
+    DefaultBodyLimit::max(WEBHOOK_BODY_MAX)
+}
+
 /// Takes one delivery.
 pub(super) async fn stripe(
     State(api): State<Arc<Api>>,
@@ -36,7 +42,8 @@ pub(super) async fn stripe(
     let member = &api.member;
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let secrets: Vec<Vec<u8>> = api
-        .webhook_secrets
+        .webhooks
+        .secrets
         .iter()
         .map(|secret| secret.expose().trim().as_bytes().to_vec())
         .collect();
@@ -46,7 +53,7 @@ pub(super) async fn stripe(
         tracing::warn!(%error, "webhook refused");
         Problem::new(Code::SignatureInvalid, "the signature does not fit")
     })?;
-    if event.livemode != api.expects_live {
+    if event.livemode != api.webhooks.expects_live {
         count("wrong_mode");
         tracing::error!(event = event.id, live = event.livemode, "event of the other mode");
         return Err(Problem::new(Code::ValidationFailed, "an event of the other mode"));

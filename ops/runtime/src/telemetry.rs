@@ -24,7 +24,7 @@ use crate::error::TelemetryError;
 
 /// Environment variable with the filter, in `tracing`'s own syntax: `info,fairground_node=debug`.
 pub const FILTER_VARIABLE: &str = "FAIRGROUND_LOG";
-const FILTER_DEFAULT: &str = "info";
+const FILTER_DEFAULT: &str = "info,openraft=error";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
