@@ -2,8 +2,7 @@
 
 use anyhow::Context;
 use fairground_runtime::http;
-use fairground_runtime::pki::JoinToken;
-use fairground_types::command::JoinRole;
+use fairground_runtime::pki::{JoinRole, JoinToken};
 
 use crate::cli::JoinArgs;
 use crate::init::member_options;

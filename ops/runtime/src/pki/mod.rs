@@ -25,6 +25,7 @@ pub use crate::pki::identity::{Identity, write_private};
 pub use crate::pki::join_token::JoinToken;
 pub use crate::pki::peer::{PeerIdentity, Role};
 pub use crate::pki::tls::{client_config, install_provider, join_client_config, server_config};
+pub use fairground_types::command::JoinRole;
 
 use fairground_types::Millis;
 
