@@ -187,7 +187,7 @@ fn rung(family: VideoFamily, size: Size, rate: FrameRate) -> Rung {
         },
         VideoFamily::Av1 => match short {
             0..=240 => 300,
-            241..=360 => 700,
+            241..=360 => 900,
             361..=480 => 1_000,
             481..=720 => 2_200,
             _ => 4_400,

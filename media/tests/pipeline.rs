@@ -403,6 +403,61 @@ fn real_clips_become_playable() {
     }
 }
 
+/// Runs a program inside the jail as the pipeline does; success, and what it wrote in all.
+fn jailed(launcher: &Launcher, program: &str, args: &[&str], read: &Path) -> (bool, String) {
+    let spec = format!(
+        "{{\"program\":{program:?},\"read\":[{read:?}],\"write\":null,\"limits\":\
+         {{\"addressSpace\":2147483648,\"cpuSeconds\":10,\"files\":64,\"fileBytes\":1000000,\
+         \"wall\":{{\"secs\":10,\"nanos\":0}}}},\"parent\":{},\"report\":false}}",
+        std::process::id()
+    );
+    let output = Command::new(&launcher.program)
+        .args([launcher.verb.as_str(), spec.as_str(), "--"])
+        .args(args)
+        .env_clear()
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn jailed_tool_reads_its_input_and_nothing_else() {
+    let Some(tools) = tools() else { return };
+    let Some(launcher) = &tools.launcher else {
+        skip("the launcher example is not built");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (own, foreign) = (folder.path().join("own"), folder.path().join("foreign"));
+    std::fs::write(&own, "mine").unwrap();
+    std::fs::write(&foreign, "another maker's").unwrap();
+    let cat = |path: &Path| jailed(launcher, "/bin/cat", &[path.to_str().unwrap()], &own);
+    assert_eq!(cat(&own), (true, "mine".to_owned()));
+    if Jail::level(&tools).unwrap() == JailLevel::Full {
+        let (success, text) = cat(&foreign);
+        assert!(!success && text.contains("Permission denied"), "{text}");
+    } else {
+        skip("the kernel has no complete Landlock; foreign files are not checked");
+    }
+}
+
+#[test]
+fn jailed_tool_has_no_network_and_no_children() {
+    let Some(tools) = tools() else { return };
+    let Some(launcher) = &tools.launcher else {
+        skip("the launcher example is not built");
+        return;
+    };
+    let own = std::env::current_exe().unwrap();
+    let ffmpeg = tools.ffmpeg.to_str().unwrap();
+    let args = ["-v", "error", "-f", "mpegts", "-i", "tcp://127.0.0.1:9", "-f", "null", "-"];
+    let (success, text) = jailed(launcher, ffmpeg, &args, &own);
+    assert!(!success && text.contains("Operation not permitted"), "{text}");
+    let (success, text) = jailed(launcher, "/bin/sh", &["-c", "(echo escaped) & wait"], &own);
+    assert!(!success && !text.contains("escaped"), "{text}");
+}
+
 #[test]
 fn jail_reports_its_level_and_keeps_tools_inside() {
     let Some(tools) = tools() else { return };

@@ -36,9 +36,9 @@ use crate::mux::segment::{self, Position};
 use crate::mux::{Sample, codecs, init};
 
 /// Encodings of one group at most.
-const TRIES_MAX: usize = 3;
-/// How much coarser each further try is.
-const QUANTIZER_STEP: u8 = 12;
+const TRIES_MAX: usize = 2;
+/// Least and most that the second try is coarser.
+const QUANTIZER_STEP: (u128, u128) = (12, 72);
 
 /// The raw frames of one group, one after the other, planes in order.
 struct RawGroup {
@@ -255,14 +255,22 @@ fn encode_group(plan: Plan<'_>, group: &RawGroup) -> Result<EncodedGroup, MediaE
     loop {
         let (samples, sequence) = encode_once(plan, group, quantizer)?;
         let bytes: usize = samples.iter().map(|sample| sample.bytes.len()).sum();
-        let fits = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(8) <= bits_max;
-        if fits || tries == TRIES_MAX {
+        let bits = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(8);
+        if bits <= bits_max || tries == TRIES_MAX {
             return Ok(EncodedGroup { index: group.index, samples, sequence });
         }
         tracing::debug!(group = group.index, quantizer, "group over its cap");
-        quantizer = quantizer.saturating_add(QUANTIZER_STEP);
+        quantizer = quantizer.saturating_add(coarser_by(bits, bits_max));
         tries += 1;
     }
+}
+
+/// How much coarser to try again: about forty steps for twice the bits. It depends on this group
+/// alone, so that the group's bytes do too.
+fn coarser_by(bits: u128, bits_max: u128) -> u8 {
+    let (least, most) = QUANTIZER_STEP;
+    let surplus = bits.saturating_sub(bits_max).saturating_mul(40) / bits_max.max(1);
+    u8::try_from(surplus.clamp(least, most)).unwrap_or(u8::MAX)
 }
 
 fn encode_once(

@@ -131,7 +131,7 @@ struct FirstCut {
 impl Default for EncodeTuning {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { av1_speed: 10, av1_quantizer: 120, av1_short_side: 360, workers }
+        Self { av1_speed: 10, av1_quantizer: 130, av1_short_side: 360, workers }
     }
 }
 
