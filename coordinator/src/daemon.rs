@@ -18,6 +18,7 @@ use fairground_runtime::health::Health;
 use fairground_runtime::http::{self as listener, HttpLimits};
 use fairground_runtime::pki::{self, Ca, Identity};
 use fairground_runtime::shutdown::{Shutdown, Tasks};
+use fairground_runtime::telemetry;
 use fairground_storage::KeyFile;
 use fairground_storage::blob::BlobStore;
 use fairground_storage::raft_log::LogStore;
@@ -100,6 +101,7 @@ struct Ready {
 pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     pki::install_provider();
     let own = read_own(&options)?;
+    start_telemetry(&options, own.file.member)?;
     own.dir.remove("ready.json");
     let sockets = bind(&options, &own).await?;
     // Other daemons are talked to until leadership is handed over: a token of its own.
@@ -116,6 +118,15 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     }
     tracing::info!(member = %member.id, "stopped");
     served
+}
+
+fn start_telemetry(options: &Options, member: MemberId) -> Result<(), Error> {
+    let format = options.log_format.parse()?;
+    if let Err(error) = telemetry::init("fairground-coordinator", &member.to_string(), format) {
+        // Several members of one process (tests) share the first one's log.
+        tracing::debug!(error = %telemetry::chain(&error), "logging not started here");
+    }
+    Ok(())
 }
 
 fn read_own(options: &Options) -> Result<Own, Error> {

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use fairground_runtime::error::{ConfigError, PkiError, SecretError};
+use fairground_runtime::error::{ConfigError, PkiError, SecretError, TelemetryError};
 use fairground_storage::StorageError;
 use fairground_types::Rejection;
 
@@ -18,6 +18,9 @@ pub enum Error {
     /// A setting cannot be used.
     #[error("use the configuration")]
     Config(#[from] ConfigError),
+    /// Logging cannot be set up as the configuration says.
+    #[error("start logging")]
+    Telemetry(#[from] TelemetryError),
     /// A setting is not what it must be.
     #[error("use setting `{key}`: {problem}")]
     Setting {

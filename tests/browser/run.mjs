@@ -9,7 +9,8 @@ import { chromium } from "playwright-core";
 import { startDemo } from "./demo.mjs";
 import { assert, Checks, until } from "./runner.mjs";
 
-// Bots stop at 40.00, so that the person at the page can be outbid first and win afterwards.
+// The bot opened the auction and leads; it answers a higher bid and stops at 40.00, so that the
+// person at the page can be outbid first and win afterwards.
 const BOT_BUDGET = 40;
 const AUCTION = "60s";
 const WINNING_BID = "95.00";
@@ -232,6 +233,7 @@ async function operator(browser, demo) {
   });
   await checks.check("console_lists_auctions", { needs: ["console_shows_the_cluster"] }, async () => {
     await page.goto(`${demo.console.replace(/\/$/, "")}/#/auctions`);
+    await page.waitForSelector("h1 >> text=Auctions");
     await page.waitForSelector("tbody tr");
     assert((await page.textContent("tbody")).includes(demo.auctionId), "the auction is not in the list");
   });
@@ -246,7 +248,7 @@ if (!binary || !executablePath) {
 
 let demo = null;
 await checks.check("demo_serves", { within: 250_000 }, async () => {
-  demo = await startDemo(binary, ["--auction", AUCTION, "--bots", "2", "--bot-budget", String(BOT_BUDGET)]);
+  demo = await startDemo(binary, ["--auction", AUCTION, "--bots", "1", "--bot-budget", String(BOT_BUDGET)]);
 });
 if (demo) {
   let browser = null;

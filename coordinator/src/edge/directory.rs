@@ -89,7 +89,7 @@ impl EdgeDirectory {
     }
 
     /// Marks that no entry of this member has carried.
-    pub(crate) fn fresh_marks(&self) -> Vec<(EdgeId, Mark)> {
+    pub(crate) fn fresh_marks(&self) -> BTreeMap<EdgeId, Mark> {
         let heard = self.lock();
         let fresh = heard.iter().filter(|(_, row)| row.mark != row.taken);
         fresh.filter_map(|(edge, row)| Some((edge.clone(), row.mark?))).collect()

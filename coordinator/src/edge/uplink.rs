@@ -205,7 +205,7 @@ impl Session {
         send: &mut SendStream,
     ) -> Result<(), StreamError> {
         let command = entry.intake.command();
-        let judged = self.member.state.read(|market| market.verdict(&command).cloned());
+        let judged = self.member.state.read(|market| market.verdict_on_entry(&self.edge, entry));
         match judged {
             Some(judged) => {
                 let verdict = SeqVerdict { seq: entry.seq, command, judged };

@@ -17,10 +17,14 @@ mod version;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::cli::{Cli, Verb};
+
+/// How long blocking work may take once everything else has ended.
+const BLOCKING_WAIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
@@ -32,8 +36,12 @@ fn main() -> ExitCode {
     }
     fairground_runtime::pki::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let result =
-        runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(verb)));
+    let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let result = runtime.block_on(run(verb));
+        // An encoder's thread may be in the middle of a picture: the process does not wait for it.
+        runtime.shutdown_timeout(BLOCKING_WAIT);
+        result
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::client::Client;
-use super::market;
+use super::market::{self, Opened};
 
 /// One bid as its bidder saw it.
 #[derive(Clone, Debug)]
@@ -35,13 +35,14 @@ pub(crate) struct SentBid {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     bids: Mutex<Vec<SentBid>>,
-    sent: AtomicU64,
+    taken: AtomicU64,
     stop: AtomicBool,
 }
 
 impl Ledger {
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    /// How many bids an edge gave a receipt for.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     pub(crate) fn stop(&self) {
@@ -64,11 +65,12 @@ pub(crate) struct Manner {
     pub(crate) wait: u64,
 }
 
-/// Starts one task per bidder; bidder `n` bids at edge `n` modulo the edges.
+/// Starts one task per bidder; bidder `n` bids at edge `n` modulo the edges. The first one is who
+/// opened the auction.
 pub(crate) fn start(
     bidders: &[Client],
     edges: &[String],
-    auction: &str,
+    opened: &Opened,
     manner: &Manner,
 ) -> (Arc<Ledger>, JoinSet<()>) {
     let ledger = Arc::new(Ledger::default());
@@ -76,7 +78,9 @@ pub(crate) fn start(
     for (number, bidder) in bidders.iter().enumerate() {
         let edge = number % edges.len().max(1);
         let client = bidder.at(edges.get(edge).map_or(bidder.base(), String::as_str));
-        let bot = Bot { number, edge, client, auction: auction.to_owned(), manner: manner.clone() };
+        let own = (number == 0).then(|| opened.bid.clone());
+        let auction = opened.auction.clone();
+        let bot = Bot { number, edge, client, auction, own, manner: manner.clone() };
         tasks.spawn(bot.run(Arc::clone(&ledger)));
     }
     (ledger, tasks)
@@ -87,11 +91,13 @@ struct Bot {
     edge: usize,
     client: Client,
     auction: String,
+    /// Its newest bid: a bot that leads waits.
+    own: Option<String>,
     manner: Manner,
 }
 
 impl Bot {
-    async fn run(self, ledger: Arc<Ledger>) {
+    async fn run(mut self, ledger: Arc<Ledger>) {
         while !ledger.stop.load(Ordering::Relaxed) {
             tokio::time::sleep(self.manner.pause).await;
             let Ok(auction) = self.client.get(&format!("/v1/auctions/{}", self.auction)).await
@@ -101,26 +107,34 @@ impl Bot {
             if auction["status"] != "open" {
                 return;
             }
+            if self.own.is_some() && auction["highest"]["bidId"].as_str() == self.own.as_deref() {
+                continue;
+            }
             let Some(least) = auction["minNextBid"]["amountMinor"].as_u64() else { continue };
             if least > self.manner.budget_minor {
                 return;
             }
-            self.bid(least, &ledger).await;
+            // Bots that read the same price would all but one be refused if all bid the minimum.
+            let above = u64::try_from(self.number % 4).unwrap_or(0) * 500;
+            self.bid(least.saturating_add(above), &ledger).await;
         }
     }
 
-    async fn bid(&self, minor: u64, ledger: &Ledger) {
+    async fn bid(&mut self, minor: u64, ledger: &Ledger) {
         let key = uuid::Uuid::new_v4().to_string();
-        ledger.sent.fetch_add(1, Ordering::Relaxed);
         let sent = Instant::now();
         let answer = market::bid(&self.client, &self.auction, minor, &key, self.manner.wait).await;
         let answered = Instant::now();
         let body = answer.map_or(Value::Null, |answer| answer.body);
+        let bid = body["bidId"].as_str().map(str::to_owned);
+        self.own.clone_from(&bid);
+        let has_receipt = body["receipt"].is_string();
+        ledger.taken.fetch_add(u64::from(has_receipt), Ordering::Relaxed);
         ledger.bids.lock().await.push(SentBid {
             edge: self.edge,
             bidder: self.number,
-            bid: body["bidId"].as_str().map(str::to_owned),
-            has_receipt: body["receipt"].is_string(),
+            bid,
+            has_receipt,
             log_index: body["logIndex"].as_u64(),
             took: answered.duration_since(sent),
             sent,

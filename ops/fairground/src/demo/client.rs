@@ -94,9 +94,10 @@ impl Client {
 
     /// Signs in by the code that arrives in the fake inbox.
     pub(crate) async fn sign_in(&mut self, inbox: &str, address: &str) -> anyhow::Result<Value> {
+        let known = self.mails(inbox, address).await?.len();
         let request = json!({"identifier": address, "channel": "email"});
         self.post("/v1/auth/otp/request", &request).await?;
-        let code = self.code_from(inbox, address).await?;
+        let code = self.next_code(inbox, address, known).await?;
         let answer =
             self.post("/v1/auth/otp/verify", &json!({"identifier": address, "code": code})).await?;
         let token = text_at(&answer, "accessToken")?;
@@ -104,21 +105,21 @@ impl Client {
         Ok(answer)
     }
 
-    async fn code_from(&self, inbox: &str, address: &str) -> anyhow::Result<String> {
-        let deadline = Instant::now() + Duration::from_secs(15);
-        while Instant::now() < deadline {
-            let messages = self.get(&format!("{inbox}/mail?to={address}")).await?;
-            let newest = messages["messages"][0]["text"].as_str().unwrap_or_default();
-            let code = newest
-                .split(|c: char| !c.is_ascii_digit())
-                .find(|word| word.len() == 6)
-                .map(str::to_owned);
-            if let Some(code) = code {
-                return Ok(code);
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        bail!("no code for {address} arrived in the inbox")
+    async fn mails(&self, inbox: &str, address: &str) -> anyhow::Result<Vec<Value>> {
+        let answer = self.get(&format!("{inbox}/mail?to={address}")).await?;
+        Ok(answer["messages"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The code in a mail that comes after the `known` ones; notices to the same address are passed
+    /// over.
+    async fn next_code(&self, inbox: &str, address: &str, known: usize) -> anyhow::Result<String> {
+        until("the mail with the code", Duration::from_secs(15), || async {
+            let mails = self.mails(inbox, address).await?;
+            let new = mails.get(..mails.len().saturating_sub(known)).unwrap_or_default();
+            let texts = new.iter().filter_map(|mail| mail["text"].as_str());
+            Ok(texts.flat_map(words_of_digits).find(|word| word.len() == 6).map(str::to_owned))
+        })
+        .await
     }
 
     /// Uploads a clip by tus 1.0 in chunks; answers the asset.
@@ -152,6 +153,10 @@ impl Client {
         }
         bail!("the upload ended without an asset")
     }
+}
+
+fn words_of_digits(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_digit())
 }
 
 async fn read(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {

@@ -20,6 +20,13 @@ pub(crate) struct Listing {
     pub(crate) asset: String,
 }
 
+/// An auction and the bid that opened it.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) auction: String,
+    pub(crate) bid: String,
+}
+
 /// Signs a new account in and gives it its handle.
 pub(crate) async fn account(edge: &str, inbox: &str, handle: &str) -> anyhow::Result<Client> {
     let mut client = Client::new(edge)?;
@@ -122,14 +129,14 @@ pub(crate) async fn open_auction(
     buyer: &Client,
     story: &str,
     minor: u64,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Opened> {
     let body = json!({"amountMinor": minor, "currency": CURRENCY});
     let key = uuid::Uuid::new_v4().to_string();
     let answer = buyer
         .post_with(&format!("/v1/stories/{story}/offers"), &body, &key, Some(10))
         .await?
         .ok()?;
-    text_at(&answer, "auctionId")
+    Ok(Opened { auction: text_at(&answer, "auctionId")?, bid: text_at(&answer, "bidId")? })
 }
 
 /// Sends a bid under `key`.

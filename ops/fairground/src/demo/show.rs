@@ -10,7 +10,7 @@ use super::bots::{self, Manner};
 use super::client::Client;
 use super::clip;
 use super::cluster::{ADMIN_ADDRESS, Cluster, ClusterOptions};
-use super::market::{self, Listing};
+use super::market::{self, Listing, Opened};
 use super::progress::Progress;
 use crate::cli::DemoArgs;
 use crate::output;
@@ -22,7 +22,7 @@ const STORIES: [(&str, u64); 2] =
 /// What was seeded.
 struct Seeded {
     listings: Vec<Listing>,
-    auction: String,
+    opened: Opened,
     maker: Client,
     bidders: Vec<Client>,
 }
@@ -59,7 +59,7 @@ async fn serve(dir: &Path, arguments: &DemoArgs, cluster: &Cluster) -> anyhow::R
     };
     let edges = cluster.edge_urls();
     let bots = seeded.bidders.get(..arguments.bots.min(seeded.bidders.len())).unwrap_or_default();
-    let (_ledger, _bots) = bots::start(bots, &edges, &seeded.auction, &manner);
+    let (_ledger, _bots) = bots::start(bots, &edges, &seeded.opened, &manner);
     finish_av1(&seeded).await?;
     std::future::pending().await
 }
@@ -89,8 +89,8 @@ async fn seed(dir: &Path, arguments: &DemoArgs, cluster: &Cluster) -> anyhow::Re
     }
     let opening = bidders.first().context("no bidder")?;
     let story = &listings.first().context("no story")?.story;
-    let auction = market::open_auction(opening, story, STORIES[0].1).await?;
-    Ok(Seeded { listings, auction, maker, bidders })
+    let opened = market::open_auction(opening, story, STORIES[0].1).await?;
+    Ok(Seeded { listings, opened, maker, bidders })
 }
 
 fn announce(arguments: &DemoArgs, cluster: &Cluster, seeded: &Seeded) -> anyhow::Result<()> {
@@ -106,7 +106,7 @@ fn announce(arguments: &DemoArgs, cluster: &Cluster, seeded: &Seeded) -> anyhow:
             "adminAddress": ADMIN_ADDRESS,
             "storyId": story,
             "assetId": seeded.listings.first().map(|listing| &listing.asset),
-            "auctionId": seeded.auction,
+            "auctionId": seeded.opened.auction,
         });
         output::line(&ready.to_string())?;
         return Ok(());
