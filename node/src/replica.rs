@@ -33,7 +33,7 @@ const LIVE_LAG_MAX: usize = 1_024;
 const PERSIST_ITEMS: u64 = 2_000;
 const PERSIST_PERIOD: Duration = Duration::from_secs(30);
 /// A member that says nothing for so long is left: it says something each second.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 const REACH_WAIT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
 

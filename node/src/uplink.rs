@@ -280,18 +280,22 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Sends entries once more that are applied but have no verdict here: its answer was lost.
+    /// Sends entries once more that are applied but have no verdict here: its answer was lost, or
+    /// the log still holds the bid.
     async fn send_copies(&mut self, max: usize) -> Result<(), SessionError> {
         let mut from = self.edge.intake.journal.standing().open_from;
         let mut left = max;
         while from <= self.applied.seq && left > 0 {
-            let mut entries = self.read(from, left.min(BATCH_ENTRIES_MAX)).await?;
+            let mut entries = self.read(from, BATCH_ENTRIES_MAX).await?;
             entries.retain(|entry| entry.seq <= self.applied.seq);
             let Some(last) = entries.last() else { return Ok(()) };
             from = last.seq.saturating_add(1);
+            entries.retain(|entry| self.edge.intake.is_waiting(&entry.intake.command()));
             left = left.saturating_sub(entries.len());
-            let batch = Batch { edge: self.edge.id.clone(), mark: None, entries };
-            stream::send(&mut self.stream, &UplinkUp::Batch(batch)).await?;
+            for run in runs(entries) {
+                let batch = Batch { edge: self.edge.id.clone(), mark: None, entries: run };
+                stream::send(&mut self.stream, &UplinkUp::Batch(batch)).await?;
+            }
         }
         Ok(())
     }
@@ -301,6 +305,22 @@ impl<'a> Session<'a> {
         let read = tokio::task::spawn_blocking(move || journal.entries_from(from, count));
         read.await.unwrap_or(Err(StorageError::Closed))
     }
+}
+
+/// Cuts entries where a sequence is missing: a batch has none.
+fn runs(entries: Vec<JournalEntry>) -> Vec<Vec<JournalEntry>> {
+    let mut runs: Vec<Vec<JournalEntry>> = Vec::new();
+    for entry in entries {
+        let follows = runs
+            .last()
+            .and_then(|run| run.last())
+            .is_some_and(|last| last.seq.checked_add(1) == Some(entry.seq));
+        match runs.last_mut() {
+            Some(run) if follows => run.push(entry),
+            Some(_) | None => runs.push(vec![entry]),
+        }
+    }
+    runs
 }
 
 async fn read_messages(mut receive: RecvStream, inbox: mpsc::Sender<UplinkDown>) {

@@ -341,7 +341,9 @@ async fn tend_one(edge: &Arc<Edge>, record: UploadRecord, now: Timestamp) {
     let id = record.state.upload;
     let is_over = record.state.expires_at <= now;
     let is_complete = record.state.offset == record.state.length;
-    let should_forget = is_over && (record.end.is_some() || !is_complete);
+    // What is complete gets as long again to be handed over.
+    let is_hopeless = record.state.expires_at.plus(edge.uploads.policy.life) <= now;
+    let should_forget = is_hopeless || (is_over && (record.end.is_some() || !is_complete));
     let should_finish = is_complete && record.end.is_none();
     if !should_forget && !should_finish {
         return;

@@ -331,6 +331,11 @@ impl IntakeDesk {
         self.signer.sign(entry, previous, self.view.index()).ok().map(Arc::from)
     }
 
+    /// Whether a command is kept here and has no stored verdict.
+    pub(crate) fn is_waiting(&self, command: &CommandId) -> bool {
+        self.lock().by_command.contains_key(command)
+    }
+
     /// Wakes who waits for these verdicts.
     pub(crate) fn wake_judged(&self, verdicts: &[SeqVerdict]) {
         for verdict in verdicts {
@@ -522,3 +527,6 @@ pub(crate) fn derived_bits(context: &str, command: &CommandId) -> u128 {
 
 /// Time that a client should wait before it asks a declining edge again.
 pub(crate) const DECLINED_RETRY: Millis = Millis::from_secs(2);
+
+#[cfg(test)]
+mod tests;
