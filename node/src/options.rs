@@ -67,7 +67,7 @@ pub struct TranscodeOptions {
 pub enum Sandbox {
     /// Refuse to start unless everything can be enforced.
     Full,
-    /// Enforce what this kernel can; refuse to start when it can enforce nothing.
+    /// Enforce what this kernel can, and say so when that is not everything.
     #[default]
     Partial,
     /// Bound time and output only. For tests.
