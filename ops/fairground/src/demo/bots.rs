@@ -77,7 +77,7 @@ pub(crate) fn start(
     let mut tasks = JoinSet::new();
     for (number, bidder) in bidders.iter().enumerate() {
         let edge = number % edges.len().max(1);
-        let client = bidder.at(edges.get(edge).map_or(bidder.base(), String::as_str));
+        let client = bidder.at(edges.get(edge).map_or_else(|| bidder.base(), String::as_str));
         let own = (number == 0).then(|| opened.bid.clone());
         let auction = opened.auction.clone();
         let bot = Bot { number, edge, client, auction, own, manner: manner.clone() };

@@ -1,7 +1,7 @@
 //! A mail relay and an SMS gateway that keep what they are given, for people and tests to read.
 //!
 //! The newest 1,000 of each and 64 MiB of mail at most; nothing is ever sent on. Read next:
-//! [`smtp`] for how mail comes in, [`sms`] for messages, [`page`] for how both are shown.
+//! `smtp` for how mail comes in, `sms` for messages, `page` for how both are shown.
 
 mod message;
 mod page;

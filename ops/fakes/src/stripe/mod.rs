@@ -1,8 +1,8 @@
 //! A stand-in for Stripe: Checkout, payments, events, webhooks, and a hosted page to pay on.
 //!
 //! One lock around the state, never held across a wait; deliveries run in a task of their own.
-//! Bounded everywhere: the oldest goes first. Read next: [`api`] for a call's way through,
-//! [`checkout`] for what happens to a session, [`webhooks`] for what is sent out.
+//! Bounded everywhere: the oldest goes first. Read next: `api` for a call's way through,
+//! `checkout` for what happens to a session, `webhooks` for what is sent out.
 //!
 //! ```text
 //! open --pay, card taken--> complete        checkout.session.completed, payment_intent.succeeded
