@@ -1,7 +1,7 @@
 // The viewer page and the console in a real Chromium, against a real cluster on loopback.
 //
-// FAIRGROUND_BIN names the binary. `--screenshots DIR` keeps a picture of each page. Read next:
-// `demo.mjs` for what is started, `runner.mjs` for what is printed.
+// FAIRGROUND_BIN names the binary. `--screenshots DIR` keeps a picture of each page, `--clip FILE`
+// plays that clip. Read next: `demo.mjs` for what is started, `runner.mjs` for what is printed.
 
 import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -9,16 +9,17 @@ import { chromium } from "playwright-core";
 import { startDemo } from "./demo.mjs";
 import { assert, Checks, until } from "./runner.mjs";
 
-// The bot opened the auction and leads; it answers a higher bid and stops at 40.00, so that the
-// person at the page can be outbid first and win afterwards.
-const BOT_BUDGET = 40;
+// The bot opened the auction and answers every higher bid up to this, however late the page comes;
+// the person's last bid is out of its reach.
+const BOT_BUDGET = 400;
 const AUCTION = "60s";
-const WINNING_BID = "95.00";
+const WINNING_BID = "500.00";
 const BUYER = "buyer-7@browser.example";
 
 const checks = new Checks();
-const flag = process.argv.indexOf("--screenshots");
-const pictures = flag > 0 ? process.argv[flag + 1] : null;
+const option = (name) => (process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : null);
+const pictures = option("--screenshots");
+const clip = option("--clip");
 const pageErrors = [];
 
 function findChromium() {
@@ -237,6 +238,13 @@ async function operator(browser, demo) {
     await page.waitForSelector("tbody tr");
     assert((await page.textContent("tbody")).includes(demo.auctionId), "the auction is not in the list");
   });
+  await checks.check("console_has_no_barriers_and_fits_a_phone", { needs: ["console_shows_the_cluster"] }, async () => {
+    const found = await barriers(page);
+    assert(found.length === 0, found.join("; "));
+    await page.setViewportSize({ width: 360, height: 740 });
+    const wide = await sideways(page);
+    assert(wide <= 0, `the console is ${wide} pixels wider than a phone`);
+  });
 }
 
 const binary = process.env.FAIRGROUND_BIN;
@@ -248,7 +256,8 @@ if (!binary || !executablePath) {
 
 let demo = null;
 await checks.check("demo_serves", { within: 250_000 }, async () => {
-  demo = await startDemo(binary, ["--auction", AUCTION, "--bots", "1", "--bot-budget", String(BOT_BUDGET)]);
+  const options = ["--auction", AUCTION, "--bots", "1", "--bot-budget", String(BOT_BUDGET)];
+  demo = await startDemo(binary, [...options, ...(clip ? ["--clip", clip] : [])]);
 });
 if (demo) {
   let browser = null;
