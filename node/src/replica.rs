@@ -109,6 +109,13 @@ impl Followed {
         *self.position.borrow()
     }
 
+    /// Waits until the view has reached `index`, at most for `patience`.
+    pub(crate) async fn reach(&self, index: LogIndex, patience: Duration) {
+        let mut position = self.position.subscribe();
+        // Late or closing down, the caller goes on with the view as it is.
+        let _ = tokio::time::timeout(patience, position.wait_for(|now| *now >= index)).await;
+    }
+
     /// Folds an item in.
     pub(crate) fn fold(&self, item: FeedItem, now: Millis) -> Arc<FeedItem> {
         self.heard(now);

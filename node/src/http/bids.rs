@@ -30,6 +30,9 @@ use super::{call, problem_map};
 use crate::edge::Edge;
 use crate::intake::{Answer, Known, auction_of, offer_of};
 
+/// How long an accepted bid's answer waits for the feed: who bids and then looks must see the bid.
+const VIEW_WAIT: Duration = Duration::from_millis(500);
+
 /// A bid as it is typed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -124,6 +127,11 @@ async fn take(
     };
     let wait = wait_of(preferred);
     let answer = edge.intake.take(intake, wait).await;
+    if let Answer::Judged { judged, .. } = &answer
+        && judged.verdict.is_accepted()
+    {
+        edge.view.reach(judged.index, VIEW_WAIT).await;
+    }
     let mut response = answered(edge, answer, (bid, offer), amount)?;
     let headers = response.headers_mut();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/bids/{bid}")) {
