@@ -41,6 +41,9 @@ pub(crate) fn config(options: &RaftOptions, cluster: &str) -> Result<Arc<Config>
         snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_entries),
         max_in_snapshot_log_to_keep: options.snapshot_entries,
         enable_pre_vote: Some(true),
+        // A restarted leader must win a new term: an office clock lives as long as its term, and
+        // edges drop what a clock of the same term contradicts.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| Error::RaftConfig(error.to_string()))
