@@ -243,6 +243,7 @@ async fn sell(
     let leader = cluster.leader().await?;
     let killed_at = Instant::now();
     cluster.kill_member(&leader).await?;
+    let gone_at = Instant::now();
     enough(BIDS_BEFORE_EDGE).await?;
     let edge = cluster.restart_edge(1).await?;
     enough(BIDS_MIN).await?;
@@ -258,8 +259,9 @@ async fn sell(
         .collect();
     report.figure("verdict_p50_ms", percentile(&mut latencies, 50).context("no verdict in time")?);
     report.figure("verdict_p99_ms", percentile(&mut latencies, 99).context("no verdict in time")?);
-    let failover =
-        report.step("leader_killed", async { failover(&bids, killed_at, &leader) }).await?;
+    let failover = report
+        .step("leader_killed", async { failover(&bids, killed_at, gone_at, &leader) })
+        .await?;
     report.figure("failover_ms", millis(failover));
     cluster.start_members().await?;
     report.step("auction_closed", auction_closed(people, &opened.auction, bids)).await
@@ -283,16 +285,17 @@ fn bids_two_edges(
     Ok(((), detail))
 }
 
+/// From the kill to the first verdict on a bid that was sent when the leader was gone: none of the
+/// old leader's verdicts can be taken for it.
 fn failover(
     bids: &[SentBid],
     killed_at: Instant,
+    gone_at: Instant,
     leader: &str,
 ) -> anyhow::Result<(Duration, String)> {
-    let before =
-        bids.iter().filter(|bid| bid.answered <= killed_at).filter_map(|bid| bid.log_index).max();
     let next = bids
         .iter()
-        .filter(|bid| bid.answered > killed_at && bid.log_index > before)
+        .filter(|bid| bid.sent > gone_at && bid.has_receipt && bid.log_index.is_some())
         .map(|bid| bid.answered)
         .min()
         .context("no new verdict after the kill")?;
