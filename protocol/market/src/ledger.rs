@@ -61,7 +61,7 @@ pub enum LedgerCause {
     Paid(SaleLockId),
     /// An order was completed.
     Completed(OrderId),
-    /// Money came that bought nothing; named by the provider's event.
+    /// Money came that bought nothing; named by the provider's payment.
     Unwanted(String),
     /// It went back; named by the provider's payment.
     Refunded(String),

@@ -128,6 +128,15 @@ impl Attempt {
 }
 
 impl SaleLock {
+    /// Whether it was this session that paid it: a session is paid once.
+    fn is_paid_by(&self, session: Option<&String>) -> bool {
+        self.attempts.iter().any(|attempt| {
+            attempt.state == AttemptState::Paid
+                && session.is_some()
+                && attempt.checkout_session.as_ref() == session
+        })
+    }
+
     /// Marks the attempt that was paid: the one that has the session, else the newest one if its
     /// session is not known yet (the event came before the answer of the call).
     fn mark_paid(&mut self, session: Option<&String>) {
@@ -144,6 +153,14 @@ impl SaleLock {
             }
             attempt.state = AttemptState::Paid;
         }
+    }
+
+    /// Whether this is the session that paid the lock.
+    fn was_paid_by(&self, session: Option<&String>) -> bool {
+        session.is_some()
+            && self.attempts.iter().any(|attempt| {
+                attempt.state == AttemptState::Paid && attempt.checkout_session.as_ref() == session
+            })
     }
 }
 
@@ -337,11 +354,17 @@ impl Market {
             self.hold_for_finance(turn, id, event);
             return;
         };
+        if lock.is_paid_by(event.checkout_session.as_ref()) {
+            // Another event about the session that paid it: the same money.
+            return;
+        }
         match lock.state {
             LockState::Active => self.pay_lock(turn, &lock, event, amount),
             LockState::Expired { .. } if self.may_still_buy(&lock, event) => {
                 self.pay_lock(turn, &lock, event, amount);
             }
+            // The provider may tell of one payment in two events: it bought the piece already.
+            LockState::Paid { .. } if lock.was_paid_by(event.checkout_session.as_ref()) => {}
             LockState::Expired { .. } | LockState::Paid { .. } => {
                 self.give_back(turn, &lock, event, amount);
             }
@@ -405,7 +428,7 @@ impl Market {
         });
     }
 
-    /// Money that buys nothing any more goes back in full.
+    /// Money that buys nothing any more goes back in full, once per payment.
     fn give_back(
         &mut self,
         turn: &mut Turn,
@@ -421,7 +444,9 @@ impl Market {
             debit(LedgerAccount::Provider, amount),
             credit(LedgerAccount::RefundDue(lock.lock), amount),
         ];
-        self.ledger.post(turn, LedgerCause::Unwanted(event.event.clone()), lines);
+        if !self.ledger.post(turn, LedgerCause::Unwanted(payment.clone()), lines) {
+            return;
+        }
         self.add_effect(turn, Effect::RefundPayment { lock: lock.lock, payment, amount }, None);
         self.notify(turn, about_lock(lock.buyer, NoticeKind::Refunding, lock));
     }

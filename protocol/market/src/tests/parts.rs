@@ -2,8 +2,9 @@
 
 use fairground_types::command::{
     Actor, Channel, Command, CreateJoinToken, EffectOutcome, Entry, JoinProof, JoinRole,
-    LogCommand, MarketPolicy, PublishRevision, RefreshSignIn, RegisterAsset, RegisterEdge,
-    RegisterMember, RequestCode, ReviewDecision, SaveDraft, SealedContact, VerifyCode,
+    LogCommand, MarketPolicy, ProviderEvent, ProviderEventKind, PublishRevision, RefreshSignIn,
+    RegisterAsset, RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft,
+    SealedContact, VerifyCode,
 };
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use fairground_types::text::{Note, Region};
 use fairground_types::verdict::BidState;
 use fairground_types::{
     Accepted, AssetId, BlobHash, ChallengeId, Code, CommandId, Digest, EdgeId, JoinTokenId, Millis,
-    Money, Role, SignInId, StoryId, Timestamp, UserId, Verdict, limits,
+    Money, OrderId, Role, SignInId, StoryId, Timestamp, UserId, Verdict, limits,
 };
 
 use crate::script::{World, auction_named, edge_named, person, story_named};
@@ -415,6 +416,52 @@ fn money_that_came_too_late_is_owed_until_it_went_back() {
     assert_eq!(world.market.ledger_balances().count(), 0);
     assert!(world.market.ledger_totals().values().all(|sum| *sum == 0));
     assert!(world.market.effect(refund).is_none());
+}
+
+#[test]
+fn one_payment_told_in_two_events_buys_once_and_is_not_given_back() {
+    let world = World::play(
+        "policy initial 1h, window 0s
+        12:00:00  offer S1 a EUR 100.00            -> opened A; A closes 13:00:00
+        12:00:01  accept A m EUR 100.00            -> done; A locked to a at 100.00 (MakerAccepted)
+        12:00:02  checkout A a                     -> attempt 1
+        12:00:03  opened A                         -> done
+        12:00:04  paid A EUR 100.00 ev_completed   -> done; A closed (Sold); S1 sold
+        12:00:05  paid A EUR 100.00 ev_succeeded   -> done",
+    )
+    .expect("plays");
+    assert_eq!((refunds(&world), world.market.postings().count()), (0, 1));
+}
+
+#[test]
+fn one_unwanted_payment_goes_back_once() {
+    let mut world = World::play(
+        "policy initial 1h, window 0s, decision 1h
+        12:00:00    offer S1 a EUR 100.00                  -> opened A; A closes 13:00:00
+        13:00:00    tick marks 13:00:00                    -> A locked to a at 100.00 (AutoAtClose)
+        1d15:00:00  paid A EUR 100.00 ev_late 1d14:00:00   -> done; A awaits until 1d14:00:00; A closed (Unsold)",
+    )
+    .expect("plays");
+    let at = later(&world, Millis::ZERO);
+    let told_again = ProviderEvent {
+        event: "ev_again".to_owned(),
+        kind: ProviderEventKind::CheckoutPaid,
+        created: at,
+        lock: world.market.locks().first().map(|row| row.sale_lock_id),
+        checkout_session: None,
+        payment: Some("pi_ev_late".to_owned()),
+        amount: Some(Money::new(10_000, fairground_types::Currency::Eur)),
+        raw: Digest::of(b"raw"),
+        new_order: OrderId::from_bits(1),
+    };
+    let told_again = Command::RecordProviderEvent(told_again);
+    assert!(world.direct(at, Actor::Cluster, told_again).is_accepted());
+    assert_eq!((refunds(&world), world.market.postings().count()), (1, 1));
+}
+
+fn refunds(world: &World) -> usize {
+    let effects = world.market.outbox().map(|pending| &pending.effect);
+    effects.filter(|effect| matches!(effect, Effect::RefundPayment { .. })).count()
 }
 
 #[test]
