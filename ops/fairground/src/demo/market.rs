@@ -131,9 +131,8 @@ pub(crate) async fn open_auction(
     minor: u64,
 ) -> anyhow::Result<Opened> {
     let body = json!({"amountMinor": minor, "currency": CURRENCY});
-    let key = uuid::Uuid::new_v4().to_string();
     let answer = buyer
-        .post_with(&format!("/v1/stories/{story}/offers"), &body, &key, Some(10))
+        .post_patiently(&format!("/v1/stories/{story}/offers"), &body, Some(10))
         .await?
         .ok()?;
     Ok(Opened { auction: text_at(&answer, "auctionId")?, bid: text_at(&answer, "bidId")? })

@@ -201,9 +201,8 @@ async fn listed(people: &People, asset: &str) -> anyhow::Result<(Listing, String
 async fn auction_open(people: &People, listing: &Listing) -> anyhow::Result<(Opened, String)> {
     let buyer = people.bidders.first().context("no bidder")?;
     let low = json!({"amountMinor": 1_999, "currency": market::CURRENCY});
-    let refused = buyer
-        .post_with(&format!("/v1/stories/{}/offers", listing.story), &low, "low-offer-1", Some(10))
-        .await?;
+    let offers = format!("/v1/stories/{}/offers", listing.story);
+    let refused = buyer.post_patiently(&offers, &low, Some(10)).await?;
     ensure!(
         refused.body["code"] == "OFFER_MIN_VIOLATION",
         "a low offer was answered {}",
