@@ -72,8 +72,23 @@ impl Client {
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.post_patiently(path, body, None).await?.ok().with_context(|| format!("POST {path}"))
+    }
+
+    /// Sends a command until it is answered otherwise than "not now" (503), under one key.
+    pub(crate) async fn post_patiently(
+        &self,
+        path: &str,
+        body: &Value,
+        wait: Option<u64>,
+    ) -> anyhow::Result<Answer> {
         let key = uuid::Uuid::new_v4().to_string();
-        self.post_with(path, body, &key, None).await?.ok().with_context(|| format!("POST {path}"))
+        until("an answer other than 503", Duration::from_secs(20), || async {
+            let answer = self.post_with(path, body, &key, wait).await?;
+            ensure!(answer.status != StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+            Ok(Some(answer))
+        })
+        .await
     }
 
     /// Sends a command under the caller's key; `wait` is the `Prefer` of RFC 7240 in seconds.
