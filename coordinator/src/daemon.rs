@@ -30,6 +30,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use quinn::Endpoint;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::auth::Auth;
 use crate::blobs::Blobs;
@@ -104,14 +105,19 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     start_telemetry(&options, own.file.member)?;
     own.dir.remove("ready.json");
     let sockets = bind(&options, &own).await?;
-    // Other daemons are talked to until leadership is handed over: a token of its own.
-    let network = Tasks::new(Shutdown::new());
-    let started = Box::pin(start(&options, &own, &sockets, &network)).await?;
+    let started = Box::pin(start(&options, &own, &sockets)).await?;
     let member = Arc::clone(&started.member);
+    // Other daemons are talked to until leadership is handed over: a token of its own. When a task
+    // panics the whole daemon stops, as everywhere.
+    let leaving = Shutdown::new();
+    let network = Tasks::new(shutdown.clone());
+    let endpoint = sockets.endpoint.clone();
+    network.spawn("quic accept", quic::accept(Arc::clone(&member), endpoint, leaving.clone()));
     let served = Box::pin(serve(&options, &own, started, sockets, &shutdown)).await;
+    let served = served.and_then(|()| raft_runs(&member));
     own.dir.remove("ready.json");
     shutdown.trigger();
-    network.shutdown().trigger();
+    leaving.trigger();
     network.join(STOP_WAIT).await;
     if let Err(error) = member.raft.shutdown().await {
         tracing::warn!(%error, "Raft did not close in order");
@@ -178,12 +184,7 @@ struct Started {
     membership_loop: MembershipLoop,
 }
 
-async fn start(
-    options: &Options,
-    own: &Own,
-    sockets: &Sockets,
-    tasks: &Tasks,
-) -> Result<Started, Error> {
+async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Started, Error> {
     let id = own.file.member;
     let cluster = own.file.cluster;
     let clock = Clock::system();
@@ -221,8 +222,7 @@ async fn start(
     });
     let blobs = Blobs::new(id, blob_store, Arc::clone(&peers), Arc::clone(&state));
     let auth = Auth::new(&secrets, cluster)?;
-    let admission =
-        Admission { ca: Ca::from_pem(&own.ca.certificate_pem(), &own.ca.expose_key_pem())? };
+    let ca = Ca::from_pem(&own.ca.certificate_pem(), &own.ca.expose_key_pem())?;
     let member = Arc::new(Member {
         id,
         cluster,
@@ -236,12 +236,9 @@ async fn start(
         edges: Arc::clone(&edges),
         blobs: Arc::new(blobs),
         auth,
-        admission,
+        admission: Admission::new(ca),
         health: Health::new(&["raft", "http"]),
     });
-    let accepting =
-        quic::accept(Arc::clone(&member), sockets.endpoint.clone(), tasks.shutdown().clone());
-    tasks.spawn("quic accept", accepting);
     Ok(Started {
         member,
         proposer_loop,
@@ -267,18 +264,20 @@ async fn serve(
 ) -> Result<(), Error> {
     let Started { member, proposer_loop, office_loop, deadline_loop, membership_loop } = started;
     // The loops outlive the HTTP listener, so that running requests can end: they stop by a token
-    // of their own.
+    // of their own. When one panics the whole daemon stops.
     let closing = Shutdown::new();
-    let loops = Tasks::new(closing.clone());
+    let loops = Tasks::new(shutdown.clone());
     loops.spawn("proposer", proposer_loop.run(closing.clone()));
     loops.spawn("office", office_loop.run(closing.clone()));
     loops.spawn("deadlines", deadline_loop.run(closing.clone()));
     loops.spawn("membership", membership_loop.run(closing.clone()));
-    loops.spawn("health", watch_health(Arc::clone(&member), closing.clone()));
+    loops
+        .spawn("health", watch_health(Arc::clone(&member), [shutdown, &closing].map(Clone::clone)));
+    let payments = Payments::new(&options.stripe, member.id.0)?;
     let outlets = Outlets {
         mailer: Mailer::new(&options.mail, member.cluster)?,
         texter: Texter::new(&options.sms)?,
-        payments: Payments::new(&options.stripe, member.id.0)?,
+        payments: payments.clone(),
     };
     let runner = EffectRunner::new(Arc::clone(&member), outlets);
     loops.spawn("effects", runner.run(closing.clone()));
@@ -289,8 +288,8 @@ async fn serve(
         identity: own.identity.clone(),
         dir: options.dir.clone(),
     });
+    let stop = closing.clone();
     loops.spawn("certificate", async move {
-        let stop = closing.clone();
         tokio::select! {
             biased;
             () = stop.wait() => {}
@@ -300,9 +299,16 @@ async fn serve(
     if own.file.founder {
         begin(&member, options, &sockets.advertised).await?;
     }
-    let served = serve_http(options, own, &member, sockets, shutdown).await;
+    let webhooks = Webhooks {
+        secrets: webhook_secrets(options)?,
+        expects_live: options.stripe.live,
+        payments,
+    };
+    let metrics = fairground_runtime::metrics::install().ok();
+    let api = Api::new(Arc::clone(&member), own.dir.admin_key()?, webhooks, metrics);
+    let served = serve_http(options, own, api, sockets, shutdown).await;
     hand_over(&member).await;
-    loops.shutdown().trigger();
+    closing.trigger();
     loops.join(STOP_WAIT).await;
     served
 }
@@ -310,16 +316,10 @@ async fn serve(
 async fn serve_http(
     options: &Options,
     own: &Own,
-    member: &Arc<Member>,
+    api: Api,
     sockets: Sockets,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let api = Arc::new(Api::new(
-        Arc::clone(member),
-        own.dir.admin_key()?,
-        Webhooks { secrets: webhook_secrets(options)?, expects_live: options.stripe.live },
-        fairground_runtime::metrics::install().ok(),
-    ));
     let tls = match (&options.http_tls_cert_file, &options.http_tls_key_file) {
         (Some(certificate), Some(key)) => Some(listener::tls_config(certificate, key)?),
         (None, None) => None,
@@ -336,15 +336,15 @@ async fn serve_http(
             pid: std::process::id(),
         },
     )?;
-    member.health.part("http").ready();
+    api.member.health.part("http").ready();
     tracing::info!(
-        member = %member.id,
+        member = %api.member.id,
         http = %sockets.http_address,
         cluster = %sockets.cluster_address,
         "ready"
     );
     let limits = HttpLimits::default();
-    listener::serve(sockets.http, router(api), limits, tls, shutdown.clone())
+    listener::serve(sockets.http, router(Arc::new(api)), limits, tls, shutdown.clone())
         .await
         .map_err(Error::Http)
 }
@@ -366,8 +366,7 @@ async fn begin(member: &Arc<Member>, options: &Options, address: &str) -> Result
         let node = MemberNode { addr: address.to_owned() };
         let nodes = BTreeMap::from([(member.id.0, node)]);
         member.raft.initialize(nodes).await.map_err(|error| raft_error(&error))?;
-    } else {
-        // A cluster that has more members may have no quorum yet; nothing waits for it.
+    } else if has_begun(member).await {
         return Ok(());
     }
     let cluster = member.cluster.to_string();
@@ -412,9 +411,44 @@ async fn begin(member: &Arc<Member>, options: &Options, address: &str) -> Result
     }
 }
 
-async fn watch_health(member: Arc<Member>, shutdown: Shutdown) {
+/// Whether a cluster that Raft knows has its first two commands as well: its founder may have died
+/// before them.
+async fn has_begun(member: &Member) -> bool {
+    // Others join after those commands only; their quorum may not be there yet.
+    if member.raft.voter_ids().count() > 1 {
+        return true;
+    }
+    let deadline = Instant::now() + BEGIN_WAIT;
+    loop {
+        let is_newest = member.linearize().await.is_ok();
+        if member.state.read(|market| market.members().next().is_some()) {
+            return true;
+        }
+        if is_newest || Instant::now() >= deadline {
+            return !is_newest;
+        }
+        tokio::time::sleep(BEGIN_PAUSE).await;
+    }
+}
+
+/// What ended Raft, if it ended by itself: a disk that fails stops it for good.
+fn raft_runs(member: &Member) -> Result<(), Error> {
+    let metrics = member.raft.metrics();
+    let running = metrics.borrow_watched().running_state.clone();
+    running.map_err(|fatal| Error::Raft(fatal.to_string()))
+}
+
+/// Reports on Raft, and stops the daemon when Raft has ended: a member without it is of no use, and
+/// one that is started again may be.
+async fn watch_health(member: Arc<Member>, [daemon, shutdown]: [Shutdown; 2]) {
     let part = member.health.part("raft");
     loop {
+        if let Err(error) = raft_runs(&member) {
+            tracing::error!(%error, "Raft has ended, so this member stops");
+            part.not_ready("stopped");
+            daemon.trigger();
+            return;
+        }
         match member.leader() {
             Some(_) if member.state.position().raft > 0 => part.ready(),
             Some(_) => part.not_ready("nothing applied yet"),

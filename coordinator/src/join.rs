@@ -20,6 +20,7 @@ use fairground_wire::message::{
     JoinKind, JoinRequest, JoinResponse, JoinSecret, JoinWelcome, PrivateBytes, StreamKind,
 };
 use quinn::{Connection, RecvStream, SendStream};
+use tokio::sync::Semaphore;
 
 use crate::identity::Secrets;
 use crate::member::Member;
@@ -29,9 +30,19 @@ use crate::stream::{self, StreamError};
 /// How long a joining daemon may take over its one request.
 const JOIN_WAIT: Duration = Duration::from_secs(20);
 
+/// Joins served at a time: whoever asks has shown nothing yet, and must not take the place of peers.
+const JOINS_AT_ONCE: usize = 32;
+
 /// The cluster's authority, as this member holds it.
 pub(crate) struct Admission {
     pub(crate) ca: Ca,
+    joins: Semaphore,
+}
+
+impl Admission {
+    pub(crate) fn new(ca: Ca) -> Self {
+        Self { ca, joins: Semaphore::new(JOINS_AT_ONCE) }
+    }
 }
 
 /// Serves a connection without a certificate: one join.
@@ -39,6 +50,7 @@ pub(crate) async fn serve_connection(
     member: &Arc<Member>,
     connection: &Connection,
 ) -> Result<(), &'static str> {
+    let Ok(_permit) = member.admission.joins.try_acquire() else { return Err("too many joins") };
     let served = async {
         let (mut send, mut receive) = connection.accept_bi().await.map_err(|_| "no request")?;
         let mut kind = [0_u8; 1];

@@ -20,7 +20,7 @@ use crate::member::Member;
 use crate::options::StripeSettings;
 
 #[cfg(feature = "stripe")]
-use fairground_stripe::{Stripe, StripeError, StripeOptions};
+use fairground_stripe::{CheckoutSession, Stripe, StripeError, StripeOptions};
 #[cfg(feature = "stripe")]
 use fairground_types::Millis;
 
@@ -31,7 +31,8 @@ const KEY_LIFE: Millis = Millis::from_hours(20);
 #[cfg(feature = "stripe")]
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The payment provider, when one is configured.
+/// The payment provider, when one is configured. Clones share its connections.
+#[derive(Clone)]
 pub(crate) struct Payments {
     #[cfg(feature = "stripe")]
     stripe: Option<Stripe>,
@@ -130,6 +131,18 @@ impl Payments {
                 tracing::warn!(lock = %open.lock, %error, "checkout not opened yet");
                 Carried::Later(again(&error))
             }
+        }
+    }
+
+    /// Looks a session up; nothing without a key.
+    #[cfg(feature = "stripe")]
+    pub(crate) async fn look_up(
+        &self,
+        checkout_session: &str,
+    ) -> Result<Option<CheckoutSession>, StripeError> {
+        match &self.stripe {
+            Some(stripe) => stripe.checkout(checkout_session).await.map(Some),
+            None => Ok(None),
         }
     }
 

@@ -29,6 +29,7 @@ use fairground_runtime::problem;
 use fairground_runtime::rate::{RateLimit, RateLimiter};
 use fairground_types::Millis;
 
+use crate::effects::Payments;
 use crate::member::Member;
 
 /// Sign-in requests of one address: a burst, then one in three seconds.
@@ -51,6 +52,8 @@ pub(crate) struct Webhooks {
     pub(crate) secrets: Vec<Secret>,
     /// Whether events about real money are expected.
     pub(crate) expects_live: bool,
+    /// Where a session is looked up that an event does not show.
+    pub(crate) payments: Payments,
 }
 
 impl Api {

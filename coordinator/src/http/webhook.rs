@@ -2,25 +2,25 @@
 //!
 //! ```text
 //!  body -> signature -> event -> RecordProviderEvent in the log -> 200
-//!                \-> 401            \-> no quorum: 503, the provider tries again
+//!                \-> 401    |       \-> no quorum: 503, the provider tries again
+//!                           \-> a session in a shape not read: looked up; no answer: 503 as well
 //! ```
 //! Any member takes them; a follower's proposal goes to the leader. What an event means is decided
 //! in the market, which knows each event's id and takes it once. Never served by an edge.
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
-use fairground_runtime::problem::Problem;
+use fairground_runtime::problem::{ApiBytes, Problem};
 use fairground_stripe::webhook::{self, EventObject};
-use fairground_stripe::{PaymentStatus, ProviderEvent};
+use fairground_stripe::{PaymentStatus, ProviderEvent, StripeError};
 use fairground_types::command::{self, Command, ProviderEventKind};
 use fairground_types::limits::WEBHOOK_BODY_MAX;
 use fairground_types::{Code, CommandId, Digest, OrderId, Verdict};
 
-use super::Api;
 use super::answer::{propose_problem, rejected};
+use super::{Api, Webhooks};
 
 const SIGNATURE: &str = "stripe-signature";
 
@@ -37,7 +37,7 @@ pub(super) const fn body_limit() -> DefaultBodyLimit {
 pub(super) async fn stripe(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
-    body: Bytes,
+    ApiBytes(body): ApiBytes,
 ) -> Result<StatusCode, Problem> {
     let member = &api.member;
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -58,6 +58,7 @@ pub(super) async fn stripe(
         tracing::error!(event = event.id, live = event.livemode, "event of the other mode");
         return Err(Problem::new(Code::ValidationFailed, "an event of the other mode"));
     }
+    let event = in_full(&api.webhooks, event).await?;
     if event.cluster().is_some_and(|cluster| cluster != member.cluster) {
         count("foreign");
         return Ok(StatusCode::OK);
@@ -79,6 +80,54 @@ pub(super) async fn stripe(
             tracing::error!(event = event.id, code = %rejection.code, "event not recorded");
             Err(rejected(member, rejection))
         }
+    }
+}
+
+/// An event about a checkout session that it does not show in a shape we read: the session is looked
+/// up, so that a payment is never missed for one odd field.
+async fn in_full(webhooks: &Webhooks, event: ProviderEvent) -> Result<ProviderEvent, Problem> {
+    if !event.kind.starts_with("checkout.session.") || shows_enough(&event.object) {
+        return Ok(event);
+    }
+    let named = match &event.object {
+        EventObject::Checkout(session) => Some(&session.session_id),
+        EventObject::PaymentIntent(_) => None,
+        EventObject::Other { id } => id.as_ref(),
+    };
+    let Some(session) = named else {
+        tracing::error!(event = event.id, "an event about a session that it does not name");
+        return Ok(event);
+    };
+    match webhooks.payments.look_up(session).await {
+        Ok(Some(found)) => {
+            count("looked_up");
+            Ok(ProviderEvent { object: EventObject::Checkout(found), ..event })
+        }
+        Ok(None) => Ok(event),
+        Err(error @ StripeError::Refused { .. }) => {
+            tracing::error!(event = event.id, %error, "an event about a session that there is not");
+            Ok(event)
+        }
+        // Not recorded, so that the next delivery counts.
+        Err(error) => {
+            count("not_looked_up");
+            tracing::error!(event = event.id, %error, "an event's session was not looked up");
+            let detail = "the session of this event cannot be looked up now";
+            Err(Problem::new(Code::ExternalServiceUnavailable, detail))
+        }
+    }
+}
+
+/// Whether it can be told if the session is paid, and how much.
+fn shows_enough(object: &EventObject) -> bool {
+    match object {
+        EventObject::Checkout(session) => match session.payment_status {
+            PaymentStatus::Paid => session.total().is_some(),
+            PaymentStatus::Unpaid | PaymentStatus::NoPaymentRequired => true,
+            PaymentStatus::Other(_) => false,
+        },
+        EventObject::PaymentIntent(_) => true,
+        EventObject::Other { .. } => false,
     }
 }
 

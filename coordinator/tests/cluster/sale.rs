@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::edge::{self, Joined, TestEdge};
 use crate::support::{TestMember, eventually, options};
 use fairground_coordinator::Options;
-use fairground_fakes::{Fakes, FakesHandle, FakesOptions};
+use fairground_fakes::{Fakes, FakesHandle, FakesOptions, Faults};
 use fairground_media::token::{self, TokenKeys};
 use fairground_runtime::clock::Clock;
 use fairground_types::command::{
@@ -281,18 +281,49 @@ async fn pay(scene: &Scene, buyer: UserId, lock: SaleLockId) {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .expect("a client");
+    scene.fakes.set_faults(Faults { hold_webhooks: true, ..Faults::default() });
     let card = [("card", "4242424242424242"), ("action", "pay")];
-    let paid = client.post(url).form(&card).send().await.expect("the hosted page");
+    let paid = client.post(&url).form(&card).send().await.expect("the hosted page");
     assert_eq!(paid.status().as_u16(), 303);
-    eventually("the payment is known", async || {
-        let locks = scene.read(ReadRequest::MyLocks { user: buyer }).await;
-        (locks["locks"][0]["state"] == "paid").then_some(())
+    // The first event that comes has an object that cannot be read: the session is looked up.
+    let session = url.rsplit('/').next().expect("a session");
+    let odd = format!(
+        r#"{{"id":"evt_odd","type":"checkout.session.completed","created":{},"livemode":false,
+        "data":{{"object":{{"id":"{session}","payment_status":5}}}}}}"#,
+        Clock::system().now().as_unix_seconds()
+    );
+    let url = format!("http://{}/v1/webhooks/stripe", scene.member.http);
+    let send = |body: String, signature: String| {
+        let request = client.post(&url).header("stripe-signature", signature).body(body);
+        async move { request.send().await.expect("an answer").status().as_u16() }
+    };
+    let signature = sign(&odd);
+    assert_eq!(send(odd, signature).await, 200);
+    let locks = scene.read(ReadRequest::MyLocks { user: buyer }).await;
+    assert_eq!(locks["locks"][0]["state"], "paid");
+    // The event that says the same in a shape that can be read buys nothing more and gives nothing
+    // back.
+    scene.fakes.set_faults(Faults::default());
+    eventually("the other event is taken", async || {
+        let taken = |record: &fairground_fakes::DeliveryRecord| {
+            record.kind == "checkout.session.completed" && record.status == Some(200)
+        };
+        scene.fakes.deliveries().iter().any(taken).then_some(())
     })
     .await;
-    // An unsigned event is refused and changes nothing.
-    let url = format!("http://{}/v1/webhooks/stripe", scene.member.http);
-    let forged = client.post(url).body(r#"{"id":"evt_x"}"#).send().await.expect("an answer");
-    assert_eq!(forged.status().as_u16(), 401);
+    // An unsigned event is refused and changes nothing, and one that is too long likewise.
+    assert_eq!(send(r#"{"id":"evt_x"}"#.to_owned(), "t=1,v1=00".to_owned()).await, 401);
+    assert_eq!(send("x".repeat(1024 * 1024 + 1), "t=1,v1=00".to_owned()).await, 413);
+}
+
+/// A signature as the provider makes it.
+fn sign(body: &str) -> String {
+    use aws_lc_rs::hmac;
+    let seconds = Clock::system().now().as_unix_seconds();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, WEBHOOK_SECRET.as_bytes());
+    let tag = hmac::sign(&key, format!("{seconds}.{body}").as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={seconds},v1={hex}")
 }
 
 async fn deliver(scene: &Scene, maker: UserId, buyer: UserId) -> OrderId {

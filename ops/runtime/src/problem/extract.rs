@@ -18,6 +18,10 @@ use crate::problem::Problem;
 #[derive(Clone, Copy, Debug)]
 pub struct ApiJson<T>(pub T);
 
+/// A body as it came, at most as long as the route's body limit.
+#[derive(Clone, Debug)]
+pub struct ApiBytes(pub Bytes);
+
 /// The parameters of the path.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiPath<T>(pub T);
@@ -40,14 +44,22 @@ where
                 "the body must be sent as application/json",
             ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let ApiBytes(bytes) = ApiBytes::from_request(request, state).await?;
+        parse_json(&bytes).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for ApiBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 Problem::new(Code::BodyTooLarge, "the body is longer than this address takes")
             } else {
                 Problem::new(Code::ValidationFailed, "the body ended early")
             }
-        })?;
-        parse_json(&bytes).map(Self)
+        })
     }
 }
 
