@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairground_runtime::pki::Role;
-use fairground_types::{MemberId, Millis};
+use fairground_types::{EdgeId, MemberId, Millis};
 use fairground_wire::message::{BeatDown, BeatUp, EdgeStatus, StreamKind};
 use quinn::{RecvStream, SendStream};
 
@@ -47,7 +47,7 @@ pub(crate) async fn serve(
     let mut told = Told::default();
     while let Some(beat) = stream::receive::<BeatUp>(&mut receive).await? {
         let is_edge = match peer {
-            Role::Edge(edge) if *edge != beat.edge => return Ok(()),
+            Role::Edge(edge) if !speaks_for(edge, &beat) => return Ok(()),
             Role::Edge(_) => true,
             Role::Member(_) => false,
         };
@@ -65,6 +65,11 @@ pub(crate) async fn serve(
         stream::send(&mut send, &answer).await?;
     }
     Ok(())
+}
+
+/// Whether a beat is of this edge and lists no other one.
+fn speaks_for(edge: &EdgeId, beat: &BeatUp) -> bool {
+    beat.edge == *edge && beat.status.edge == *edge
 }
 
 impl Told {
@@ -116,4 +121,33 @@ async fn pass_on(member: &Member, relay: &mut Option<Relay>, beat: &BeatUp) -> O
         *relay = None;
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use fairground_types::LogIndex;
+
+    use super::*;
+
+    fn beat(edge: &EdgeId, listed: &EdgeId) -> BeatUp {
+        let status = EdgeStatus {
+            edge: listed.clone(),
+            region: "eu".to_owned(),
+            public_url: "http://127.0.0.2".to_owned(),
+            serves_video: true,
+            takes_bids: true,
+            load_permille: 0,
+            feed_index: LogIndex(0),
+        };
+        BeatUp { t0: 0, edge: edge.clone(), mark: None, status }
+    }
+
+    #[test]
+    fn edge_beats_for_itself_and_lists_itself() {
+        let one = EdgeId::new("eu-1", 1).expect("valid");
+        let other = EdgeId::new("eu-2", 1).expect("valid");
+        assert!(speaks_for(&one, &beat(&one, &one)));
+        assert!(!speaks_for(&one, &beat(&other, &other)));
+        assert!(!speaks_for(&one, &beat(&one, &other)));
+    }
 }

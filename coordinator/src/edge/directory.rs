@@ -79,11 +79,12 @@ impl EdgeDirectory {
         if is_newer {
             row.mark = beat.mark;
             drop(heard);
-            self.marked.notify_waiters();
+            // One waits, and a mark that comes while it looks must wake it afterwards.
+            self.marked.notify_one();
         }
     }
 
-    /// Wakes when a newer mark was heard.
+    /// Wakes when a newer mark was heard, also before this was called; for one waiter.
     pub(crate) async fn marked(&self) {
         self.marked.notified().await;
     }
@@ -176,6 +177,14 @@ mod tests {
         assert!(directory.fresh_marks().is_empty());
         directory.forget_taken_marks();
         assert_eq!(directory.fresh_marks().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn mark_that_comes_while_nobody_waits_is_noticed() {
+        let directory = EdgeDirectory::default();
+        directory.hear(&beat(10), Millis::ZERO);
+        let noticed = tokio::time::timeout(std::time::Duration::from_secs(5), directory.marked());
+        noticed.await.expect("noticed");
     }
 
     #[test]

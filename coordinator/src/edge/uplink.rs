@@ -76,6 +76,8 @@ pub(crate) async fn serve(
     if member.linearize().await.is_err() {
         return stream::send(&mut send, &UplinkDown::NotReady).await;
     }
+    // Read before the tail: what is applied in between is told as a verdict, not passed over.
+    let position = member.state.position().index;
     let known = member
         .state
         .read(|market| market.edge(edge).map(|state| (state.applied(), state.in_intake())));
@@ -87,7 +89,6 @@ pub(crate) async fn serve(
         return refuse(&mut send, Code::PreconditionFailed, "the journal is older than the log")
             .await;
     }
-    let position = member.state.position().index;
     let welcome = receiver.welcome(applied, in_intake);
     stream::send(&mut send, &welcome).await?;
     let session = Session {

@@ -79,11 +79,16 @@ impl Mailer {
             .map_err(|error| SendError::Refused(error.to_string()))?;
         match tokio::time::timeout(SEND_WAIT, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.is_permanent() => Err(SendError::Refused(error.to_string())),
-            Ok(Err(error)) => Err(SendError::Later(error.to_string())),
+            Ok(Err(error)) if error.is_permanent() => Err(SendError::Refused(without_text(&error))),
+            Ok(Err(error)) => Err(SendError::Later(without_text(&error))),
             Err(_) => Err(SendError::Later("no answer in time".to_owned())),
         }
     }
+}
+
+/// What the log may say of a failure: what a relay answers may repeat the address, its code does not.
+fn without_text(error: &lettre::transport::smtp::Error) -> String {
+    error.status().map_or_else(|| error.to_string(), |code| format!("status {code}"))
 }
 
 fn split_address(address: &str) -> Result<(&str, u16), Error> {

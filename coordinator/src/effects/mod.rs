@@ -33,7 +33,9 @@ use crate::member::Member;
 
 /// Effects carried out at a time.
 const AT_ONCE: usize = 16;
-/// Effects looked at in one pass over the outbox.
+/// Notices among them: a relay that hangs must not hold up a code or a checkout.
+const NOTICES_AT_ONCE: usize = 8;
+/// Notices looked at in one pass over the outbox.
 const LOOK_MAX: usize = 4_096;
 const PERIOD: Duration = Duration::from_secs(1);
 const WAIT_MIN: Duration = Duration::from_millis(500);
@@ -57,10 +59,11 @@ enum Carried {
 }
 
 enum Progress {
-    Running,
-    /// Failed so often; due again then.
+    Running {
+        is_notice: bool,
+    },
+    /// Failed; due again then.
     Waiting {
-        tries: u32,
         due: Instant,
     },
     /// Done; the report has not been accepted by the log yet.
@@ -112,28 +115,24 @@ impl EffectRunner {
     }
 
     fn start_due(&mut self, running: &mut JoinSet<Done>) {
-        let pending: Vec<PendingEffect> =
-            self.member.state.read(|market| market.outbox().take(LOOK_MAX).cloned().collect());
-        let known: std::collections::BTreeSet<EffectId> =
-            pending.iter().map(|effect| effect.id).collect();
-        self.progress.retain(|effect, (progress, _)| {
-            matches!(progress, Progress::Running) || known.contains(effect)
-        });
         let now = Instant::now();
-        for effect in pending {
-            if running.len() >= AT_ONCE {
-                return;
-            }
+        let progress = &mut self.progress;
+        let due = self.member.state.read(|market| {
+            progress.retain(|effect, (progress, _)| {
+                matches!(progress, Progress::Running { .. }) || market.effect(*effect).is_some()
+            });
+            choose(|| market.outbox(), progress, now)
+        });
+        for effect in due {
             let (report, tries) = match self.progress.get(&effect.id) {
                 None => (None, 0),
-                Some((Progress::Running, _)) => continue,
-                Some((Progress::Waiting { tries, due }, _)) if *due <= now => (None, *tries),
-                Some((Progress::Unreported { report, due }, tries)) if *due <= now => {
+                Some((Progress::Unreported { report, .. }, tries)) => {
                     (Some(report.clone()), *tries)
                 }
-                Some(_) => continue,
+                Some((_, tries)) => (None, *tries),
             };
-            self.progress.insert(effect.id, (Progress::Running, tries));
+            let is_notice = is_notice(&effect);
+            self.progress.insert(effect.id, (Progress::Running { is_notice }, tries));
             let member = Arc::clone(&self.member);
             let outlets = Arc::clone(&self.outlets);
             running.spawn(async move {
@@ -163,11 +162,42 @@ impl EffectRunner {
                 Progress::Unreported { report: Box::new(command), due: now + WAIT_MIN }
             }
             Carried::Later(wait) => {
-                Progress::Waiting { tries: next, due: now + wait.max(back_off(done.effect, next)) }
+                Progress::Waiting { due: now + wait.max(back_off(done.effect, next)) }
             }
         };
         self.progress.insert(done.effect, (progress, next));
     }
+}
+
+const fn is_notice(pending: &PendingEffect) -> bool {
+    matches!(pending.effect, Effect::Notify(_))
+}
+
+/// What to start now: what somebody waits for first, then notices, within their bounds.
+fn choose<'a, I: Iterator<Item = &'a PendingEffect>>(
+    outbox: impl Fn() -> I,
+    progress: &BTreeMap<EffectId, (Progress, u32)>,
+    now: Instant,
+) -> Vec<PendingEffect> {
+    let is_due = |pending: &&PendingEffect| match progress.get(&pending.id) {
+        None => true,
+        Some((Progress::Running { .. }, _)) => false,
+        Some((Progress::Waiting { due } | Progress::Unreported { due, .. }, _)) => *due <= now,
+    };
+    let count = |of_notices: bool| {
+        let running = progress.values().filter(|(progress, _)| {
+            matches!(progress, Progress::Running { is_notice } if *is_notice == of_notices)
+        });
+        running.count()
+    };
+    let notices = count(true);
+    let room = AT_ONCE.saturating_sub(count(false).saturating_add(notices));
+    let urgent = outbox().filter(|pending| !is_notice(pending)).filter(is_due).take(room);
+    let mut chosen: Vec<PendingEffect> = urgent.cloned().collect();
+    let room = room.saturating_sub(chosen.len()).min(NOTICES_AT_ONCE.saturating_sub(notices));
+    let rest = outbox().filter(|pending| is_notice(pending)).take(LOOK_MAX).filter(is_due);
+    chosen.extend(rest.take(room).cloned());
+    chosen
 }
 
 /// Doubles from half a second to a minute; three quarters to all of it, by the effect's own bits, so
@@ -300,6 +330,49 @@ async fn notify(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pending(bits: u128, effect: Effect) -> PendingEffect {
+        let index = fairground_types::LogIndex(1);
+        let at = fairground_types::Timestamp::EPOCH;
+        PendingEffect { id: EffectId::from_bits(bits), effect, index, at, expires_at: None }
+    }
+
+    fn notice(bits: u128) -> PendingEffect {
+        let notice = fairground_market::Notice {
+            user: fairground_types::UserId::from_bits(1),
+            kind: fairground_market::NoticeKind::Outbid,
+            story: None,
+            auction: None,
+            lock: None,
+            order: None,
+            title: None,
+            amount: None,
+            until: None,
+            text: None,
+        };
+        pending(bits, Effect::Notify(notice))
+    }
+
+    #[test]
+    fn notices_hold_up_nothing_that_somebody_waits_for() {
+        let mut outbox: Vec<PendingEffect> = (0..100).map(notice).collect();
+        let mut progress = BTreeMap::new();
+        let now = Instant::now();
+        for effect in choose(|| outbox.iter(), &progress, now) {
+            progress.insert(effect.id, (Progress::Running { is_notice: true }, 0));
+        }
+        assert_eq!(progress.len(), NOTICES_AT_ONCE);
+        assert!(choose(|| outbox.iter(), &progress, now).is_empty());
+        let expire = |attempt| Effect::ExpireCheckout {
+            lock: fairground_types::SaleLockId::from_bits(1),
+            attempt,
+            checkout_session: "cs_1".to_owned(),
+        };
+        outbox.extend((1_000..1_100).map(|bits| pending(bits, expire(1))));
+        let chosen = choose(|| outbox.iter(), &progress, now);
+        assert_eq!(chosen.len(), AT_ONCE - NOTICES_AT_ONCE);
+        assert!(chosen.iter().all(|effect| !is_notice(effect)));
+    }
 
     #[test]
     fn back_off_doubles_to_its_bound_and_differs_by_effect() {

@@ -4,6 +4,7 @@
 //! can be repeated. Rules from Stripe's low-level error guide: repeat on network failures, 409, 424,
 //! 429 and 5xx, obey `Stripe-Should-Retry` and `Retry-After`. Read next: [`crate::client`].
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +25,6 @@ const RETRY_AFTER_DEFAULT: Millis = Millis::from_secs(5);
 const RETRY_AFTER_MAX_S: u64 = 3_600;
 
 /// The parts of an HTTP answer that decide.
-#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) request_id: Option<String>,
@@ -32,6 +32,19 @@ pub(crate) struct Answer {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) replayed: bool,
     pub(crate) body: Bytes,
+}
+
+/// Without the body, which may hold personal data.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("request_id", &self.request_id)
+            .field("should_retry", &self.should_retry)
+            .field("retry_after", &self.retry_after)
+            .field("replayed", &self.replayed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {
@@ -219,6 +232,13 @@ mod tests {
             assert_eq!(answered(status, Some(true), "{}").wait_before(2, 1), None);
         }
         assert_eq!(answered(500, Some(false), "{}").wait_before(2, 1), None);
+    }
+
+    #[test]
+    fn what_is_logged_of_an_answer_is_not_its_body() {
+        let failure = answered(500, None, r#"{"email":"buyer-7@mail.example"}"#);
+        let text = format!("{failure:?}");
+        assert!(text.contains("req_1") && !text.contains("buyer-7"), "{text}");
     }
 
     #[test]
