@@ -128,15 +128,6 @@ impl Attempt {
 }
 
 impl SaleLock {
-    /// Whether it was this session that paid it: a session is paid once.
-    fn is_paid_by(&self, session: Option<&String>) -> bool {
-        self.attempts.iter().any(|attempt| {
-            attempt.state == AttemptState::Paid
-                && session.is_some()
-                && attempt.checkout_session.as_ref() == session
-        })
-    }
-
     /// Marks the attempt that was paid: the one that has the session, else the newest one if its
     /// session is not known yet (the event came before the answer of the call).
     fn mark_paid(&mut self, session: Option<&String>) {
@@ -354,10 +345,6 @@ impl Market {
             self.hold_for_finance(turn, id, event);
             return;
         };
-        if lock.is_paid_by(event.checkout_session.as_ref()) {
-            // Another event about the session that paid it: the same money.
-            return;
-        }
         match lock.state {
             LockState::Active => self.pay_lock(turn, &lock, event, amount),
             LockState::Expired { .. } if self.may_still_buy(&lock, event) => {
