@@ -241,6 +241,24 @@ impl Journal {
         self.shared.lock().open.len()
     }
 
+    /// Whether a synced entry has no verdict.
+    #[must_use]
+    pub fn is_open(&self, seq: u64) -> bool {
+        self.shared.lock().open.contains(&seq)
+    }
+
+    /// Whether every entry that has a sequence is synced.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.shared.lock().unsynced.is_empty()
+    }
+
+    /// Whether a write failed: the journal takes nothing more until it is opened again.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.shared.lock().has_failed
+    }
+
     /// Synced entries from `seq` on, at most `max`.
     ///
     /// # Errors

@@ -117,6 +117,7 @@ async fn a_failed_sync_ends_the_journal_and_gives_no_receipt() {
     assert!(journal.append(stamp(2), bid(2)).await.is_err());
     let closed = journal.append(stamp(3), bid(3)).await;
     assert!(matches!(closed, Err(StorageError::Closed)));
+    assert!(journal.has_failed() && !journal.is_synced());
     assert_eq!(journal.tail(), first.entry.tail(), "nothing unsynced is promised");
     let mark = journal.mark(Timestamp::from_unix_millis(50));
     assert_eq!(mark.tail, first.entry.tail());

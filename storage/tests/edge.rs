@@ -127,6 +127,8 @@ async fn a_command_is_found_with_its_verdict_and_the_first_copy_counts() {
     let found = journal.lookup(&command(2)).expect("readable").expect("journalled");
     assert_eq!(found.judged, Some(judged(7)), "a verdict is final");
     assert_eq!(journal.open_count(), 3);
+    assert!(!journal.is_open(2) && journal.is_open(4), "the copy waits for its own");
+    assert!(journal.is_synced() && !journal.has_failed());
     drop(journal);
     let journal = open_journal(folder.path());
     assert_eq!(journal.open_count(), 3);

@@ -73,6 +73,7 @@ fn nothing_is_sent_before_the_welcome() {
     let journal = journal(3);
     let mut sender = UplinkSender::new(edge("edge-1"), tail(&journal), small());
     assert_eq!(sender.wants(), None);
+    assert!(!sender.is_idle(), "the welcome is owed");
     assert_eq!(sender.batch(journal, None), Err(UplinkError::OutOfPlace));
 }
 
@@ -86,9 +87,13 @@ fn sending_starts_after_what_is_applied_and_stops_at_the_window() {
         first.entries.iter().chain(&second.entries).map(|entry| entry.seq).collect();
     assert_eq!(seqs, (6..=13).collect::<Vec<_>>());
     assert_eq!(sender.wants(), None, "eight in flight");
+    assert!(!sender.is_idle(), "an answer is owed");
     let applied = UplinkDown::Applied { tail: journal[8].tail() };
     sender.receive(applied).expect("sent before");
     assert_eq!(sender.wants(), Some(Wanted { from: 14, count: 4 }));
+    let applied = UplinkDown::Applied { tail: journal[12].tail() };
+    sender.receive(applied).expect("sent before");
+    assert!(sender.is_idle());
 }
 
 #[test]

@@ -142,6 +142,12 @@ impl UplinkSender {
         if self.is_open { self.next.saturating_sub(1).saturating_sub(self.taken) } else { 0 }
     }
 
+    /// Whether the member owes no answer.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.is_open && self.in_flight() == 0
+    }
+
     /// Whether everything in the journal is applied.
     #[must_use]
     pub const fn is_drained(&self) -> bool {
