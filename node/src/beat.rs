@@ -61,10 +61,14 @@ pub(crate) async fn schedule(edge: Arc<Edge>, beats: watch::Sender<Option<Conten
         let now = edge.time.monotonic().as_millis();
         let earliest = edge.time.interval().map(|stamp| stamp.earliest);
         let promised = schedule.promised();
-        let next_close = edge.view.read(|view| {
-            let closes = view.open_auctions().map(|auction| auction.closes_at);
-            closes.filter(|at| *at > promised).min()
+        // Who promises nothing has nothing to say the sooner for a close.
+        let next_close = promises(&edge).then(|| {
+            edge.view.read(|view| {
+                let closes = view.open_auctions().map(|auction| auction.closes_at);
+                closes.filter(|at| *at > promised).min()
+            })
         });
+        let next_close = next_close.flatten();
         match schedule.due(now, earliest, next_close) {
             BeatDue::Now => {
                 let mark =
@@ -86,7 +90,9 @@ pub(crate) async fn schedule(edge: Arc<Edge>, beats: watch::Sender<Option<Conten
 }
 
 fn promises(edge: &Edge) -> bool {
-    edge.options.takes_bids && !edge.intake.needs_new_identity.load(Ordering::Acquire)
+    edge.options.takes_bids
+        && edge.intake.is_checked.load(Ordering::Acquire)
+        && !edge.intake.needs_new_identity.load(Ordering::Acquire)
 }
 
 /// Keeps one beat stream to every connected member, until shutdown.

@@ -34,6 +34,8 @@ const INBOX: usize = 256;
 /// Lots of verdicts that wait to be stored.
 const STORE_QUEUE: usize = 64;
 const REACH_WAIT: Duration = Duration::from_secs(5);
+/// How long a member may take no message, or say nothing to what it was sent.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(150);
 /// How often entries without a verdict are sent once more.
 const COPY_PERIOD: Duration = Duration::from_secs(4);
@@ -66,19 +68,19 @@ enum SessionError {
     Ended,
     #[error("go on: another member leads")]
     Moved,
+    #[error("hear from the member in time")]
+    Silent,
 }
 
 /// What others may know of the uplink.
 pub(crate) struct UplinkState {
     /// Everything in the journal is applied.
     pub(crate) is_drained: watch::Sender<bool>,
-    /// The journal was compared with what the state knows since the start.
-    pub(crate) is_checked: watch::Sender<bool>,
 }
 
 impl UplinkState {
     pub(crate) fn new() -> Self {
-        Self { is_drained: watch::Sender::new(false), is_checked: watch::Sender::new(false) }
+        Self { is_drained: watch::Sender::new(false) }
     }
 }
 
@@ -153,6 +155,8 @@ struct Session<'a> {
     applied: Tail,
     /// The state said that closes wait for this edge.
     was_admitted: bool,
+    /// When the member spoke last, or was last owed no answer.
+    heard_at: Instant,
 }
 
 impl<'a> Session<'a> {
@@ -166,11 +170,25 @@ impl<'a> Session<'a> {
         let sender = UplinkSender::new(edge.id.clone(), standing.tail, UplinkLimits::default());
         let (inbox, messages) = mpsc::channel(INBOX);
         edge.tasks.spawn_one("uplink reader", read_messages(receive, inbox));
-        let mut session =
-            Self { edge, sender, stream, store, applied: Tail::START, was_admitted: false };
+        let mut session = Self {
+            edge,
+            sender,
+            stream,
+            store,
+            applied: Tail::START,
+            was_admitted: false,
+            heard_at: Instant::now(),
+        };
         let hello = session.sender.hello(standing.open_from);
-        stream::send(&mut session.stream, &hello).await?;
+        session.send(&hello).await?;
         session.run(live, messages).await
+    }
+
+    /// Sends a message; a member that takes none for so long is stuck.
+    async fn send(&mut self, message: &UplinkUp) -> Result<(), SessionError> {
+        let sent = stream::send(&mut self.stream, message);
+        let sent = tokio::time::timeout(SILENCE_MAX, sent).await;
+        Ok(sent.map_err(|_| SessionError::Silent)??)
     }
 
     async fn run(
@@ -190,6 +208,9 @@ impl<'a> Session<'a> {
             if is_admitted {
                 self.send_batches().await?;
             }
+            if self.sender.is_idle() {
+                self.heard_at = Instant::now();
+            }
             self.edge.uplink.is_drained.send_if_modified(|was| {
                 let is_drained = self.sender.is_drained();
                 std::mem::replace(was, is_drained) != is_drained
@@ -198,6 +219,7 @@ impl<'a> Session<'a> {
                 biased;
                 message = messages.recv() => {
                     let message = message.ok_or(SessionError::Ended)?;
+                    self.heard_at = Instant::now();
                     self.take(message).await?;
                 }
                 _ = tail.changed() => {}
@@ -208,6 +230,9 @@ impl<'a> Session<'a> {
                     }
                 }
                 _ = copies.tick() => self.send_copies(COPIES_MAX).await?,
+                () = tokio::time::sleep_until(self.heard_at + SILENCE_MAX) => {
+                    return Err(SessionError::Silent);
+                }
             }
         }
     }
@@ -263,7 +288,7 @@ impl<'a> Session<'a> {
         let is_ours = applied.seq <= journal.tail().seq
             && journal.hash_at(applied.seq)?.is_none_or(|hash| hash == applied.hash);
         if is_ours {
-            self.edge.uplink.is_checked.send_replace(true);
+            self.edge.intake.is_checked.store(true, Ordering::Release);
             return Ok(());
         }
         needs_new_identity(self.edge);
@@ -275,7 +300,7 @@ impl<'a> Session<'a> {
         while let Some(wanted) = self.sender.wants() {
             let entries = self.read(wanted.from, wanted.count).await?;
             let Some(message) = self.sender.batch(entries, None)? else { return Ok(()) };
-            stream::send(&mut self.stream, &message).await?;
+            self.send(&message).await?;
         }
         Ok(())
     }
@@ -290,11 +315,11 @@ impl<'a> Session<'a> {
             entries.retain(|entry| entry.seq <= self.applied.seq);
             let Some(last) = entries.last() else { return Ok(()) };
             from = last.seq.saturating_add(1);
-            entries.retain(|entry| self.edge.intake.is_waiting(&entry.intake.command()));
+            entries.retain(|entry| self.edge.intake.journal.is_open(entry.seq));
             left = left.saturating_sub(entries.len());
             for run in runs(entries) {
                 let batch = Batch { edge: self.edge.id.clone(), mark: None, entries: run };
-                stream::send(&mut self.stream, &UplinkUp::Batch(batch)).await?;
+                self.send(&UplinkUp::Batch(batch)).await?;
             }
         }
         Ok(())
@@ -369,11 +394,13 @@ pub(crate) async fn stay_admitted(edge: Arc<Edge>) {
 
 fn wants_admission(edge: &Edge) -> bool {
     let is_able = edge.options.takes_bids
-        && *edge.uplink.is_checked.borrow()
+        && edge.intake.is_checked.load(Ordering::Acquire)
         && !edge.intake.is_draining.load(Ordering::Acquire)
         && !edge.intake.needs_new_identity.load(Ordering::Acquire)
         && edge.view.is_fresh(edge.time.monotonic());
+    // The mark of an admission lies above every stamp so far: none may be on its way to the disk.
     is_able
+        && edge.intake.is_settled()
         && edge.view.read(|view| view.edge(&edge.id).is_some_and(|row| row.admitted_at.is_none()))
 }
 
@@ -444,7 +471,10 @@ pub(crate) async fn drain(edge: &Arc<Edge>, wait: Duration) {
         let tail = edge.intake.journal.tail();
         let command = Command::SealEdge { edge: edge.id.clone(), tail };
         match edge.links.forward(&own_command(edge, "seal", command)).await {
-            Ok(_) => tracing::info!(seq = tail.seq, "journal drained and sealed"),
+            Ok(ForwardResponse::Judged(judged)) if judged.verdict.is_accepted() => {
+                tracing::info!(seq = tail.seq, "journal drained and sealed");
+            }
+            Ok(_) => tracing::warn!("journal not sealed: the cluster refused"),
             Err(error) => tracing::warn!(%error, "journal not sealed"),
         }
     };

@@ -122,6 +122,9 @@ pub(crate) struct IntakeDesk {
     pub(crate) is_draining: AtomicBool,
     /// The state knows another journal than ours: this edge needs a new identity.
     pub(crate) needs_new_identity: AtomicBool,
+    /// The journal was compared with what the state knows of it, since the start. An old image of
+    /// an edge must not give a receipt with a sequence that was used before.
+    pub(crate) is_checked: AtomicBool,
     takes_bids: bool,
     signer: ReceiptSigner,
     time: Arc<CoordinatorTime>,
@@ -149,6 +152,7 @@ impl IntakeDesk {
             journal,
             is_draining: AtomicBool::new(false),
             needs_new_identity: AtomicBool::new(false),
+            is_checked: AtomicBool::new(false),
             takes_bids,
             signer,
             time,
@@ -212,13 +216,15 @@ impl IntakeDesk {
                 return Answer::Unknown;
             }
         }
-        if let Some(answer) = self.view.read(|view| first_look(view, &intake)) {
-            return answer;
+        let (answer, view) = self.view.read(|view| (first_look(view, &intake), view.index()));
+        match answer {
+            Some(answer) => answer,
+            None => self.enter(intake, view, wait).await,
         }
-        self.enter(intake, wait).await
     }
 
-    async fn enter(self: &Arc<Self>, intake: Intake, wait: Duration) -> Answer {
+    /// Journals an intake that was judged admissible on the view at `view`.
+    async fn enter(self: &Arc<Self>, intake: Intake, view: LogIndex, wait: Duration) -> Answer {
         let command = intake.command();
         let stamp = match self.readiness() {
             Ok(stamp) => stamp,
@@ -237,7 +243,6 @@ impl IntakeDesk {
         let desk = Arc::clone(self);
         let writing = Arc::clone(&pending);
         self.tasks.spawn_one("journal append", async move {
-            let view = desk.view.index();
             let synced = desk.journal.append(stamp, intake).await;
             desk.synced(&writing, command, synced, view);
         });
@@ -331,9 +336,13 @@ impl IntakeDesk {
         self.signer.sign(entry, previous, self.view.index()).ok().map(Arc::from)
     }
 
-    /// Whether a command is kept here and has no stored verdict.
-    pub(crate) fn is_waiting(&self, command: &CommandId) -> bool {
-        self.lock().by_command.contains_key(command)
+    /// Whether nothing is on its way into the journal.
+    pub(crate) fn is_settled(&self) -> bool {
+        let is_written = |pending: &Arc<Pending>| {
+            let progress = pending.progress.borrow();
+            progress.is_synced || progress.judged.is_some()
+        };
+        self.lock().by_command.values().all(is_written) && self.journal.is_synced()
     }
 
     /// Wakes who waits for these verdicts.

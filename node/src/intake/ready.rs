@@ -23,6 +23,10 @@ pub(crate) enum NotReady {
     NewIdentity,
     /// Its view of the market is too old.
     StaleView,
+    /// Its journal was not compared with what the cluster knows since the start.
+    Unchecked,
+    /// Its disk failed.
+    JournalFailed,
     /// Its clock.
     Clock(ClockUnfit),
     /// Closes do not wait for it yet.
@@ -38,6 +42,10 @@ impl fmt::Display for NotReady {
             Self::Draining => f.write_str("this edge is stopping"),
             Self::NewIdentity => f.write_str("this edge must join the cluster again"),
             Self::StaleView => f.write_str("this edge has not heard from the cluster for a while"),
+            Self::Unchecked => {
+                f.write_str("this edge has not compared its journal with the cluster yet")
+            }
+            Self::JournalFailed => f.write_str("this edge cannot write to its disk"),
             Self::Clock(unfit) => write!(f, "this edge's clock is not fit: {unfit}"),
             Self::NotAdmitted => f.write_str("the cluster does not wait for this edge yet"),
             Self::JournalFull => f.write_str("too many bids wait here for their verdict"),
@@ -49,10 +57,14 @@ impl NotReady {
     /// When to try again.
     pub(crate) const fn retry_after(self) -> Millis {
         match self {
-            Self::VideoOnly | Self::NewIdentity | Self::Draining => Millis::from_secs(30),
-            Self::StaleView | Self::Clock(_) | Self::NotAdmitted | Self::JournalFull => {
-                super::DECLINED_RETRY
+            Self::VideoOnly | Self::NewIdentity | Self::Draining | Self::JournalFailed => {
+                Millis::from_secs(30)
             }
+            Self::StaleView
+            | Self::Unchecked
+            | Self::Clock(_)
+            | Self::NotAdmitted
+            | Self::JournalFull => super::DECLINED_RETRY,
         }
     }
 }
@@ -77,6 +89,12 @@ impl IntakeDesk {
         }
         if !self.view.is_fresh(self.time.monotonic()) {
             return Err(NotReady::StaleView);
+        }
+        if !self.is_checked.load(Ordering::Acquire) {
+            return Err(NotReady::Unchecked);
+        }
+        if self.journal.has_failed() {
+            return Err(NotReady::JournalFailed);
         }
         let stamp = self.time.stamp().map_err(NotReady::Clock)?;
         let edge = self.signer.edge();

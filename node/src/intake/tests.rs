@@ -193,8 +193,30 @@ async fn a_journalled_bid_waits_again_after_a_restart_and_is_answered_once_judge
     };
     let (answer, ()) = tokio::join!(waiting, judging);
     assert!(matches!(answer, Answer::Judged { judged, .. } if judged.index == LogIndex(8)));
-    assert!(!desk.is_waiting(&command(3)));
+    assert!(!desk.journal.is_open(1));
     assert_eq!(desk.known(id).and_then(|known| known.judged), Some(accepted(8)));
+}
+
+#[tokio::test]
+async fn an_edge_takes_no_bid_before_its_journal_was_compared() {
+    let dir = tempfile::TempDir::new().expect("folder");
+    let desk = desk(dir.path());
+    desk.view.heard(desk.time.monotonic());
+    assert_eq!(desk.readiness(), Err(NotReady::Unchecked));
+    desk.is_checked.store(true, Ordering::Release);
+    assert!(matches!(desk.readiness(), Err(NotReady::Clock(_))));
+}
+
+#[tokio::test]
+async fn a_bid_on_its_way_to_the_disk_is_not_settled() {
+    let dir = tempfile::TempDir::new().expect("folder");
+    let desk = desk(dir.path());
+    assert!(desk.is_settled());
+    let pending = Arc::new(Pending::new(&bid(3, 500), Progress::default()));
+    desk.lock().by_command.insert(command(3), Arc::clone(&pending));
+    assert!(!desk.is_settled());
+    pending.progress.send_modify(|progress| progress.is_synced = true);
+    assert!(desk.is_settled());
 }
 
 #[tokio::test]
