@@ -141,11 +141,15 @@ impl Followed {
         item
     }
 
-    /// Puts a view of the members in the place of ours.
-    pub(crate) fn replace(&self, view: PublicView, now: Millis) {
-        self.heard(now);
+    /// Puts a view of the members in the place of ours, unless it is older: positions do not go
+    /// back, or a sign-in that was ended would count again.
+    pub(crate) fn replace(&self, view: PublicView, now: Millis) -> bool {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let index = view.index();
+        if index < inner.view.index() {
+            return false;
+        }
+        self.heard(now);
         inner.keys = Arc::new(Keys::of(&view));
         inner.view = view;
         inner.recent.clear();
@@ -153,6 +157,7 @@ impl Followed {
         let _ = self.live.send(Fed::Replaced);
         drop(inner);
         self.position.send_replace(index);
+        true
     }
 
     /// The feed spoke at `now`.
@@ -247,6 +252,8 @@ enum FollowError {
     View(#[from] codec::CodecError),
     #[error("hear the feed in time")]
     Silent,
+    #[error("go on: the member is behind this edge's view")]
+    Behind,
 }
 
 /// Follows the feed of one member after the other until shutdown, then persists the view.
@@ -305,7 +312,9 @@ async fn follow_member(
             FeedEvent::Pending => {}
             FeedEvent::Replace { index, view } => {
                 tracing::info!(log_index = %index, bytes = view.len(), "view replaced");
-                edge.view.replace(decode_view(&view)?, now);
+                if !edge.view.replace(decode_view(&view)?, now) {
+                    return Err(FollowError::Behind);
+                }
                 edge.intake.reconsider(&edge.view);
                 follow_members(edge);
                 edge.prefetch.wake();
@@ -427,8 +436,20 @@ mod tests {
         assert_eq!(missed(Some(LogIndex(6))), None, "ahead of this edge");
         assert_eq!(missed(None), None);
         let view = followed.read(Clone::clone);
-        followed.replace(view, NOW);
+        assert!(followed.replace(view, NOW));
         assert_eq!(missed(Some(LogIndex(3))), None);
+    }
+
+    #[test]
+    fn a_view_that_is_behind_does_not_replace_a_newer_one() {
+        let followed = Followed::new(PublicView::default());
+        followed.fold(item(4, Vec::new()), Millis::ZERO);
+        let behind = followed.read(Clone::clone);
+        followed.fold(revoked(5), Millis::ZERO);
+        assert!(!followed.replace(behind, Millis::from_mins(9)));
+        assert!(followed.read(|view| view.is_revoked(SignInId::from_bits(1))));
+        assert_eq!(followed.index(), LogIndex(5));
+        assert!(!followed.is_fresh(Millis::from_mins(9)), "such a member was not heard");
     }
 
     #[test]
