@@ -22,6 +22,8 @@ use crate::edge::Edge;
 const SESSION_WAIT: Duration = Duration::from_secs(10);
 const LOOK_PERIOD: Duration = Duration::from_millis(150);
 const URL_BYTES_MAX: usize = 2_048;
+/// Where buyers come back to on an edge.
+const PURCHASES_PAGE: &str = "/#/purchases";
 
 /// Where the buyer comes back to.
 #[derive(Deserialize, Default)]
@@ -39,12 +41,30 @@ pub(crate) async fn mine(
     call::read(&edge, ReadRequest::MyLocks { user: who.user }).await.map(Json)
 }
 
-fn url(field: &str, given: Option<String>, otherwise: &str) -> Result<String, Problem> {
-    let Some(given) = given else { return Ok(otherwise.to_owned()) };
-    let is_url = (given.starts_with("https://") || given.starts_with("http://"))
-        && given.len() <= URL_BYTES_MAX
-        && given.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_url { Ok(given) } else { Err(Problem::invalid(field, "is not an absolute http address")) }
+/// Scheme and authority of an absolute http address.
+fn origin(url: &str) -> Option<&str> {
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| url.starts_with(scheme))?;
+    let rest = url.get(scheme.len()..)?;
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    url.get(..scheme.len().saturating_add(authority))
+}
+
+/// An address that the buyer is sent to: on an edge of this cluster, so that a payment page cannot
+/// be made to lead anywhere else.
+fn url(field: &str, given: Option<String>, edges: &[String]) -> Result<Option<String>, Problem> {
+    let Some(given) = given else { return Ok(None) };
+    // Parsers disagree about a backslash: some take it for the end of the authority.
+    let is_plain = given.len() <= URL_BYTES_MAX
+        && given.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let Some(asked) = origin(&given).filter(|_| is_plain) else {
+        return Err(Problem::invalid(field, "is not an absolute http address"));
+    };
+    let mut known = edges.iter().filter_map(|edge| origin(edge));
+    if known.any(|known| known.eq_ignore_ascii_case(asked)) {
+        Ok(Some(given))
+    } else {
+        Err(Problem::invalid(field, "is not on an edge of this cluster"))
+    }
 }
 
 /// `POST /v1/sale-locks/{lock}/checkout`
@@ -55,11 +75,13 @@ pub(crate) async fn checkout(
     ApiPath(lock): ApiPath<SaleLockId>,
     ApiJson(body): ApiJson<CheckoutRequest>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
-    let page = format!("{}/#/purchases", edge.public_url);
+    let rows = edge.directory.rows(edge.status());
+    let edges: Vec<String> = rows.into_iter().map(|row| row.public_url).collect();
+    let page = || format!("{}{PURCHASES_PAGE}", edge.public_url);
     let start = StartCheckout {
         lock,
-        return_url: url("returnUrl", body.return_url, &page)?,
-        cancel_url: url("cancelUrl", body.cancel_url, &page)?,
+        return_url: url("returnUrl", body.return_url, &edges)?.unwrap_or_else(page),
+        cancel_url: url("cancelUrl", body.cancel_url, &edges)?.unwrap_or_else(page),
     };
     let id = intent.command(&who, "checkout", &lock.to_string());
     let planned = call::command(&edge, &who, id, Command::StartCheckout(start)).await?;
@@ -110,9 +132,30 @@ mod tests {
     }
 
     #[test]
-    fn only_absolute_addresses_are_returned_to() {
-        assert!(url("returnUrl", Some("javascript:alert(1)".into()), "").is_err());
-        assert!(url("returnUrl", Some("https://edge.example/#/purchases".into()), "").is_ok());
-        assert_eq!(url("returnUrl", None, "x").expect("default"), "x");
+    fn buyers_come_back_to_edges_of_the_cluster_only() {
+        let edges = ["https://eu-1.example".to_owned(), "http://127.0.0.2:8080/market".to_owned()];
+        let is_taken = |given: &str| url("returnUrl", Some(given.to_owned()), &edges).is_ok();
+        for ours in [
+            "https://eu-1.example",
+            "https://EU-1.example/#/purchases",
+            "https://eu-1.example?paid=1",
+            "http://127.0.0.2:8080/#/purchases",
+        ] {
+            assert!(is_taken(ours), "{ours}");
+        }
+        for foreign in [
+            "javascript:alert(1)",
+            "/#/purchases",
+            "//eu-1.example/",
+            "http://eu-1.example/",
+            "https://eu-1.example.evil.example/",
+            "https://eu-1.example@evil.example/",
+            "https://eu-1.example:444/",
+            "https://eu-1.example\\@evil.example/",
+            "https://eu-1.example/\r\nLocation: x",
+        ] {
+            assert!(!is_taken(foreign), "{foreign}");
+        }
+        assert_eq!(url("returnUrl", None, &edges).expect("left out"), None);
     }
 }
