@@ -89,12 +89,21 @@ export function auctionPanel(side, auctionId) {
   let auction = null;
   let bids = [];
   let formFor = null;
+  let unanswered = null;
 
   async function bid(minor) {
+    // A bid whose answer was lost may stand: the same amount again is the same bid.
+    const intent = unanswered?.minor === minor ? unanswered : { minor, key: newKey() };
+    unanswered = intent;
     const { status, body } = await call("POST", `/v1/auctions/${auctionId}/bids`, {
       body: { amountMinor: minor, currency: auction.minNextBid.currency },
       headers: { Prefer: "wait=5" },
+      key: intent.key,
+    }).catch((problem) => {
+      if (problem instanceof Problem && problem.status < 500) unanswered = null;
+      throw problem;
     });
+    unanswered = null;
     mine.add(body.bidId);
     showStanding();
     return status === 202 ? "Received and safe at this edge; the verdict follows." : "";
