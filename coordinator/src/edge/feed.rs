@@ -3,7 +3,7 @@
 //! ```text
 //!  FeedRequest{from} -> in the backlog: items after `from`
 //!                    -> otherwise: the view as it is now, in parts, then items after it
-//!  nothing new for a second -> Alive{index, at}
+//!  nothing new for a second -> Alive{index, at}, if a quorum says so
 //! ```
 //! A slow edge is not waited for and costs no memory: it reads the shared backlog at its own pace,
 //! and starts from a view again when it has fallen out of it.
@@ -70,12 +70,17 @@ fn start(member: &Member, from: LogIndex) -> FeedStart {
     }
 }
 
-/// Says that nothing is newer than `position`, unless something has come meanwhile.
+/// Says that nothing is newer than `position`, unless something has come meanwhile. A member that
+/// is cut off from its leader says nothing: what it knows may be old, and an edge that believed it
+/// would honour sign-ins that were ended.
 async fn send_alive(
     member: &Member,
     send: &mut SendStream,
     position: LogIndex,
 ) -> Result<(), StreamError> {
+    if member.linearize().await.is_err() {
+        return Ok(());
+    }
     let newest = member.state.position();
     if newest.index == position {
         stream::send(send, &FeedDown::Alive { index: newest.index, at: newest.at }).await?;
