@@ -45,6 +45,8 @@ const COPIES_MAX: usize = 8 * BATCH_ENTRIES_MAX;
 const ADMIT_PERIOD: Duration = Duration::from_millis(500);
 /// Pause after the cluster refused to admit this edge.
 const ADMIT_REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// How often a stopping edge looks whether its last entries are on disk.
+const SETTLE_PERIOD: Duration = Duration::from_millis(10);
 const TRIM_PERIOD: Duration = Duration::from_secs(3_600);
 /// How long judged entries are kept for retries of their clients.
 const JUDGED_MEMORY: Millis = Millis::from_hours(90 * 24);
@@ -74,13 +76,13 @@ enum SessionError {
 
 /// What others may know of the uplink.
 pub(crate) struct UplinkState {
-    /// Everything in the journal is applied.
-    pub(crate) is_drained: watch::Sender<bool>,
+    /// Up to this sequence the state has applied the journal; `None` while no stream is open.
+    pub(crate) applied: watch::Sender<Option<u64>>,
 }
 
 impl UplinkState {
     pub(crate) fn new() -> Self {
-        Self { is_drained: watch::Sender::new(false) }
+        Self { applied: watch::Sender::new(None) }
     }
 }
 
@@ -100,7 +102,7 @@ pub(crate) async fn run(edge: Arc<Edge>) {
                 () = edge.shutdown.wait() => return,
                 ended = Session::serve(&edge, &live, &store) => ended,
             };
-            edge.uplink.is_drained.send_replace(false);
+            edge.uplink.applied.send_replace(None);
             match ended {
                 Err(SessionError::Refused { code, detail }) => {
                     tracing::warn!(member = %live.member, %code, %detail, "uplink refused");
@@ -211,10 +213,6 @@ impl<'a> Session<'a> {
             if self.sender.is_idle() {
                 self.heard_at = Instant::now();
             }
-            self.edge.uplink.is_drained.send_if_modified(|was| {
-                let is_drained = self.sender.is_drained();
-                std::mem::replace(was, is_drained) != is_drained
-            });
             tokio::select! {
                 biased;
                 message = messages.recv() => {
@@ -256,9 +254,9 @@ impl<'a> Session<'a> {
     async fn take(&mut self, message: UplinkDown) -> Result<(), SessionError> {
         match self.sender.receive(message)? {
             UplinkEvent::Open { applied, in_intake } => {
-                self.applied = applied;
                 self.was_admitted = in_intake;
                 self.check_journal(applied)?;
+                self.note_applied(applied);
                 self.send_copies(COPIES_MAX).await
             }
             UplinkEvent::Judged(verdicts) => {
@@ -267,7 +265,7 @@ impl<'a> Session<'a> {
                 self.store.send(verdicts).await.map_err(|_| SessionError::Ended)
             }
             UplinkEvent::Applied(tail) => {
-                self.applied = tail;
+                self.note_applied(tail);
                 Ok(())
             }
             UplinkEvent::Rewound(seq) => {
@@ -280,6 +278,11 @@ impl<'a> Session<'a> {
             UplinkEvent::Refused { code, detail } => Err(SessionError::Refused { code, detail }),
             UplinkEvent::NotReady => Err(SessionError::NotReady),
         }
+    }
+
+    fn note_applied(&mut self, tail: Tail) {
+        self.applied = tail;
+        self.edge.uplink.applied.send_replace(Some(tail.seq));
     }
 
     /// Compares the journal with what the state knows of it.
@@ -464,11 +467,15 @@ pub(crate) async fn drain(edge: &Arc<Edge>, wait: Duration) {
         return;
     }
     let drained = async {
-        let mut is_drained = edge.uplink.is_drained.subscribe();
-        if is_drained.wait_for(|drained| *drained).await.is_err() {
-            return;
+        // Who came in before the door was shut gets a receipt yet: the seal must lie behind it.
+        while !edge.intake.is_settled() {
+            tokio::time::sleep(SETTLE_PERIOD).await;
         }
         let tail = edge.intake.journal.tail();
+        let mut applied = edge.uplink.applied.subscribe();
+        if applied.wait_for(|applied| applied.is_some_and(|seq| seq >= tail.seq)).await.is_err() {
+            return;
+        }
         let command = Command::SealEdge { edge: edge.id.clone(), tail };
         match edge.links.forward(&own_command(edge, "seal", command)).await {
             Ok(ForwardResponse::Judged(judged)) if judged.verdict.is_accepted() => {

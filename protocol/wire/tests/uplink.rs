@@ -189,7 +189,7 @@ proptest! {
         let mut receiver = UplinkReceiver::new(edge("edge-1"));
         let _ = receiver.welcome(Tail::START, true);
         for _ in 0..2_000 {
-            if sender.is_drained() {
+            if sender.is_idle() && sender.wants().is_none() {
                 break;
             }
             let fault = faults.next().unwrap_or(5);

@@ -148,12 +148,6 @@ impl UplinkSender {
         self.is_open && self.in_flight() == 0
     }
 
-    /// Whether everything in the journal is applied.
-    #[must_use]
-    pub const fn is_drained(&self) -> bool {
-        self.is_open && self.applied >= self.tail.seq
-    }
-
     /// Which entries to read from the journal and hand to [`Self::batch`]; `None` when there are
     /// none or the window is full.
     #[must_use]
