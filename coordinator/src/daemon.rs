@@ -7,7 +7,7 @@
 //! ```
 //! What is below is wiring: every decision is in the part that it belongs to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,6 @@ use fairground_storage::raft_log::LogStore;
 use fairground_storage::snapshot::SnapshotStore;
 use fairground_types::command::{Command, InitialiseCluster, RegisterMember};
 use fairground_types::{CommandId, MemberId, Verdict};
-use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
 use quinn::Endpoint;
 use serde::Serialize;
@@ -49,7 +48,7 @@ use crate::propose::{ProposerLoop, ProposerParts, proposer};
 use crate::raft::deadline::DeadlineLoop;
 use crate::raft::membership::MembershipLoop;
 use crate::raft::network::Network;
-use crate::raft::office::{Office, OfficeLoop};
+use crate::raft::office::{Office, OfficeLoop, heir};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{self, MemberNode, Raft};
 use crate::state::State;
@@ -63,8 +62,6 @@ const BEGIN_WAIT: Duration = Duration::from_secs(20);
 const BEGIN_PAUSE: Duration = Duration::from_millis(50);
 /// How long a leader waits for another to take over when it stops.
 const HAND_OVER_WAIT: Duration = Duration::from_secs(1);
-/// A voter heard this long ago may take over.
-const HEARD_LATELY: Duration = Duration::from_millis(300);
 /// How long loops may take to end.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 const HEALTH_PERIOD: Duration = Duration::from_millis(250);
@@ -107,16 +104,28 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     let sockets = bind(&options, &own).await?;
     let started = Box::pin(start(&options, &own, &sockets)).await?;
     let member = Arc::clone(&started.member);
-    // Other daemons are talked to until leadership is handed over: a token of its own. When a task
-    // panics the whole daemon stops, as everywhere.
+    // Triggered when stopping is asked for, and by a task that panics.
+    let stopping = Shutdown::new();
+    // Other daemons are talked to until leadership is handed over: a token of its own.
     let leaving = Shutdown::new();
-    let network = Tasks::new(shutdown.clone());
+    let network = Tasks::new(stopping.clone());
     let endpoint = sockets.endpoint.clone();
     network.spawn("quic accept", quic::accept(Arc::clone(&member), endpoint, leaving.clone()));
-    let served = Box::pin(serve(&options, &own, started, sockets, &shutdown)).await;
-    let served = served.and_then(|()| raft_runs(&member));
+    let relayed = async {
+        shutdown.wait().await;
+        stopping.trigger();
+        std::future::pending::<()>().await;
+    };
+    let served = tokio::select! {
+        biased;
+        served = Box::pin(serve(&options, &own, started, sockets, &stopping)) => served,
+        () = relayed => Ok(()),
+    };
+    let served = served
+        .and_then(|()| raft_runs(&member))
+        .and_then(|()| if shutdown.is_triggered() { Ok(()) } else { Err(Error::Vital) });
     own.dir.remove("ready.json");
-    shutdown.trigger();
+    stopping.trigger();
     leaving.trigger();
     network.join(STOP_WAIT).await;
     if let Err(error) = member.raft.shutdown().await {
@@ -305,6 +314,9 @@ async fn serve(
         payments,
     };
     let metrics = fairground_runtime::metrics::install().ok();
+    if let Some(recorder) = metrics.clone() {
+        loops.spawn("metrics", fairground_runtime::metrics::keep(recorder, closing.clone()));
+    }
     let api = Api::new(Arc::clone(&member), own.dir.admin_key()?, webhooks, metrics);
     let served = serve_http(options, own, api, sockets, shutdown).await;
     hand_over(&member).await;
@@ -465,7 +477,9 @@ async fn watch_health(member: Arc<Member>, [daemon, shutdown]: [Shutdown; 2]) {
 /// Gives leadership away before stopping, so that nobody waits for an election: to a voter that has
 /// just been heard, if there is one.
 async fn hand_over(member: &Member) {
-    let Some(next) = member.leads().then(|| heir(member)).flatten() else { return };
+    let Some(next) = member.leads().then(|| heir(&member.raft, member.id)).flatten() else {
+        return;
+    };
     if let Err(error) = member.raft.trigger().transfer_leader(next.0).await {
         tracing::warn!(%error, "leadership not handed over");
         return;
@@ -478,17 +492,4 @@ async fn hand_over(member: &Member) {
     if tokio::time::timeout(HAND_OVER_WAIT, gone).await.is_err() {
         tracing::warn!(%next, "leadership not taken over in time");
     }
-}
-
-fn heir(member: &Member) -> Option<MemberId> {
-    let metrics = member.raft.metrics().borrow_watched().clone();
-    let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
-    let heard = metrics.heartbeat?;
-    let others = heard.into_iter().filter(|(voter, _)| *voter != member.id.0);
-    others
-        .filter(|(voter, _)| voters.contains(voter))
-        .filter_map(|(voter, at)| Some((at?.into_inner().elapsed(), voter)))
-        .filter(|(silence, _)| *silence < HEARD_LATELY)
-        .min()
-        .map(|(_, voter)| MemberId(voter))
 }

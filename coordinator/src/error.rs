@@ -89,6 +89,9 @@ pub enum Error {
     #[cfg(feature = "stripe")]
     #[error("set up payments")]
     Stripe(#[source] Box<fairground_stripe::StripeError>),
+    /// A part that the member cannot do without has ended; the log says which.
+    #[error("keep every part running")]
+    Vital,
     /// A client for outgoing calls cannot be made.
     #[error("set up outgoing HTTP")]
     HttpClient(#[source] reqwest::Error),

@@ -9,14 +9,14 @@
 //! Everything that is secret is readable by its owner alone. A file is written whole under another
 //! name, synced and renamed. It must not know the log.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fairground_runtime::ids::random_bytes;
+use fairground_runtime::pki::write_private;
 use fairground_runtime::secret::{DataKey, SigningPair};
 use fairground_types::command::{ClusterKey, KeyPurpose};
 use fairground_types::{ClusterId, MemberId};
@@ -228,21 +228,7 @@ impl DataDir {
 
     /// Writes a file that only its owner can read, whole or not at all.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.path(name);
-        let temporary = self.path(&format!("{name}.new"));
-        let written = (|| {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.root)?.sync_all()
-        })();
-        written.map_err(Error::file(&path))
+        Ok(write_private(&self.path(name), bytes)?)
     }
 
     /// Removes a file; one that is not there is fine.

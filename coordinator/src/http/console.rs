@@ -2,24 +2,30 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use fairground_runtime::problem::{ApiPath, Problem};
-use fairground_runtime::web::{self, Asset, JAVASCRIPT};
+use fairground_runtime::web::{self, Asset, JAVASCRIPT, Pages};
 use fairground_types::Code;
+use fairground_types::role::Action;
 use serde_json::json;
 
 use super::Api;
 use super::answer::fresh;
 use super::guard::Caller;
-use fairground_types::role::Action;
 
-const PAGE: &str = include_str!("../../web/index.html");
+const INDEX: &str = "index.html";
 
 const OWN: &[Asset] = &[
+    Asset {
+        name: INDEX,
+        mime: "text/html; charset=utf-8",
+        body: include_bytes!("../../web/index.html"),
+    },
     Asset {
         name: "console.css",
         mime: "text/css; charset=utf-8",
@@ -28,30 +34,26 @@ const OWN: &[Asset] = &[
     Asset { name: "console.js", mime: JAVASCRIPT, body: include_bytes!("../../web/console.js") },
 ];
 
-/// The page.
-pub(super) async fn page() -> Response {
-    (
-        [
-            (CONTENT_TYPE, "text/html; charset=utf-8"),
-            (CONTENT_SECURITY_POLICY, web::CONTENT_SECURITY_POLICY),
-            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (CACHE_CONTROL, "no-cache"),
-        ],
-        PAGE,
-    )
-        .into_response()
+/// `/` and `/assets/{name}`.
+pub(super) fn pages() -> Router {
+    let pages = Pages::new(OWN.iter().chain(web::SHARED).copied());
+    Router::new().route("/", get(index)).route("/assets/{name}", get(asset)).with_state(pages)
 }
 
-/// A file of the page.
-pub(super) async fn asset(ApiPath(name): ApiPath<String>) -> Result<Response, Problem> {
-    let found = OWN.iter().chain(web::SHARED).find(|asset| asset.name == name);
-    let asset = found.ok_or_else(|| Problem::from(Code::NotFound))?;
-    let headers = [
-        (CONTENT_TYPE, asset.mime),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CACHE_CONTROL, "no-cache"),
-    ];
-    Ok((headers, asset.body).into_response())
+fn found(pages: &Pages, name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    pages.answer(name, headers).ok_or_else(|| Problem::from(Code::NotFound))
+}
+
+async fn index(State(pages): State<Pages>, headers: HeaderMap) -> Result<Response, Problem> {
+    found(&pages, INDEX, &headers)
+}
+
+async fn asset(
+    State(pages): State<Pages>,
+    ApiPath(name): ApiPath<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    found(&pages, &name, &headers)
 }
 
 /// The edges, so that a client can measure and pick the nearest.

@@ -92,12 +92,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/cluster/tokens", get(cluster::tokens).post(cluster::create_token))
         .route("/v1/cluster/tokens/{id}", delete(cluster::revoke_token))
         .route("/v1/cluster/accounts", post(cluster::create_account))
-        .route("/", get(console::page))
-        .route("/assets/{name}", get(console::asset))
         .route("/metrics", get(console::metrics));
     #[cfg(feature = "stripe")]
     let routes =
         routes.route("/v1/webhooks/stripe", post(webhook::stripe).layer(webhook::body_limit()));
     let health = api.member.health.routes();
-    problem::wrap(routes.with_state(api).merge(health))
+    problem::wrap(routes.with_state(api).merge(console::pages()).merge(health))
 }

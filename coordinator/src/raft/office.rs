@@ -7,6 +7,7 @@
 //! ```
 //! Nothing is proposed before the clock is there. The arithmetic is in `clock.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use fairground_runtime::shutdown::Shutdown;
 use fairground_types::{MemberId, Timestamp};
 use fairground_wire::raft::{RaftReply, RaftRequest};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use openraft::RaftMetrics;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Instant as _, RaftMetrics};
 
 use super::clock::{OfficeClock, Reading, median};
 use super::{Raft, TypeConfig};
@@ -32,6 +33,8 @@ const REST_WAIT: Duration = Duration::from_millis(30);
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 /// How often a member that does not lead looks, besides being told.
 const IDLE_PERIOD: Duration = Duration::from_millis(500);
+/// A voter heard this long ago may take over.
+const HEARD_LATELY: Duration = Duration::from_millis(300);
 /// How often the median is taken anew in office.
 const AIM_PERIOD: Duration = Duration::from_secs(10);
 
@@ -71,6 +74,20 @@ impl Office {
     fn held(&self) -> Option<Held> {
         *self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Another voter to lead in place of `me`: the one heard last, if one was heard lately.
+pub(crate) fn heir(raft: &Raft, me: MemberId) -> Option<MemberId> {
+    let metrics = raft.metrics().borrow_watched().clone();
+    let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+    let heard = metrics.heartbeat?;
+    let others = heard.into_iter().filter(|(voter, _)| *voter != me.0);
+    others
+        .filter(|(voter, _)| voters.contains(voter))
+        .filter_map(|(voter, at)| Some((at?.into_inner().elapsed(), voter)))
+        .filter(|(silence, _)| *silence < HEARD_LATELY)
+        .min()
+        .map(|(_, voter)| MemberId(voter))
 }
 
 type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
@@ -147,14 +164,13 @@ impl OfficeLoop {
         AIM_PERIOD
     }
 
-    /// Gives leadership to another voter: this clock cannot be trusted with deadlines.
+    /// Gives leadership to another voter: this clock cannot be trusted with deadlines. Where there is
+    /// nobody else the median is this machine's wall clock, and its step must reach nothing.
     async fn resign(&self, off_ms: u64) {
         tracing::error!(off_ms, "office clock too far from the members' median");
+        let Some(next) = heir(&self.raft, self.me) else { return };
         metrics::counter!(crate::metrics::OFFICE_RESIGNED).increment(1);
-        let next = self.raft.voter_ids().find(|voter| *voter != self.me.0);
-        if let Some(next) = next
-            && let Err(error) = self.raft.trigger().transfer_leader(next).await
-        {
+        if let Err(error) = self.raft.trigger().transfer_leader(next.0).await {
             tracing::warn!(%error, "leadership not handed over");
         }
         self.office.set(None);

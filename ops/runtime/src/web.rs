@@ -3,6 +3,11 @@
 //! Plain ES modules and CSS, embedded; no build step. The pages themselves live with the daemon that
 //! serves them (`node/web`, `coordinator/web`).
 
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
 /// An embedded file and its media type.
 #[derive(Clone, Copy, Debug)]
 pub struct Asset {
@@ -34,3 +39,67 @@ pub const SHARED: &[Asset] = &[
 
 /// Media type of ES modules (RFC 9239).
 pub const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Embedded files, each with its entity tag. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Pages(Arc<[(Asset, HeaderValue)]>);
+
+impl Pages {
+    /// Takes the files.
+    pub fn new(assets: impl IntoIterator<Item = Asset>) -> Self {
+        Self(assets.into_iter().map(|asset| (asset, tag_of(&asset))).collect())
+    }
+
+    /// Answers with a file, or that the one that the client has is the same.
+    #[must_use]
+    pub fn answer(&self, name: &str, headers: &HeaderMap) -> Option<Response> {
+        let (asset, tag) = self.0.iter().find(|(asset, _)| asset.name == name)?;
+        let known = headers.get(header::IF_NONE_MATCH);
+        let mut response = if known.is_some_and(|known| names(known, tag)) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(header::CONTENT_TYPE, asset.mime)], asset.body).into_response()
+        };
+        let all = response.headers_mut();
+        all.insert(header::ETAG, tag.clone());
+        all.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
+        all.insert(header::CONTENT_SECURITY_POLICY, policy);
+        all.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        all.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        Some(response)
+    }
+}
+
+fn tag_of(asset: &Asset) -> HeaderValue {
+    let hash = blake3::hash(asset.body).to_hex();
+    // Hexadecimal digits in quotes are always a header value.
+    HeaderValue::from_str(&format!("\"{hash}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Whether an `If-None-Match` names the tag; weak comparison (RFC 9110 section 13.1.2).
+fn names(header: &HeaderValue, tag: &HeaderValue) -> bool {
+    let (Ok(header), Ok(tag)) = (header.to_str(), tag.to_str()) else { return false };
+    header.split(',').map(str::trim).any(|candidate| {
+        candidate == "*" || candidate.strip_prefix("W/").unwrap_or(candidate) == tag
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_the_client_has_is_not_sent_again() {
+        let pages = Pages::new(SHARED.iter().copied());
+        let first = pages.answer("dom.js", &HeaderMap::new()).expect("there");
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(first.headers()[header::REFERRER_POLICY], "no-referrer");
+        let tag = first.headers()[header::ETAG].clone();
+        let known = HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)]);
+        let again = pages.answer("dom.js", &known).expect("there");
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(pages.answer("base.css", &known).expect("there").status(), StatusCode::OK);
+        assert!(pages.answer("../web/dom.js", &known).is_none());
+    }
+}
