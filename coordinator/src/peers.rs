@@ -3,7 +3,8 @@
 //! A call is one bidirectional stream: the kind, one request, one answer. A connection that a call
 //! timed out on is dropped, so that a member that came back under the same address is reached by a
 //! new one. A dial is shared by everybody who waits for it, and a member that could not be reached is
-//! left alone for a moment, so that nobody queues behind dials to a dead one. It must not know what a call means. Read next: `raft/network.rs`, `propose.rs`.
+//! left alone for a moment, so that nobody queues behind dials to a dead one. It must not know what a
+//! call means. Read next: `raft/network.rs`, `propose.rs`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

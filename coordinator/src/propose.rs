@@ -6,8 +6,8 @@
 //!  verdict <--- state machine (this member has applied the entry) <---- commit
 //! ```
 //! A proposal that fails or times out after it left is *unknown*, never absent: it is sent again under
-//! the same id, here for some seconds and then by whoever asked, and the log answers from memory. An entry is stamped once, here, with
-//! the office clock. It must not know what a command means. Read next: `raft/office.rs`,
+//! the same id, here for some seconds and then by whoever asked, and the log answers from memory. An
+//! entry is stamped once, here, with the office clock. It must not know what a command means. Read next: `raft/office.rs`,
 //! `raft/deadline.rs`.
 
 use std::sync::Arc;
