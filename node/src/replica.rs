@@ -18,7 +18,7 @@ use fairground_runtime::access::Verifier;
 use fairground_types::command::KeyPurpose;
 use fairground_types::event::{FeedItem, PublicEvent};
 use fairground_types::limits::{FEED_BACKLOG_MAX, VIEW_AGE_MAX};
-use fairground_types::{ClusterId, LogIndex, Millis};
+use fairground_types::{ClusterId, LogIndex, MemberId, Millis};
 use fairground_wire::codec;
 use fairground_wire::message::{FeedDown, FeedRequest, StreamKind};
 use fairground_wire::session::feed::{FeedError, FeedEvent, FeedFollower, VIEW_VERSION};
@@ -271,6 +271,8 @@ pub(crate) async fn follow(edge: Arc<Edge>) {
             tokio::select! {
                 biased;
                 () = edge.shutdown.wait() => break,
+                // The new leader first: the old one may be gone without having said so.
+                () = succeeded(&edge, live.member) => turn = 0,
                 ended = follow_member(&edge, &live, &mut persisted) => if let Err(error) = ended {
                     tracing::debug!(member = %live.member, error = %crate::link::chain(&error),
                         "feed ended");
@@ -284,6 +286,16 @@ pub(crate) async fn follow(edge: Arc<Edge>) {
         }
     }
     persist(&edge, &mut persisted).await;
+}
+
+/// Waits until another member leads in the place of this one; for ever if this one does not lead.
+async fn succeeded(edge: &Edge, member: MemberId) {
+    let mut leader = edge.links.leader();
+    let leads = *leader.borrow_and_update() == Some(member);
+    let is_over = leader.wait_for(|now| now.is_some_and(|now| now != member));
+    if !leads || is_over.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Another member at each turn, so that one that hangs is not chosen for ever.
