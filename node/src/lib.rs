@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use fairground_media::Tools;
 use fairground_runtime::http::HttpLimits;
+use fairground_runtime::metrics as recording;
 use fairground_runtime::pki::{self, Identity};
 use fairground_runtime::shutdown::Shutdown;
 use fairground_runtime::telemetry;
@@ -69,6 +70,8 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     let started = setup::start(options).await?;
     let setup::Started { edge, identity, tools, listener, tls, recorder } = started;
     spawn_parts(&edge, identity, tools);
+    let upkeep = recording::keep(recorder.clone(), edge.shutdown.clone());
+    edge.tasks.spawn("metrics", upkeep);
 
     let router = http::router(&edge, recorder);
     let limits = HttpLimits { drain: HTTP_DRAIN, ..HttpLimits::default() };
