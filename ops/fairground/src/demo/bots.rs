@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -123,11 +124,12 @@ impl Bot {
     async fn bid(&mut self, minor: u64, ledger: &Ledger) {
         let key = uuid::Uuid::new_v4().to_string();
         let sent = Instant::now();
-        let answer = market::bid(&self.client, &self.auction, minor, &key, self.manner.wait).await;
+        let body = self.bid_until_answered(minor, &key).await;
         let answered = Instant::now();
-        let body = answer.map_or(Value::Null, |answer| answer.body);
         let bid = body["bidId"].as_str().map(str::to_owned);
-        self.own.clone_from(&bid);
+        if bid.is_some() {
+            self.own.clone_from(&bid);
+        }
         let has_receipt = body["receipt"].is_string();
         ledger.taken.fetch_add(u64::from(has_receipt), Ordering::Relaxed);
         ledger.bids.lock().await.push(SentBid {
@@ -141,4 +143,29 @@ impl Bot {
             answered,
         });
     }
+
+    /// A lost answer leaves unknown whether the edge kept the bid: the same key is sent again until
+    /// somebody knows. An edge that declines the first try has kept nothing.
+    async fn bid_until_answered(&self, minor: u64, key: &str) -> Value {
+        let deadline = Instant::now() + LOST_ANSWER_PATIENCE;
+        let mut is_unknown = false;
+        loop {
+            match market::bid(&self.client, &self.auction, minor, key, self.manner.wait).await {
+                Ok(answer) if !is_unknown || answer.status != StatusCode::SERVICE_UNAVAILABLE => {
+                    return answer.body;
+                }
+                Ok(_) => {}
+                Err(_) => is_unknown = true,
+            }
+            if Instant::now() > deadline {
+                return Value::Null;
+            }
+            tokio::time::sleep(LOST_ANSWER_PAUSE).await;
+        }
+    }
 }
+
+/// How long a bot asks after a lost answer.
+const LOST_ANSWER_PATIENCE: Duration = Duration::from_secs(20);
+/// Between two of those tries.
+const LOST_ANSWER_PAUSE: Duration = Duration::from_millis(100);
