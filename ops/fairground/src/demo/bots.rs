@@ -37,6 +37,7 @@ pub(crate) struct SentBid {
 pub(crate) struct Ledger {
     bids: Mutex<Vec<SentBid>>,
     taken: AtomicU64,
+    in_flight: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -44,6 +45,11 @@ impl Ledger {
     /// How many bids an edge gave a receipt for.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// How many bids are sent and not answered.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     pub(crate) fn stop(&self) {
@@ -124,7 +130,9 @@ impl Bot {
     async fn bid(&mut self, minor: u64, ledger: &Ledger) {
         let key = uuid::Uuid::new_v4().to_string();
         let sent = Instant::now();
+        ledger.in_flight.fetch_add(1, Ordering::Relaxed);
         let body = self.bid_until_answered(minor, &key).await;
+        ledger.in_flight.fetch_sub(1, Ordering::Relaxed);
         let answered = Instant::now();
         let bid = body["bidId"].as_str().map(str::to_owned);
         if bid.is_some() {

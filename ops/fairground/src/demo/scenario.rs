@@ -240,6 +240,10 @@ async fn sell(
     };
     enough(BIDS_BEFORE_KILL).await?;
     let leader = cluster.leader().await?;
+    until("bids in flight", Duration::from_secs(10), || async {
+        Ok((ledger.in_flight() >= 2).then_some(()))
+    })
+    .await?;
     let killed_at = Instant::now();
     cluster.kill_member(&leader).await?;
     let gone_at = Instant::now();
