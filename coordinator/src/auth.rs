@@ -18,7 +18,8 @@ use fairground_runtime::access::{Minter, Verifier};
 use fairground_runtime::ids::random_bytes;
 use fairground_runtime::secret::{DataKey, mac};
 use fairground_types::command::{
-    Actor, Channel, Command, Envelope, RefreshSignIn, RequestCode, SealedContact, VerifyCode,
+    AccountCommand, Actor, Channel, Command, Envelope, RefreshSignIn, RequestCode, SealedContact,
+    VerifyCode,
 };
 use fairground_types::limits::{ACCESS_TOKEN_LIFE, CHALLENGES_MAX, CODE_LIFE};
 use fairground_types::text::{normalise_email, normalise_phone};
@@ -220,13 +221,13 @@ pub(crate) async fn request_code(
     let challenge = ChallengeId::from_bits(member.new_bits());
     let code = new_code();
     let now = member.clock.now();
-    let command = Command::RequestCode(RequestCode {
+    let command = Command::Account(AccountCommand::RequestCode(RequestCode {
         challenge,
         identifier: digest,
         contact,
         channel,
         code: code_digest(&member.secrets, &digest, &code),
-    });
+    }));
     let pending = PendingCode { code, address, channel, expires_at: now.plus(CODE_LIFE) };
     // Kept first: the effect may be looked for the moment the entry is applied.
     member.auth.keep(challenge, pending, now);
@@ -255,13 +256,13 @@ pub(crate) async fn verify_code(
     }
     let digest = identifier_digest(&member.secrets, &address);
     let secret = random_bytes::<32>();
-    let command = Command::VerifyCode(VerifyCode {
+    let command = Command::Account(AccountCommand::VerifyCode(VerifyCode {
         identifier: digest,
         code: code_digest(&member.secrets, &digest, code),
         new_user: UserId::from_bits(member.new_bits()),
         sign_in: SignInId::from_bits(member.new_bits()),
         refresh: refresh_digest(&secret),
-    });
+    }));
     let envelope = anonymous(member.new_command("verify"), command);
     let (tokens, created) = sign_in(member, envelope, &secret).await?;
     Ok(Tokens { created: Some(created), ..tokens })
@@ -272,11 +273,11 @@ pub(crate) async fn refresh(member: &Member, token: &str) -> Result<Tokens, Auth
     let (sign_in_id, presented) = parse_refresh(token.trim())
         .ok_or_else(|| rejected(Code::AuthRequired, "the refresh token is not valid"))?;
     let secret = random_bytes::<32>();
-    let command = Command::RefreshSignIn(RefreshSignIn {
+    let command = Command::Account(AccountCommand::RefreshSignIn(RefreshSignIn {
         sign_in: sign_in_id,
         presented: refresh_digest(&presented),
         next: refresh_digest(&secret),
-    });
+    }));
     let envelope = anonymous(member.new_command("refresh"), command);
     sign_in(member, envelope, &secret).await.map(|(tokens, _)| tokens)
 }

@@ -23,7 +23,7 @@ use fairground_storage::KeyFile;
 use fairground_storage::blob::BlobStore;
 use fairground_storage::raft_log::LogStore;
 use fairground_storage::snapshot::SnapshotStore;
-use fairground_types::command::{Command, InitialiseCluster, RegisterMember};
+use fairground_types::command::{ClusterCommand, Command, InitialiseCluster, RegisterMember};
 use fairground_types::{CommandId, MemberId, Verdict};
 use openraft::async_runtime::watch::WatchReceiver;
 use quinn::Endpoint;
@@ -385,19 +385,19 @@ async fn begin(member: &Arc<Member>, options: &Options, address: &str) -> Result
     let commands = [
         (
             CommandId::derive_system("initialise", &cluster, ""),
-            Command::InitialiseCluster(InitialiseCluster {
+            Command::Cluster(ClusterCommand::InitialiseCluster(InitialiseCluster {
                 cluster: member.cluster,
                 policy: options.policy.clone(),
                 keys: member.secrets.public_keys(),
-            }),
+            })),
         ),
         (
             CommandId::derive_system("register", &cluster, "founder"),
-            Command::RegisterMember(RegisterMember {
+            Command::Cluster(ClusterCommand::RegisterMember(RegisterMember {
                 proof: None,
                 cluster_address: address.to_owned(),
                 public_url: options.public_url.clone(),
-            }),
+            })),
         ),
     ];
     let beginning = async {

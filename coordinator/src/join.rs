@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fairground_runtime::pki::{Ca, PeerIdentity, Role};
 use fairground_types::command::{
-    Actor, Command, Envelope, JoinProof, RegisterEdge, RegisterMember,
+    Actor, ClusterCommand, Command, Envelope, JoinProof, RegisterEdge, RegisterMember,
 };
 use fairground_types::{Accepted, Code, CommandId, Digest, JoinTokenId, Rejection, Verdict};
 use fairground_wire::message::{
@@ -121,14 +121,20 @@ async fn join(
     let proof = JoinProof { token, secret: secret_digest(secret) };
     let command = match kind {
         JoinKind::Edge { name, public_url, receipt_key, takes_bids } => {
-            Command::RegisterEdge(RegisterEdge { proof, name, public_url, receipt_key, takes_bids })
+            Command::Cluster(ClusterCommand::RegisterEdge(RegisterEdge {
+                proof,
+                name,
+                public_url,
+                receipt_key,
+                takes_bids,
+            }))
         }
         JoinKind::Member { cluster_address, public_url } => {
-            Command::RegisterMember(RegisterMember {
+            Command::Cluster(ClusterCommand::RegisterMember(RegisterMember {
                 proof: Some(proof),
                 cluster_address,
                 public_url,
-            })
+            }))
         }
     };
     // The same request again is the same command: its answer may have been lost.

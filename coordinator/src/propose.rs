@@ -431,7 +431,7 @@ fn count(commands: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use fairground_types::CommandId;
-    use fairground_types::command::{Actor, Command};
+    use fairground_types::command::{Actor, Command, MediaCommand};
 
     use super::*;
 
@@ -439,7 +439,7 @@ mod tests {
         let envelope = Envelope {
             id: CommandId::from_bytes([1; 32]),
             actor: Actor::Cluster,
-            command: Command::LeaseJob,
+            command: Command::Media(MediaCommand::LeaseJob),
         };
         let (reply, _) = oneshot::channel();
         Proposal { command: LogCommand::Direct(envelope), bytes, reply }

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fairground_storage::StorageError;
-use fairground_types::command::{Actor, Command, Envelope};
+use fairground_types::command::{Actor, ClusterCommand, Command, Envelope};
 use fairground_types::journal::{Batch, JournalEntry, Tail};
 use fairground_types::limits::BATCH_ENTRIES_MAX;
 use fairground_types::{Code, CommandId, Millis, Verdict};
@@ -416,7 +416,7 @@ pub(crate) fn own_command(edge: &Edge, operation: &str, command: Command) -> For
 
 async fn admit(edge: &Arc<Edge>) -> bool {
     let tail = edge.intake.journal.tail();
-    let command = Command::AdmitEdge { edge: edge.id.clone(), tail };
+    let command = Command::Cluster(ClusterCommand::AdmitEdge { edge: edge.id.clone(), tail });
     let answer = edge.links.forward(&own_command(edge, "admit", command)).await;
     match answer {
         Ok(ForwardResponse::Judged(judged)) => {
@@ -476,7 +476,7 @@ pub(crate) async fn drain(edge: &Arc<Edge>, wait: Duration) {
         if applied.wait_for(|applied| applied.is_some_and(|seq| seq >= tail.seq)).await.is_err() {
             return;
         }
-        let command = Command::SealEdge { edge: edge.id.clone(), tail };
+        let command = Command::Cluster(ClusterCommand::SealEdge { edge: edge.id.clone(), tail });
         match edge.links.forward(&own_command(edge, "seal", command)).await {
             Ok(ForwardResponse::Judged(judged)) if judged.verdict.is_accepted() => {
                 tracing::info!(seq = tail.seq, "journal drained and sealed");

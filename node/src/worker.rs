@@ -20,7 +20,7 @@ use fairground_media::manifest::VideoFamily;
 use fairground_media::{
     BlobSink, EncodeTuning, Manifest, MediaError, Progress, Revision, Stage, Tools, TranscodeJob,
 };
-use fairground_types::command::{Command, PublishRevision};
+use fairground_types::command::{Command, MediaCommand, PublishRevision};
 use fairground_types::{Accepted, AssetId, BlobHash, Verdict};
 use fairground_wire::message::{ForwardRequest, ForwardResponse, ReadRequest};
 use serde::{Deserialize, Serialize};
@@ -197,7 +197,11 @@ async fn lease(edge: &Arc<Edge>) -> Option<Leased> {
     if !is_waiting {
         return None;
     }
-    let answer = edge.links.forward(&own_command(edge, "lease", Command::LeaseJob)).await.ok()?;
+    let answer = edge
+        .links
+        .forward(&own_command(edge, "lease", Command::Media(MediaCommand::LeaseJob)))
+        .await
+        .ok()?;
     let ForwardResponse::Judged(judged) = answer else { return None };
     let Verdict::Accepted(Accepted::JobLeased { asset, fence, .. }) = judged.verdict else {
         return None;
@@ -255,7 +259,7 @@ async fn work(edge: &Arc<Edge>, tools: &Tools, leased: Leased) {
             tracing::warn!(asset_id = %leased.asset, error = %chain(&error), "transcode failed");
             let (reason, is_final) = error.verdict();
             let (asset, fence) = (leased.asset, leased.fence);
-            let command = Command::FailJob { asset, fence, reason, is_final };
+            let command = Command::Media(MediaCommand::FailJob { asset, fence, reason, is_final });
             if report(edge, "fail-job", command).await.is_err() {
                 tracing::warn!("failure not reported; the lease runs out");
             }
@@ -276,7 +280,8 @@ impl Drop for StopOnDrop {
 async fn keep_lease(edge: &Arc<Edge>, leased: &Leased, is_lost: &AtomicBool) {
     loop {
         tokio::time::sleep(RENEW_PERIOD).await;
-        let command = Command::RenewLease { asset: leased.asset, fence: leased.fence };
+        let command =
+            Command::Media(MediaCommand::RenewLease { asset: leased.asset, fence: leased.fence });
         let answer = edge.links.forward(&own_command(edge, "renew-lease", command)).await;
         if let Ok(ForwardResponse::Judged(judged)) = answer
             && !judged.verdict.is_accepted()
@@ -481,14 +486,14 @@ async fn publish(
     revision: &Revision,
     is_last: bool,
 ) -> Result<(), JobError> {
-    let command = Command::PublishRevision(PublishRevision {
+    let command = Command::Media(MediaCommand::PublishRevision(PublishRevision {
         asset: leased.asset,
         fence: leased.fence,
         revision: number,
         manifest: revision.manifest_hash,
         codecs: codecs(&revision.manifest),
         is_last,
-    });
+    }));
     match report(edge, "publish", command).await? {
         Verdict::Accepted(_) => {
             tracing::info!(asset_id = %leased.asset, revision = number, "revision published");

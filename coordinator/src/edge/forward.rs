@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairground_runtime::pki::Role;
-use fairground_types::command::{Actor, Channel, Command, Envelope};
+use fairground_types::command::{
+    AccountCommand, Actor, AuctionCommand, Channel, ClusterCommand, Command, Envelope,
+    MediaCommand, OrderCommand, PaymentCommand, StoryCommand,
+};
 use fairground_types::{Code, EdgeId, Millis, Rejection};
 use fairground_wire::message::{
     ForwardRequest, ForwardResponse, PrivateBytes, PrivateText, StreamKind,
@@ -117,13 +120,12 @@ fn may_send(peer: &Role, envelope: &Envelope) -> bool {
 
 fn is_of_an_edge(edge: &EdgeId, command: &Command) -> bool {
     match command {
-        Command::AdmitEdge { edge: named, .. } | Command::SealEdge { edge: named, .. } => {
-            named == edge
-        }
-        Command::LeaseJob
-        | Command::RenewLease { .. }
-        | Command::PublishRevision(_)
-        | Command::FailJob { .. } => true,
+        Command::Cluster(ClusterCommand::AdmitEdge { edge: named, .. })
+        | Command::Cluster(ClusterCommand::SealEdge { edge: named, .. }) => named == edge,
+        Command::Media(MediaCommand::LeaseJob)
+        | Command::Media(MediaCommand::RenewLease { .. })
+        | Command::Media(MediaCommand::PublishRevision(_))
+        | Command::Media(MediaCommand::FailJob { .. }) => true,
         _ => false,
     }
 }
@@ -133,17 +135,17 @@ fn is_of_an_edge(edge: &EdgeId, command: &Command) -> bool {
 fn is_of_an_account(command: &Command) -> bool {
     matches!(
         command,
-        Command::SignOut { .. }
-            | Command::SetHandle { .. }
-            | Command::BecomeMaker
-            | Command::RegisterAsset(_)
-            | Command::SaveDraft(_)
-            | Command::SubmitStory { .. }
-            | Command::PublishStory { .. }
-            | Command::AcceptHighest { .. }
-            | Command::StartCheckout(_)
-            | Command::AddTracking { .. }
-            | Command::ConfirmDelivery { .. }
+        Command::Account(AccountCommand::SignOut { .. })
+            | Command::Account(AccountCommand::SetHandle { .. })
+            | Command::Account(AccountCommand::BecomeMaker)
+            | Command::Media(MediaCommand::RegisterAsset(_))
+            | Command::Story(StoryCommand::SaveDraft(_))
+            | Command::Story(StoryCommand::SubmitStory { .. })
+            | Command::Story(StoryCommand::PublishStory { .. })
+            | Command::Auction(AuctionCommand::AcceptHighest { .. })
+            | Command::Payment(PaymentCommand::StartCheckout(_))
+            | Command::Order(OrderCommand::AddTracking { .. })
+            | Command::Order(OrderCommand::ConfirmDelivery { .. })
     )
 }
 
@@ -212,21 +214,34 @@ mod tests {
         let other = EdgeId::new("eu-2", 1).expect("valid");
         let peer = Role::Edge(edge.clone());
         let user = Actor::User(UserId::from_bits(1));
-        let admit = |edge: &EdgeId| Command::AdmitEdge { edge: edge.clone(), tail: Tail::START };
-        assert!(may_send(&peer, &envelope(user.clone(), Command::BecomeMaker)));
+        let admit = |edge: &EdgeId| {
+            Command::Cluster(ClusterCommand::AdmitEdge { edge: edge.clone(), tail: Tail::START })
+        };
+        assert!(may_send(
+            &peer,
+            &envelope(user.clone(), Command::Account(AccountCommand::BecomeMaker))
+        ));
         assert!(may_send(&peer, &envelope(Actor::Edge(edge.clone()), admit(&edge))));
         assert!(!may_send(&peer, &envelope(Actor::Edge(edge.clone()), admit(&other))));
-        assert!(!may_send(&peer, &envelope(Actor::Edge(other), Command::LeaseJob)));
-        assert!(!may_send(&peer, &envelope(Actor::Cluster, Command::LeaseJob)));
-        let done = Command::CompleteEffect {
+        assert!(!may_send(
+            &peer,
+            &envelope(Actor::Edge(other), Command::Media(MediaCommand::LeaseJob))
+        ));
+        assert!(!may_send(
+            &peer,
+            &envelope(Actor::Cluster, Command::Media(MediaCommand::LeaseJob))
+        ));
+        let done = Command::Payment(PaymentCommand::CompleteEffect {
             effect: EffectId::from_bits(1),
             outcome: EffectOutcome::Happened,
-        };
+        });
         assert!(!may_send(&peer, &envelope(user.clone(), done)));
-        let grant =
-            Command::GrantRole { user: UserId::from_bits(1), role: fairground_types::Role::Admin };
+        let grant = Command::Account(AccountCommand::GrantRole {
+            user: UserId::from_bits(1),
+            role: fairground_types::Role::Admin,
+        });
         assert!(!may_send(&peer, &envelope(user.clone(), grant)));
         let member = Role::Member(MemberId(1));
-        assert!(!may_send(&member, &envelope(user, Command::BecomeMaker)));
+        assert!(!may_send(&member, &envelope(user, Command::Account(AccountCommand::BecomeMaker))));
     }
 }

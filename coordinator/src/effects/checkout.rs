@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use fairground_market::{OpenCheckout, PendingEffect};
 use fairground_types::SaleLockId;
-use fairground_types::command::{Command, EffectOutcome};
+use fairground_types::command::{Command, EffectOutcome, PaymentCommand};
 
 use super::{Carried, complete};
 use crate::error::Error;
@@ -109,7 +109,7 @@ impl Payments {
         };
         let key = key(member, "checkout.open", open.lock, open.attempt);
         match stripe.open_checkout(&request, &key).await {
-            Ok(opened) => Carried::Report(Command::CheckoutOpened(
+            Ok(opened) => Carried::Report(Command::Payment(PaymentCommand::CheckoutOpened(
                 fairground_types::command::CheckoutOpened {
                     effect: pending.id,
                     lock: open.lock,
@@ -118,7 +118,7 @@ impl Payments {
                     url: opened.url,
                     expires_at: opened.expires_at,
                 },
-            )),
+            ))),
             Err(StripeError::Refused { code, .. }) => {
                 tracing::warn!(lock = %open.lock, code, "checkout refused");
                 refused(pending, open, &code)
@@ -185,10 +185,10 @@ fn again(error: &StripeError) -> Duration {
 }
 
 fn refused(pending: &PendingEffect, open: &OpenCheckout, reason: &str) -> Carried {
-    Carried::Report(Command::CheckoutRefused {
+    Carried::Report(Command::Payment(PaymentCommand::CheckoutRefused {
         effect: pending.id,
         lock: open.lock,
         attempt: open.attempt,
         reason: reason.to_owned(),
-    })
+    }))
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use fairground_market::{Effect, PendingEffect};
 use fairground_runtime::shutdown::Shutdown;
-use fairground_types::command::{Channel, Command, EffectOutcome};
+use fairground_types::command::{Channel, Command, EffectOutcome, PaymentCommand};
 use fairground_types::{CommandId, EffectId, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -229,7 +229,7 @@ async fn report_to_log(member: &Member, effect: EffectId, command: &Command) -> 
 }
 
 fn complete(effect: EffectId, outcome: EffectOutcome) -> Carried {
-    Carried::Report(Command::CompleteEffect { effect, outcome })
+    Carried::Report(Command::Payment(PaymentCommand::CompleteEffect { effect, outcome }))
 }
 
 async fn carry_out(

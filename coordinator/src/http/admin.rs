@@ -9,7 +9,9 @@ use axum::extract::State;
 use axum::response::Response;
 use fairground_market::{AuctionView, Market, StoryRow};
 use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
-use fairground_types::command::{Command, ReviewDecision};
+use fairground_types::command::{
+    AccountCommand, AuctionCommand, Command, ReviewDecision, StoryCommand,
+};
 use fairground_types::role::Action;
 use fairground_types::text::{Handle, Note};
 use fairground_types::{AuctionId, Code, LogIndex, Role, StoryId, UserId};
@@ -119,7 +121,7 @@ async fn review(
     decision: ReviewDecision,
 ) -> Result<Response, Problem> {
     let id = caller.command(api, key, "review", &story.to_string())?;
-    let command = Command::ReviewStory { story, decision };
+    let command = Command::Story(StoryCommand::ReviewStory { story, decision });
     submit(&api.member, caller.actor()?, id, command).await?;
     let state = api.member.state.read(|market| market.story_row(story).map(|row| row.state));
     Ok(fresh(json!({ "storyId": story, "state": state })))
@@ -230,7 +232,7 @@ pub(super) async fn cancel(
         Problem::new(Code::ReasonRequired, "a reason is required")
             .with_field("reason", error.to_string())
     })?;
-    let command = Command::CancelAuction { auction, reason };
+    let command = Command::Auction(AuctionCommand::CancelAuction { auction, reason });
     let id = caller.command(&api, &key, "cancel", &auction.to_string())?;
     submit(&api.member, caller.actor()?, id, command).await?;
     Ok(fresh(json!({ "auctionId": auction })))
@@ -268,7 +270,8 @@ pub(super) async fn grant(
     key: IntentKey,
     ApiJson(body): ApiJson<GrantBody>,
 ) -> Result<Response, Problem> {
-    let command = Command::GrantRole { user: body.user_id, role: body.role };
+    let command =
+        Command::Account(AccountCommand::GrantRole { user: body.user_id, role: body.role });
     let id = caller.command(&api, &key, "grant", &body.user_id.to_string())?;
     submit(&api.member, caller.actor()?, id, command).await?;
     let row = api.member.state.read(|market| market.me(body.user_id));

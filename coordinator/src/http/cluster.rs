@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use fairground_runtime::pki::JoinToken;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::command::{
-    Actor, Channel, Command, CreateAccount, CreateJoinToken, JoinRole,
+    AccountCommand, Actor, Channel, ClusterCommand, Command, CreateAccount, CreateJoinToken,
+    JoinRole,
 };
 use fairground_types::limits::JOIN_TOKEN_LIFE_MAX;
 use fairground_types::text::{Handle, Region};
@@ -65,13 +66,13 @@ pub(super) async fn create_token(
         region,
         addresses,
     };
-    let command = Command::CreateJoinToken(CreateJoinToken {
+    let command = Command::Cluster(ClusterCommand::CreateJoinToken(CreateJoinToken {
         token: token.id,
         secret: token.secret_digest(),
         role: token.role,
         region: token.region.clone(),
         expires_at,
-    });
+    }));
     submit(member, Actor::Cluster, member.new_command("token"), command).await?;
     let text = token.expose_text().map_err(|error| Problem::internal(&error))?;
     Ok((
@@ -99,7 +100,13 @@ pub(super) async fn revoke_token(
 ) -> Result<StatusCode, Problem> {
     caller.operator()?;
     let id = api.member.new_command("token");
-    submit(&api.member, Actor::Cluster, id, Command::RevokeJoinToken { token }).await?;
+    submit(
+        &api.member,
+        Actor::Cluster,
+        id,
+        Command::Cluster(ClusterCommand::RevokeJoinToken { token }),
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -133,14 +140,14 @@ pub(super) async fn create_account(
     let identifier = auth::identifier_digest(&member.secrets, &address);
     let contact = auth::seal_contact(&member.secrets, &identifier, &address)
         .ok_or_else(|| Problem::from(Code::Internal))?;
-    let command = Command::CreateAccount(CreateAccount {
+    let command = Command::Account(AccountCommand::CreateAccount(CreateAccount {
         user: UserId::from_bits(member.new_bits()),
         identifier,
         contact,
         channel: body.channel,
         handle,
         roles: body.roles,
-    });
+    }));
     submit(member, Actor::Cluster, member.new_command("account"), command).await?;
     let row =
         member.state.read(|market| market.me(market.account_by_identifier(&identifier)?.user()));

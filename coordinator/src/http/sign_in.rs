@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use fairground_runtime::problem::{ApiJson, Problem};
 use fairground_types::Code;
-use fairground_types::command::{Actor, Channel, Command};
+use fairground_types::command::{AccountCommand, Actor, Channel, Command};
 use serde::Deserialize;
 
 use super::Api;
@@ -86,7 +86,7 @@ pub(super) async fn logout(
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
     let (user, sign_in) = caller.account()?;
-    let command = Command::SignOut { sign_in };
+    let command = Command::Account(AccountCommand::SignOut { sign_in });
     submit(&api.member, Actor::User(user), api.member.new_command("logout"), command).await?;
     Ok(StatusCode::NO_CONTENT)
 }

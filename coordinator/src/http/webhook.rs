@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, StatusCode};
 use fairground_runtime::problem::{ApiBytes, Problem};
 use fairground_stripe::webhook::{self, EventObject};
 use fairground_stripe::{PaymentStatus, ProviderEvent, StripeError};
-use fairground_types::command::{self, Command, ProviderEventKind};
+use fairground_types::command::{self, Command, PaymentCommand, ProviderEventKind};
 use fairground_types::limits::WEBHOOK_BODY_MAX;
 use fairground_types::{Code, CommandId, Digest, OrderId, Verdict};
 
@@ -65,7 +65,7 @@ pub(super) async fn stripe(
     }
     let raw = Digest::of(&body);
     let id = CommandId::derive_system("stripe", &event.id, &raw.to_string());
-    let command = Command::RecordProviderEvent(record(&event, raw));
+    let command = Command::Payment(PaymentCommand::RecordProviderEvent(record(&event, raw)));
     let judged = member.command(id, command).await.map_err(|error| {
         count("unavailable");
         propose_problem(error)

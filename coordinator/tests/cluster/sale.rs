@@ -10,8 +10,9 @@ use fairground_fakes::{Fakes, FakesHandle, FakesOptions, Faults};
 use fairground_media::token::{self, TokenKeys};
 use fairground_runtime::clock::Clock;
 use fairground_types::command::{
-    Actor, Carrier, Channel, Clip, Command, PublishRevision, RegisterAsset, SaveDraft,
-    StartCheckout, StoryDraft,
+    AccountCommand, Actor, AuctionCommand, Carrier, Channel, Clip, Command, MediaCommand,
+    OrderCommand, PaymentCommand, PublishRevision, RegisterAsset, SaveDraft, StartCheckout,
+    StoryCommand, StoryDraft,
 };
 use fairground_types::journal::{Intake, JournalEntry, Stamp, SubmitOffer, Tail};
 use fairground_types::text::{
@@ -118,23 +119,23 @@ impl Scene {
             width: 640,
             height: 360,
         };
-        self.act(maker, Command::RegisterAsset(register)).await;
+        self.act(maker, Command::Media(MediaCommand::RegisterAsset(register))).await;
         let Accepted::JobLeased { asset: leased, fence, .. } =
-            self.as_edge(Command::LeaseJob).await
+            self.as_edge(Command::Media(MediaCommand::LeaseJob)).await
         else {
             panic!("no job")
         };
         assert_eq!(leased, asset);
         assert_eq!(self.edge.get_blob(&self.connection, source).await, b"the uploaded bytes");
         let manifest: BlobHash = self.edge.put_blob(&self.connection, b"a manifest").await;
-        self.as_edge(Command::PublishRevision(PublishRevision {
+        self.as_edge(Command::Media(MediaCommand::PublishRevision(PublishRevision {
             asset,
             fence,
             revision: 1,
             manifest,
             codecs: vec!["h264".to_owned()],
             is_last: true,
-        }))
+        })))
         .await;
         asset
     }
@@ -153,8 +154,12 @@ impl Scene {
             minimum_offer: Money::new(5_000, Currency::Eur),
             publish_when_approved: true,
         };
-        self.act(maker, Command::SaveDraft(SaveDraft { story, base_version: None, draft })).await;
-        self.act(maker, Command::SubmitStory { story }).await;
+        self.act(
+            maker,
+            Command::Story(StoryCommand::SaveDraft(SaveDraft { story, base_version: None, draft })),
+        )
+        .await;
+        self.act(maker, Command::Story(StoryCommand::SubmitStory { story })).await;
         let waiting = self.member.get("/v1/admin/stories?state=submitted").await;
         assert_eq!(waiting["stories"][0]["draft"]["title"], "A blue kite");
         let path = format!("/v1/admin/stories/{story}/approve");
@@ -231,17 +236,18 @@ async fn a_piece_is_sold_paid_for_once_and_delivered() {
         refresh_token: PrivateText::new(tokens["refreshToken"].as_str().expect("a token")),
     };
     assert!(matches!(scene.forward(refresh).await, ForwardResponse::Tokens(_)));
-    scene.act(maker, Command::BecomeMaker).await;
+    scene.act(maker, Command::Account(AccountCommand::BecomeMaker)).await;
     let handle = Handle::parse("maker-1").expect("valid");
-    scene.act(maker, Command::SetHandle { handle }).await;
+    scene.act(maker, Command::Account(AccountCommand::SetHandle { handle })).await;
     let (buyer, _) = scene.sign_in("buyer-7@fairground.example").await;
 
     let asset = scene.publish_clip(maker).await;
     let story = scene.publish_story(maker, asset).await;
     scene.play(asset).await;
     let (auction, bid) = scene.offer(buyer, story).await;
-    let Accepted::Locked { lock, .. } =
-        scene.act(maker, Command::AcceptHighest { auction, expected: bid }).await
+    let Accepted::Locked { lock, .. } = scene
+        .act(maker, Command::Auction(AuctionCommand::AcceptHighest { auction, expected: bid }))
+        .await
     else {
         panic!("no lock")
     };
@@ -271,7 +277,7 @@ async fn pay(scene: &Scene, buyer: UserId, lock: SaleLockId) {
         return_url: "http://127.0.0.1/paid".to_owned(),
         cancel_url: "http://127.0.0.1/back".to_owned(),
     };
-    scene.act(buyer, Command::StartCheckout(start)).await;
+    scene.act(buyer, Command::Payment(PaymentCommand::StartCheckout(start))).await;
     let url = eventually("a checkout session", async || {
         let locks = scene.read(ReadRequest::MyLocks { user: buyer }).await;
         locks["locks"][0]["checkoutUrl"].as_str().map(str::to_owned)
@@ -331,14 +337,15 @@ async fn deliver(scene: &Scene, maker: UserId, buyer: UserId) -> OrderId {
     let order: OrderId =
         orders["orders"][0]["orderId"].as_str().expect("an order").parse().expect("an id");
     let number = TrackingNumber::parse("1Z 12345").expect("valid");
-    let tracking = Command::AddTracking { order, carrier: Carrier::Ups, number };
+    let tracking =
+        Command::Order(OrderCommand::AddTracking { order, carrier: Carrier::Ups, number });
     scene.act(maker, tracking).await;
     for state in ["delivered", "completed"] {
         // The same command twice is two intents here, so each has an id of its own.
         let envelope = fairground_types::command::Envelope {
             id: CommandId::derive(buyer, state, "confirm", &order.to_string()),
             actor: Actor::User(buyer),
-            command: Command::ConfirmDelivery { order },
+            command: Command::Order(OrderCommand::ConfirmDelivery { order }),
         };
         scene.forward(ForwardRequest::Command(Box::new(envelope))).await;
         let row = scene.read(ReadRequest::Order { user: buyer, order }).await;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, header};
 use fairground_market::{AuctionStatus, AuctionView, PublicView};
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
-use fairground_types::command::Command;
+use fairground_types::command::{AuctionCommand, Command};
 use fairground_types::event::PublicBid;
 use fairground_types::{Accepted, AuctionId, BidId, Code, Timestamp};
 use serde::Deserialize;
@@ -119,7 +119,8 @@ pub(crate) async fn accept(
     ApiJson(body): ApiJson<Acceptance>,
 ) -> Result<Json<Value>, Problem> {
     let id = intent.command(&who, "accept", &auction.to_string());
-    let command = Command::AcceptHighest { auction, expected: body.expected_bid_id };
+    let command =
+        Command::Auction(AuctionCommand::AcceptHighest { auction, expected: body.expected_bid_id });
     match call::command(&edge, &who, id, command).await? {
         Accepted::Locked { auction, lock } => {
             Ok(Json(json!({ "auctionId": auction, "saleLockId": lock })))

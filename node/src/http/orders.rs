@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
-use fairground_types::command::{Carrier, Command};
+use fairground_types::command::{Carrier, Command, OrderCommand};
 use fairground_types::text::TrackingNumber;
 use fairground_types::{Code, CommandId, OrderId};
 use fairground_wire::message::ReadRequest;
@@ -65,7 +65,8 @@ pub(crate) async fn track(
             .with_field("number", error.to_string())
     })?;
     let id = intent.command(&who, "add-tracking", &order.to_string());
-    let command = Command::AddTracking { order, carrier: body.carrier, number };
+    let command =
+        Command::Order(OrderCommand::AddTracking { order, carrier: body.carrier, number });
     change(&edge, &who, id, (order, command)).await
 }
 
@@ -77,5 +78,5 @@ pub(crate) async fn confirm(
     ApiPath(order): ApiPath<OrderId>,
 ) -> Result<Json<Value>, Problem> {
     let id = intent.command(&who, "confirm-delivery", &order.to_string());
-    change(&edge, &who, id, (order, Command::ConfirmDelivery { order })).await
+    change(&edge, &who, id, (order, Command::Order(OrderCommand::ConfirmDelivery { order }))).await
 }

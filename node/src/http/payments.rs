@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
-use fairground_types::command::{Command, StartCheckout};
+use fairground_types::command::{Command, PaymentCommand, StartCheckout};
 use fairground_types::{Accepted, SaleLockId};
 use fairground_wire::message::ReadRequest;
 use serde::Deserialize;
@@ -84,7 +84,9 @@ pub(crate) async fn checkout(
         cancel_url: url("cancelUrl", body.cancel_url, &edges)?.unwrap_or_else(page),
     };
     let id = intent.command(&who, "checkout", &lock.to_string());
-    let planned = call::command(&edge, &who, id, Command::StartCheckout(start)).await?;
+    let planned =
+        call::command(&edge, &who, id, Command::Payment(PaymentCommand::StartCheckout(start)))
+            .await?;
     let Accepted::CheckoutPlanned { attempt, .. } = planned else {
         return Err(call::wrong_kind());
     };

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fairground_runtime::problem::{ApiJson, Problem};
 use fairground_types::CommandId;
-use fairground_types::command::{Channel, Command};
+use fairground_types::command::{AccountCommand, Channel, Command};
 use fairground_types::text::{normalise_email, normalise_phone};
 use fairground_wire::message::{ForwardRequest, PrivateText};
 use serde::Deserialize;
@@ -103,6 +103,12 @@ pub(crate) async fn sign_out(
 ) -> Result<StatusCode, Problem> {
     // Ending a sign-in twice is ending it: no key is asked of the client.
     let id = CommandId::derive(who.user, &who.sign_in.to_string(), "sign-out", "");
-    call::command(&edge, &who, id, Command::SignOut { sign_in: who.sign_in }).await?;
+    call::command(
+        &edge,
+        &who,
+        id,
+        Command::Account(AccountCommand::SignOut { sign_in: who.sign_in }),
+    )
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }

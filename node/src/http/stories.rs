@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use fairground_market::{PublicView, StoryView};
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
-use fairground_types::command::{Command, SaveDraft, StoryDraft};
+use fairground_types::command::{Command, SaveDraft, StoryCommand, StoryDraft};
 use fairground_types::limits::PAGE_MAX;
 use fairground_types::{Accepted, Code, CommandId, StoryId};
 use fairground_wire::message::ReadRequest;
@@ -101,7 +101,7 @@ async fn save_draft(
     id: CommandId,
     draft: SaveDraft,
 ) -> Result<Json<Value>, Problem> {
-    match call::command(edge, who, id, Command::SaveDraft(draft)).await? {
+    match call::command(edge, who, id, Command::Story(StoryCommand::SaveDraft(draft))).await? {
         Accepted::StorySaved { story, version } => {
             Ok(Json(json!({ "storyId": story, "version": version })))
         }
@@ -150,7 +150,7 @@ pub(crate) async fn submit(
     ApiPath(story): ApiPath<StoryId>,
 ) -> Result<Json<Value>, Problem> {
     let id = intent.command(&who, "submit-story", &story.to_string());
-    call::command(&edge, &who, id, Command::SubmitStory { story }).await?;
+    call::command(&edge, &who, id, Command::Story(StoryCommand::SubmitStory { story })).await?;
     Ok(state_of(&edge, &who, story, "submitted").await)
 }
 
@@ -162,6 +162,6 @@ pub(crate) async fn publish(
     ApiPath(story): ApiPath<StoryId>,
 ) -> Result<Json<Value>, Problem> {
     let id = intent.command(&who, "publish-story", &story.to_string());
-    call::command(&edge, &who, id, Command::PublishStory { story }).await?;
+    call::command(&edge, &who, id, Command::Story(StoryCommand::PublishStory { story })).await?;
     Ok(state_of(&edge, &who, story, "listed").await)
 }

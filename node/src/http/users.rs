@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use fairground_runtime::problem::{ApiJson, Problem};
 use fairground_types::Role;
-use fairground_types::command::Command;
+use fairground_types::command::{AccountCommand, Command};
 use fairground_types::text::Handle;
 use fairground_wire::message::ReadRequest;
 use serde::Deserialize;
@@ -39,7 +39,7 @@ pub(crate) async fn set_handle(
     ApiJson(body): ApiJson<HandleChange>,
 ) -> Result<Json<Value>, Problem> {
     let id = intent.command(&who, "set-handle", &who.user.to_string());
-    let command = Command::SetHandle { handle: body.handle.clone() };
+    let command = Command::Account(AccountCommand::SetHandle { handle: body.handle.clone() });
     call::command(&edge, &who, id, command).await?;
     Ok(Json(json!({ "userId": who.user, "handle": body.handle })))
 }
@@ -51,7 +51,7 @@ pub(crate) async fn become_maker(
     intent: Intent,
 ) -> Result<Json<Value>, Problem> {
     let id = intent.command(&who, "become-maker", &who.user.to_string());
-    call::command(&edge, &who, id, Command::BecomeMaker).await?;
+    call::command(&edge, &who, id, Command::Account(AccountCommand::BecomeMaker)).await?;
     let me = call::read(&edge, ReadRequest::Me { user: who.user }).await?;
     Ok(Json(json!({ "roles": me.get("roles") })))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fairground_media::MediaError;
 use fairground_media::probe::{ProbePolicy, SourceFacts, probe};
-use fairground_types::command::{Actor, Command, Envelope, RegisterAsset};
+use fairground_types::command::{Actor, Command, Envelope, MediaCommand, RegisterAsset};
 use fairground_types::{AssetId, BlobHash, CommandId, Rejection, Verdict};
 use fairground_wire::message::{ForwardRequest, ForwardResponse};
 
@@ -122,14 +122,14 @@ async fn register(
     let envelope = Envelope {
         id: CommandId::derive(record.owner, &upload, "register-asset", &record.asset.to_string()),
         actor: Actor::User(record.owner),
-        command: Command::RegisterAsset(RegisterAsset {
+        command: Command::Media(MediaCommand::RegisterAsset(RegisterAsset {
             asset: record.asset,
             source,
             source_bytes: record.state.length,
             duration: facts.duration,
             width: size.width,
             height: size.height,
-        }),
+        })),
     };
     let request = ForwardRequest::Command(Box::new(envelope));
     let rejection = match edge.links.forward(&request).await.map_err(FinishError::Call)? {

@@ -17,10 +17,10 @@ use fairground_runtime::pki::{self, Role as Peer};
 use fairground_runtime::secret::SigningPair;
 use fairground_runtime::shutdown::{Shutdown, Tasks};
 use fairground_types::command::{
-    Actor, Channel, Clip, Command, CreateAccount, CreateJoinToken, Entry, Envelope,
-    InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy, PublishRevision,
-    RegisterAsset, RegisterEdge, RegisterMember, ReviewDecision, SaveDraft, SealedContact,
-    StoryDraft,
+    AccountCommand, Actor, Channel, Clip, ClusterCommand, Command, CreateAccount, CreateJoinToken,
+    Entry, Envelope, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy,
+    MediaCommand, PublishRevision, RegisterAsset, RegisterEdge, RegisterMember, ReviewDecision,
+    SaveDraft, SealedContact, StoryCommand, StoryDraft,
 };
 use fairground_types::journal::Mark;
 use fairground_types::text::{Category, ClipLabel, Handle, Overview, Region, Summary, Title};
@@ -108,41 +108,41 @@ impl FakeMember {
         let world = &self.world;
         self.must(
             Actor::Cluster,
-            Command::InitialiseCluster(InitialiseCluster {
+            Command::Cluster(ClusterCommand::InitialiseCluster(InitialiseCluster {
                 cluster: world.cluster,
                 policy: MarketPolicy::default(),
                 keys: world.keys(),
-            }),
+            })),
         );
         self.must(
             Actor::Cluster,
-            Command::RegisterMember(RegisterMember {
+            Command::Cluster(ClusterCommand::RegisterMember(RegisterMember {
                 proof: None,
                 cluster_address: address.to_owned(),
                 public_url: "http://127.0.0.1:1".to_owned(),
-            }),
+            })),
         );
         let token = JoinTokenId::from_bits(1);
         let secret = Digest::of(b"secret");
         self.must(
             Actor::Cluster,
-            Command::CreateJoinToken(CreateJoinToken {
+            Command::Cluster(ClusterCommand::CreateJoinToken(CreateJoinToken {
                 token,
                 secret,
                 role: JoinRole::Edge,
                 region: Region::parse("eu").unwrap(),
                 expires_at: Clock::system().now().plus(Millis::from_hours(1)),
-            }),
+            })),
         );
         self.must(
             Actor::Anonymous,
-            Command::RegisterEdge(RegisterEdge {
+            Command::Cluster(ClusterCommand::RegisterEdge(RegisterEdge {
                 proof: JoinProof { token, secret },
                 name: world.edge.name().to_owned(),
                 public_url: "http://127.0.0.1:2".to_owned(),
                 receipt_key: *world.receipt.public(),
                 takes_bids: true,
-            }),
+            })),
         );
     }
 
@@ -152,14 +152,14 @@ impl FakeMember {
         for (user, name, roles) in makers.into_iter().chain(buyers) {
             self.must(
                 Actor::Cluster,
-                Command::CreateAccount(CreateAccount {
+                Command::Account(AccountCommand::CreateAccount(CreateAccount {
                     user,
                     identifier: Digest::of(name.as_bytes()),
                     contact: SealedContact { wrapped_key: vec![1], sealed: vec![2] },
                     channel: Channel::Email,
                     handle: Some(Handle::parse(&name).unwrap()),
                     roles,
-                }),
+                })),
             );
         }
     }
@@ -169,30 +169,30 @@ impl FakeMember {
         let edge = || Actor::Edge(self.world.edge.clone());
         self.must(
             maker(),
-            Command::RegisterAsset(RegisterAsset {
+            Command::Media(MediaCommand::RegisterAsset(RegisterAsset {
                 asset: ASSET,
                 source: BlobHash::of(b"source"),
                 source_bytes: 6,
                 duration: Millis::from_secs(4),
                 width: 640,
                 height: 360,
-            }),
+            })),
         );
-        self.must(edge(), Command::LeaseJob);
+        self.must(edge(), Command::Media(MediaCommand::LeaseJob));
         self.must(
             edge(),
-            Command::PublishRevision(PublishRevision {
+            Command::Media(MediaCommand::PublishRevision(PublishRevision {
                 asset: ASSET,
                 fence: 1,
                 revision: 1,
                 manifest: BlobHash::of(b"manifest"),
                 codecs: vec!["h264".to_owned()],
                 is_last: true,
-            }),
+            })),
         );
         self.must(
             maker(),
-            Command::SaveDraft(SaveDraft {
+            Command::Story(StoryCommand::SaveDraft(SaveDraft {
                 story: STORY,
                 base_version: None,
                 draft: StoryDraft {
@@ -207,11 +207,14 @@ impl FakeMember {
                     minimum_offer: Money::new(10_000, Currency::Eur),
                     publish_when_approved: true,
                 },
-            }),
+            })),
         );
-        self.must(maker(), Command::SubmitStory { story: STORY });
+        self.must(maker(), Command::Story(StoryCommand::SubmitStory { story: STORY }));
         let decision = ReviewDecision::Approve;
-        self.must(Actor::Cluster, Command::ReviewStory { story: STORY, decision });
+        self.must(
+            Actor::Cluster,
+            Command::Story(StoryCommand::ReviewStory { story: STORY, decision }),
+        );
     }
 
     /// Binds a socket of loopback and serves on it.

@@ -17,9 +17,10 @@ use std::hint::black_box;
 
 use fairground_market::{Applied, Market, SNAPSHOT_VERSION, Snapshot};
 use fairground_types::command::{
-    Actor, Channel, Clip, Command, CreateAccount, CreateJoinToken, Entry, Envelope,
-    InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy, PublishRevision,
-    RegisterAsset, RegisterEdge, ReviewDecision, SaveDraft, SealedContact, StoryDraft,
+    AccountCommand, Actor, Channel, Clip, ClusterCommand, Command, CreateAccount, CreateJoinToken,
+    Entry, Envelope, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy,
+    MediaCommand, PublishRevision, RegisterAsset, RegisterEdge, ReviewDecision, SaveDraft,
+    SealedContact, StoryCommand, StoryDraft,
 };
 use fairground_types::journal::{
     Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -160,22 +161,29 @@ impl Floor {
         self.direct(vec![
             (
                 Actor::Cluster,
-                Command::InitialiseCluster(InitialiseCluster { cluster, policy, keys: vec![] }),
+                Command::Cluster(ClusterCommand::InitialiseCluster(InitialiseCluster {
+                    cluster,
+                    policy,
+                    keys: vec![],
+                })),
             ),
             (
                 Actor::Cluster,
-                Command::CreateJoinToken(CreateJoinToken {
+                Command::Cluster(ClusterCommand::CreateJoinToken(CreateJoinToken {
                     token,
                     secret,
                     role: JoinRole::Edge,
                     region,
                     expires_at,
-                }),
+                })),
             ),
-            (Actor::Anonymous, Command::RegisterEdge(register)),
+            (Actor::Anonymous, Command::Cluster(ClusterCommand::RegisterEdge(register))),
             (
                 Actor::Edge(edge.clone()),
-                Command::AdmitEdge { edge: edge.clone(), tail: Tail::START },
+                Command::Cluster(ClusterCommand::AdmitEdge {
+                    edge: edge.clone(),
+                    tail: Tail::START,
+                }),
             ),
         ]);
         self.direct((1..=BIDDERS).map(|number| account(number, vec![])).collect());
@@ -184,7 +192,7 @@ impl Floor {
             self.direct(vec![
                 account(maker, vec![Role::Maker]),
                 (Actor::User(UserId::from_bits(maker.into())), clip(maker)),
-                (Actor::Edge(edge.clone()), Command::LeaseJob),
+                (Actor::Edge(edge.clone()), Command::Media(MediaCommand::LeaseJob)),
                 (Actor::Edge(edge.clone()), revision(maker)),
             ]);
         }
@@ -198,9 +206,15 @@ impl Floor {
             let author = Actor::User(UserId::from_bits(maker.into()));
             let save = SaveDraft { story, base_version: None, draft: draft(maker) };
             self.direct(vec![
-                (author.clone(), Command::SaveDraft(save)),
-                (author, Command::SubmitStory { story }),
-                (Actor::Cluster, Command::ReviewStory { story, decision: ReviewDecision::Approve }),
+                (author.clone(), Command::Story(StoryCommand::SaveDraft(save))),
+                (author, Command::Story(StoryCommand::SubmitStory { story })),
+                (
+                    Actor::Cluster,
+                    Command::Story(StoryCommand::ReviewStory {
+                        story,
+                        decision: ReviewDecision::Approve,
+                    }),
+                ),
             ]);
         }
     }
@@ -308,29 +322,29 @@ fn account(number: u64, roles: Vec<Role>) -> (Actor, Command) {
         handle: None,
         roles,
     };
-    (Actor::Cluster, Command::CreateAccount(create))
+    (Actor::Cluster, Command::Account(AccountCommand::CreateAccount(create)))
 }
 
 fn clip(maker: u64) -> Command {
-    Command::RegisterAsset(RegisterAsset {
+    Command::Media(MediaCommand::RegisterAsset(RegisterAsset {
         asset: AssetId::from_bits(maker.into()),
         source: BlobHash::from_bytes([1; 32]),
         source_bytes: 1_000,
         duration: Millis::from_secs(10),
         width: 640,
         height: 360,
-    })
+    }))
 }
 
 fn revision(maker: u64) -> Command {
-    Command::PublishRevision(PublishRevision {
+    Command::Media(MediaCommand::PublishRevision(PublishRevision {
         asset: AssetId::from_bits(maker.into()),
         fence: 1,
         revision: 1,
         manifest: BlobHash::from_bytes([2; 32]),
         codecs: vec!["h264".to_owned()],
         is_last: true,
-    })
+    }))
 }
 
 fn draft(maker: u64) -> StoryDraft {

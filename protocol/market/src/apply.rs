@@ -7,15 +7,19 @@
 
 use std::collections::BTreeMap;
 
-use fairground_types::command::{Command, Entry, Envelope, LogCommand};
+use fairground_types::command::{
+    AccountCommand, AuctionCommand, ClusterCommand, Command, Entry, Envelope, LogCommand,
+    MediaCommand, OrderCommand, PaymentCommand, StoryCommand,
+};
 use fairground_types::event::FeedItem;
 use fairground_types::verdict::Judged;
 use fairground_types::{
     Accepted, Code, EdgeId, LogIndex, PublicEvent, Rejection, Timestamp, Verdict, limits,
 };
 
-use crate::dedup::{Memory, Remembered};
+use crate::dedup::Remembered;
 use crate::fingerprint::fingerprint;
+use crate::memory::memory_of;
 use crate::offer::{Candidate, reused};
 use crate::permission::Subject;
 use crate::{Applied, JudgedIntake, Market};
@@ -204,142 +208,130 @@ impl Market {
         verdict
     }
 
-    /// Commands of people. Whether they may was decided before.
+    /// Runs a command. Whether its author may give it was decided before.
     fn run(&mut self, turn: &mut Turn, subject: &Subject, command: &Command) -> Answer {
         match command {
-            Command::CreateAccount(create) => self.create_account(turn, create),
-            Command::RequestCode(request) => self.request_code(turn, request),
-            Command::VerifyCode(verify) => self.verify_code(turn, verify),
-            Command::RefreshSignIn(refresh) => self.refresh_sign_in(turn, refresh),
-            Command::SignOut { sign_in } => self.sign_out(turn, subject.user()?, *sign_in),
-            Command::SetHandle { handle } => self.set_handle(turn, subject.user()?, handle),
-            Command::GrantRole { user, role } => self.grant_role(turn, *user, *role),
-            Command::BecomeMaker => self.become_maker(turn, subject.user()?),
-            Command::RegisterAsset(asset) => self.register_asset(turn, subject.user()?, asset),
-            Command::SaveDraft(save) => self.save_draft(turn, subject.user()?, save),
-            Command::SubmitStory { story } => self.submit_story(turn, subject.user()?, *story),
-            Command::ReviewStory { story, decision } => {
-                self.review_story(turn, subject.user, *story, decision)
-            }
-            Command::PublishStory { story } => self.publish_story(turn, subject.user()?, *story),
-            Command::AcceptHighest { auction, expected } => {
-                self.accept_highest(turn, subject.user()?, *auction, *expected)
-            }
-            Command::CancelAuction { auction, reason: _ } => self.cancel_auction(turn, *auction),
-            Command::StartCheckout(start) => self.start_checkout(turn, subject.user()?, start),
-            Command::AddTracking { order, carrier, number } => {
-                self.add_tracking(turn, subject.user()?, *order, (*carrier, number))
-            }
-            Command::ConfirmDelivery { order } => {
-                self.confirm_delivery(turn, subject.user()?, *order)
-            }
-            Command::InitialiseCluster(_)
-            | Command::CreateJoinToken(_)
-            | Command::RevokeJoinToken { .. }
-            | Command::RegisterMember(_)
-            | Command::RegisterEdge(_)
-            | Command::AdmitEdge { .. }
-            | Command::SealEdge { .. }
-            | Command::LeaseJob
-            | Command::RenewLease { .. }
-            | Command::PublishRevision(_)
-            | Command::FailJob { .. }
-            | Command::CheckoutOpened(_)
-            | Command::CheckoutRefused { .. }
-            | Command::RecordProviderEvent(_)
-            | Command::CompleteEffect { .. } => self.run_machine(turn, subject, command),
+            Command::Cluster(command) => self.run_cluster(turn, subject, command),
+            Command::Account(command) => self.run_account(turn, subject, command),
+            Command::Media(command) => self.run_media(turn, subject, command),
+            Command::Story(command) => self.run_story(turn, subject, command),
+            Command::Auction(command) => self.run_auction(turn, subject, command),
+            Command::Payment(command) => self.run_payment(turn, subject, command),
+            Command::Order(command) => self.run_order(turn, subject, command),
         }
     }
 
-    /// Commands of members, edges and the effect runner.
-    fn run_machine(&mut self, turn: &mut Turn, subject: &Subject, command: &Command) -> Answer {
+    fn run_cluster(
+        &mut self,
+        turn: &mut Turn,
+        subject: &Subject,
+        command: &ClusterCommand,
+    ) -> Answer {
         match command {
-            Command::InitialiseCluster(initialise) => self.initialise(turn, initialise),
-            Command::CreateJoinToken(create) => self.create_join_token(turn, create),
-            Command::RevokeJoinToken { token } => self.revoke_join_token(*token),
-            Command::RegisterMember(register) => {
+            ClusterCommand::InitialiseCluster(initialise) => self.initialise(turn, initialise),
+            ClusterCommand::CreateJoinToken(create) => self.create_join_token(turn, create),
+            ClusterCommand::RevokeJoinToken { token } => self.revoke_join_token(*token),
+            ClusterCommand::RegisterMember(register) => {
                 self.register_member(turn, register, subject.is_cluster)
             }
-            Command::RegisterEdge(register) => self.register_edge(turn, register),
-            Command::AdmitEdge { edge, tail } => self.admit_edge(turn, edge, *tail),
-            Command::SealEdge { edge, tail } => self.seal_edge(edge, *tail),
-            Command::LeaseJob => self.lease_job(turn, subject.edge()?),
-            Command::RenewLease { asset, fence } => {
+            ClusterCommand::RegisterEdge(register) => self.register_edge(turn, register),
+            ClusterCommand::AdmitEdge { edge, tail } => self.admit_edge(turn, edge, *tail),
+            ClusterCommand::SealEdge { edge, tail } => self.seal_edge(edge, *tail),
+        }
+    }
+
+    fn run_account(
+        &mut self,
+        turn: &mut Turn,
+        subject: &Subject,
+        command: &AccountCommand,
+    ) -> Answer {
+        match command {
+            AccountCommand::CreateAccount(create) => self.create_account(turn, create),
+            AccountCommand::RequestCode(request) => self.request_code(turn, request),
+            AccountCommand::VerifyCode(verify) => self.verify_code(turn, verify),
+            AccountCommand::RefreshSignIn(refresh) => self.refresh_sign_in(turn, refresh),
+            AccountCommand::SignOut { sign_in } => self.sign_out(turn, subject.user()?, *sign_in),
+            AccountCommand::SetHandle { handle } => self.set_handle(turn, subject.user()?, handle),
+            AccountCommand::GrantRole { user, role } => self.grant_role(turn, *user, *role),
+            AccountCommand::BecomeMaker => self.become_maker(turn, subject.user()?),
+        }
+    }
+
+    fn run_media(&mut self, turn: &mut Turn, subject: &Subject, command: &MediaCommand) -> Answer {
+        match command {
+            MediaCommand::RegisterAsset(asset) => self.register_asset(turn, subject.user()?, asset),
+            MediaCommand::LeaseJob => self.lease_job(turn, subject.edge()?),
+            MediaCommand::RenewLease { asset, fence } => {
                 self.renew_lease(turn, subject.edge()?, *asset, *fence)
             }
-            Command::PublishRevision(publish) => {
+            MediaCommand::PublishRevision(publish) => {
                 self.publish_revision(turn, subject.edge()?, publish)
             }
-            Command::FailJob { asset, fence, reason, is_final } => {
+            MediaCommand::FailJob { asset, fence, reason, is_final } => {
                 self.fail_job(turn, subject.edge()?, (*asset, *fence), (reason, *is_final))
-            }
-            Command::CheckoutOpened(opened) => self.checkout_opened(turn, opened),
-            Command::CheckoutRefused { effect, lock, attempt, reason } => {
-                self.checkout_refused(turn, *effect, *lock, *attempt, reason)
-            }
-            Command::RecordProviderEvent(event) => self.record_provider_event(turn, event),
-            Command::CompleteEffect { effect, outcome } => {
-                self.complete_effect(turn, *effect, *outcome)
-            }
-            Command::CreateAccount(_)
-            | Command::RequestCode(_)
-            | Command::VerifyCode(_)
-            | Command::RefreshSignIn(_)
-            | Command::SignOut { .. }
-            | Command::SetHandle { .. }
-            | Command::GrantRole { .. }
-            | Command::BecomeMaker
-            | Command::RegisterAsset(_)
-            | Command::SaveDraft(_)
-            | Command::SubmitStory { .. }
-            | Command::ReviewStory { .. }
-            | Command::PublishStory { .. }
-            | Command::AcceptHighest { .. }
-            | Command::CancelAuction { .. }
-            | Command::StartCheckout(_)
-            | Command::AddTracking { .. }
-            | Command::ConfirmDelivery { .. } => {
-                Err(Rejection::new(Code::Internal, "not a machine's command"))
             }
         }
     }
-}
 
-/// How long the answer to a direct command is remembered.
-const fn memory_of(command: &Command) -> Memory {
-    match command {
-        Command::LeaseJob | Command::RenewLease { .. } | Command::CompleteEffect { .. } => {
-            Memory::None
+    fn run_story(&mut self, turn: &mut Turn, subject: &Subject, command: &StoryCommand) -> Answer {
+        match command {
+            StoryCommand::SaveDraft(save) => self.save_draft(turn, subject.user()?, save),
+            StoryCommand::SubmitStory { story } => self.submit_story(turn, subject.user()?, *story),
+            StoryCommand::ReviewStory { story, decision } => {
+                self.review_story(turn, subject.user, *story, decision)
+            }
+            StoryCommand::PublishStory { story } => {
+                self.publish_story(turn, subject.user()?, *story)
+            }
         }
-        Command::RequestCode(_)
-        | Command::VerifyCode(_)
-        | Command::RefreshSignIn(_)
-        | Command::SignOut { .. }
-        | Command::AdmitEdge { .. }
-        | Command::SealEdge { .. }
-        | Command::RegisterMember(_)
-        | Command::RegisterEdge(_)
-        | Command::FailJob { .. } => Memory::Short,
-        Command::InitialiseCluster(_)
-        | Command::CreateJoinToken(_)
-        | Command::RevokeJoinToken { .. }
-        | Command::CreateAccount(_)
-        | Command::SetHandle { .. }
-        | Command::GrantRole { .. }
-        | Command::BecomeMaker
-        | Command::RegisterAsset(_)
-        | Command::PublishRevision(_)
-        | Command::SaveDraft(_)
-        | Command::SubmitStory { .. }
-        | Command::ReviewStory { .. }
-        | Command::PublishStory { .. }
-        | Command::AcceptHighest { .. }
-        | Command::CancelAuction { .. }
-        | Command::StartCheckout(_)
-        | Command::CheckoutOpened(_)
-        | Command::CheckoutRefused { .. }
-        | Command::RecordProviderEvent(_)
-        | Command::AddTracking { .. }
-        | Command::ConfirmDelivery { .. } => Memory::Long,
+    }
+
+    fn run_auction(
+        &mut self,
+        turn: &mut Turn,
+        subject: &Subject,
+        command: &AuctionCommand,
+    ) -> Answer {
+        match command {
+            AuctionCommand::AcceptHighest { auction, expected } => {
+                self.accept_highest(turn, subject.user()?, *auction, *expected)
+            }
+            AuctionCommand::CancelAuction { auction, reason: _ } => {
+                self.cancel_auction(turn, *auction)
+            }
+        }
+    }
+
+    fn run_payment(
+        &mut self,
+        turn: &mut Turn,
+        subject: &Subject,
+        command: &PaymentCommand,
+    ) -> Answer {
+        match command {
+            PaymentCommand::StartCheckout(start) => {
+                self.start_checkout(turn, subject.user()?, start)
+            }
+            PaymentCommand::CheckoutOpened(opened) => self.checkout_opened(turn, opened),
+            PaymentCommand::CheckoutRefused { effect, lock, attempt, reason } => {
+                self.checkout_refused(turn, *effect, *lock, *attempt, reason)
+            }
+            PaymentCommand::RecordProviderEvent(event) => self.record_provider_event(turn, event),
+            PaymentCommand::CompleteEffect { effect, outcome } => {
+                self.complete_effect(turn, *effect, *outcome)
+            }
+        }
+    }
+
+    fn run_order(&mut self, turn: &mut Turn, subject: &Subject, command: &OrderCommand) -> Answer {
+        match command {
+            OrderCommand::AddTracking { order, carrier, number } => {
+                self.add_tracking(turn, subject.user()?, *order, (*carrier, number))
+            }
+            OrderCommand::ConfirmDelivery { order } => {
+                self.confirm_delivery(turn, subject.user()?, *order)
+            }
+        }
     }
 }

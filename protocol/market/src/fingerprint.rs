@@ -5,7 +5,10 @@
 //! [`fairground_types::journal::Intake::body_digest`] for bids and offers.
 
 use fairground_types::Digest;
-use fairground_types::command::{Actor, Command, Envelope, ReviewDecision, SaveDraft};
+use fairground_types::command::{
+    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, MediaCommand,
+    OrderCommand, PaymentCommand, ReviewDecision, SaveDraft, StoryCommand,
+};
 
 /// Parts of a request, each behind its length so that no two lists of parts collide.
 struct Parts(Vec<u8>);
@@ -36,54 +39,103 @@ pub(crate) fn fingerprint(envelope: &Envelope) -> Digest {
 
 fn body(parts: Parts, command: &Command) -> Parts {
     match command {
-        Command::SignOut { sign_in } => parts.text("sign out").text(sign_in),
-        Command::SetHandle { handle } => parts.text("handle").text(handle),
-        Command::GrantRole { user, role } => parts.text("role").text(user).text(role_name(*role)),
-        Command::BecomeMaker => parts.text("maker"),
-        Command::RegisterAsset(asset) => {
+        Command::Cluster(command) => cluster_parts(parts, command),
+        Command::Account(command) => account_parts(parts, command),
+        Command::Media(command) => media_parts(parts, command),
+        Command::Story(command) => story_parts(parts, command),
+        Command::Auction(command) => auction_parts(parts, command),
+        Command::Payment(command) => payment_parts(parts, command),
+        Command::Order(command) => order_parts(parts, command),
+    }
+}
+
+fn cluster_parts(parts: Parts, command: &ClusterCommand) -> Parts {
+    match command {
+        // Their ids are made by machines, one for one request: the id alone tells.
+        ClusterCommand::InitialiseCluster(_)
+        | ClusterCommand::CreateJoinToken(_)
+        | ClusterCommand::RevokeJoinToken { .. }
+        | ClusterCommand::RegisterMember(_)
+        | ClusterCommand::RegisterEdge(_)
+        | ClusterCommand::AdmitEdge { .. }
+        | ClusterCommand::SealEdge { .. } => parts.text("machine"),
+    }
+}
+
+fn account_parts(parts: Parts, command: &AccountCommand) -> Parts {
+    match command {
+        AccountCommand::SignOut { sign_in } => parts.text("sign out").text(sign_in),
+        AccountCommand::SetHandle { handle } => parts.text("handle").text(handle),
+        AccountCommand::GrantRole { user, role } => {
+            parts.text("role").text(user).text(role_name(*role))
+        }
+        AccountCommand::BecomeMaker => parts.text("maker"),
+        // Their ids are made by machines, one for one request: the id alone tells.
+        AccountCommand::CreateAccount(_)
+        | AccountCommand::RequestCode(_)
+        | AccountCommand::VerifyCode(_)
+        | AccountCommand::RefreshSignIn(_) => parts.text("machine"),
+    }
+}
+
+fn media_parts(parts: Parts, command: &MediaCommand) -> Parts {
+    match command {
+        MediaCommand::RegisterAsset(asset) => {
             parts.text("asset").text(asset.source).text(asset.source_bytes)
         }
-        Command::SaveDraft(save) => draft(parts.text("draft"), save),
-        Command::SubmitStory { story } => parts.text("submit").text(story),
-        Command::ReviewStory { story, decision } => {
+        // Their ids are made by machines, one for one request: the id alone tells.
+        MediaCommand::LeaseJob
+        | MediaCommand::RenewLease { .. }
+        | MediaCommand::PublishRevision(_)
+        | MediaCommand::FailJob { .. } => parts.text("machine"),
+    }
+}
+
+fn story_parts(parts: Parts, command: &StoryCommand) -> Parts {
+    match command {
+        StoryCommand::SaveDraft(save) => draft(parts.text("draft"), save),
+        StoryCommand::SubmitStory { story } => parts.text("submit").text(story),
+        StoryCommand::ReviewStory { story, decision } => {
             let parts = parts.text("review").text(story);
             match decision {
                 ReviewDecision::Approve => parts.text("approve"),
                 ReviewDecision::Reject { notes } => parts.text("reject").text(notes),
             }
         }
-        Command::PublishStory { story } => parts.text("publish").text(story),
-        Command::AcceptHighest { auction, expected } => {
+        StoryCommand::PublishStory { story } => parts.text("publish").text(story),
+    }
+}
+
+fn auction_parts(parts: Parts, command: &AuctionCommand) -> Parts {
+    match command {
+        AuctionCommand::AcceptHighest { auction, expected } => {
             parts.text("accept").text(auction).text(expected)
         }
-        Command::CancelAuction { auction, reason } => {
+        AuctionCommand::CancelAuction { auction, reason } => {
             parts.text("cancel").text(auction).text(reason)
         }
-        Command::StartCheckout(start) => parts.text("checkout").text(start.lock),
-        Command::AddTracking { order, carrier: _, number } => {
+    }
+}
+
+fn payment_parts(parts: Parts, command: &PaymentCommand) -> Parts {
+    match command {
+        PaymentCommand::StartCheckout(start) => parts.text("checkout").text(start.lock),
+        PaymentCommand::RecordProviderEvent(event) => {
+            parts.text("provider event").text(&event.event)
+        }
+        // Their ids are made by machines, one for one request: the id alone tells.
+        PaymentCommand::CheckoutOpened(_)
+        | PaymentCommand::CheckoutRefused { .. }
+        | PaymentCommand::CompleteEffect { .. } => parts.text("machine"),
+    }
+}
+
+fn order_parts(parts: Parts, command: &OrderCommand) -> Parts {
+    match command {
+        OrderCommand::AddTracking { order, carrier: _, number } => {
             parts.text("tracking").text(order).text(number)
         }
-        Command::ConfirmDelivery { order } => parts.text("delivery").text(order),
-        Command::RecordProviderEvent(event) => parts.text("provider event").text(&event.event),
-        // Their ids are made by machines, one for one request: the id alone tells.
-        Command::InitialiseCluster(_)
-        | Command::CreateJoinToken(_)
-        | Command::RevokeJoinToken { .. }
-        | Command::RegisterMember(_)
-        | Command::RegisterEdge(_)
-        | Command::AdmitEdge { .. }
-        | Command::SealEdge { .. }
-        | Command::CreateAccount(_)
-        | Command::RequestCode(_)
-        | Command::VerifyCode(_)
-        | Command::RefreshSignIn(_)
-        | Command::LeaseJob
-        | Command::RenewLease { .. }
-        | Command::PublishRevision(_)
-        | Command::FailJob { .. }
-        | Command::CheckoutOpened(_)
-        | Command::CheckoutRefused { .. }
-        | Command::CompleteEffect { .. } => parts.text("machine"),
+        OrderCommand::ConfirmDelivery { order } => parts.text("delivery").text(order),
     }
 }
 

@@ -30,6 +30,7 @@ mod fingerprint;
 mod invariant;
 mod ledger;
 mod media;
+mod memory;
 mod notice;
 mod offer;
 mod order;

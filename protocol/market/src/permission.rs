@@ -3,7 +3,10 @@
 //! Ownership (whose story, whose order) is checked by the rule itself. It must not look at the
 //! contents of a command. Read next: `fairground_types::role` for what a duty includes.
 
-use fairground_types::command::{Actor, Command};
+use fairground_types::command::{
+    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, MediaCommand, OrderCommand,
+    PaymentCommand, StoryCommand,
+};
 use fairground_types::role::Action;
 use fairground_types::{Code, EdgeId, Rejection, UserId};
 
@@ -47,39 +50,83 @@ enum Need<'a> {
 
 const fn need(command: &Command) -> Need<'_> {
     match command {
-        Command::RequestCode(_)
-        | Command::VerifyCode(_)
-        | Command::RefreshSignIn(_)
-        | Command::RegisterMember(_)
-        | Command::RegisterEdge(_) => Need::Nothing,
-        Command::SignOut { .. }
-        | Command::SetHandle { .. }
-        | Command::BecomeMaker
-        | Command::StartCheckout(_)
-        | Command::ConfirmDelivery { .. } => Need::Account,
-        Command::RegisterAsset(_)
-        | Command::SaveDraft(_)
-        | Command::SubmitStory { .. }
-        | Command::PublishStory { .. } => Need::Duty(Action::WriteStory),
-        Command::AcceptHighest { .. } | Command::AddTracking { .. } => {
-            Need::Duty(Action::SellPiece)
+        Command::Cluster(command) => cluster_need(command),
+        Command::Account(command) => account_need(command),
+        Command::Media(command) => media_need(command),
+        Command::Story(command) => story_need(command),
+        Command::Auction(command) => auction_need(command),
+        Command::Payment(command) => payment_need(command),
+        Command::Order(command) => order_need(command),
+    }
+}
+
+const fn cluster_need(command: &ClusterCommand) -> Need<'_> {
+    match command {
+        ClusterCommand::RegisterMember(_) | ClusterCommand::RegisterEdge(_) => Need::Nothing,
+        ClusterCommand::CreateJoinToken(_) | ClusterCommand::RevokeJoinToken { .. } => {
+            Need::DutyOrCluster(Action::Administer)
         }
-        Command::ReviewStory { .. } => Need::DutyOrCluster(Action::ReviewStory),
-        Command::CreateJoinToken(_)
-        | Command::RevokeJoinToken { .. }
-        | Command::CreateAccount(_)
-        | Command::GrantRole { .. }
-        | Command::CancelAuction { .. } => Need::DutyOrCluster(Action::Administer),
-        Command::InitialiseCluster(_)
-        | Command::CheckoutOpened(_)
-        | Command::CheckoutRefused { .. }
-        | Command::RecordProviderEvent(_)
-        | Command::CompleteEffect { .. } => Need::Cluster,
-        Command::LeaseJob
-        | Command::RenewLease { .. }
-        | Command::PublishRevision(_)
-        | Command::FailJob { .. } => Need::AnyEdge,
-        Command::AdmitEdge { edge, .. } | Command::SealEdge { edge, .. } => Need::ThisEdge(edge),
+        ClusterCommand::InitialiseCluster(_) => Need::Cluster,
+        ClusterCommand::AdmitEdge { edge, .. } | ClusterCommand::SealEdge { edge, .. } => {
+            Need::ThisEdge(edge)
+        }
+    }
+}
+
+const fn account_need(command: &AccountCommand) -> Need<'_> {
+    match command {
+        AccountCommand::RequestCode(_)
+        | AccountCommand::VerifyCode(_)
+        | AccountCommand::RefreshSignIn(_) => Need::Nothing,
+        AccountCommand::SignOut { .. }
+        | AccountCommand::SetHandle { .. }
+        | AccountCommand::BecomeMaker => Need::Account,
+        AccountCommand::CreateAccount(_) | AccountCommand::GrantRole { .. } => {
+            Need::DutyOrCluster(Action::Administer)
+        }
+    }
+}
+
+const fn media_need(command: &MediaCommand) -> Need<'_> {
+    match command {
+        MediaCommand::RegisterAsset(_) => Need::Duty(Action::WriteStory),
+        MediaCommand::LeaseJob
+        | MediaCommand::RenewLease { .. }
+        | MediaCommand::PublishRevision(_)
+        | MediaCommand::FailJob { .. } => Need::AnyEdge,
+    }
+}
+
+const fn story_need(command: &StoryCommand) -> Need<'_> {
+    match command {
+        StoryCommand::SaveDraft(_)
+        | StoryCommand::SubmitStory { .. }
+        | StoryCommand::PublishStory { .. } => Need::Duty(Action::WriteStory),
+        StoryCommand::ReviewStory { .. } => Need::DutyOrCluster(Action::ReviewStory),
+    }
+}
+
+const fn auction_need(command: &AuctionCommand) -> Need<'_> {
+    match command {
+        AuctionCommand::AcceptHighest { .. } => Need::Duty(Action::SellPiece),
+        AuctionCommand::CancelAuction { .. } => Need::DutyOrCluster(Action::Administer),
+    }
+}
+
+const fn payment_need(command: &PaymentCommand) -> Need<'_> {
+    match command {
+        PaymentCommand::StartCheckout(_) => Need::Account,
+        PaymentCommand::CheckoutOpened(_)
+        | PaymentCommand::CheckoutRefused { .. }
+        | PaymentCommand::RecordProviderEvent(_)
+        | PaymentCommand::CompleteEffect { .. } => Need::Cluster,
+    }
+}
+
+const fn order_need(command: &OrderCommand) -> Need<'_> {
+    match command {
+        OrderCommand::ConfirmDelivery { .. } => Need::Account,
+        OrderCommand::AddTracking { .. } => Need::Duty(Action::SellPiece),
     }
 }
 

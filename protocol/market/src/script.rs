@@ -16,28 +16,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairground_types::command::{
-    Actor, Carrier, Channel, CheckoutOpened, Clip, Command, CreateAccount, CreateJoinToken, Entry,
-    Envelope, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy, ProviderEvent,
-    ProviderEventKind, PublishRevision, RegisterAsset, RegisterEdge, RegisterMember,
-    ReviewDecision, SaveDraft, SealedContact, StartCheckout, StoryDraft,
+    Actor, AuctionCommand, Carrier, CheckoutOpened, Clip, ClusterCommand, Command, Entry, Envelope,
+    InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand, ProviderEvent,
+    ProviderEventKind, RegisterMember, StartCheckout, StoryDraft,
 };
 use fairground_types::journal::{
     Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::limits;
-use fairground_types::text::{
-    Category, ClipLabel, Handle, Note, Overview, Region, Summary, Title, TrackingNumber,
-};
+use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber};
 use fairground_types::{
-    Accepted, AssetId, AuctionId, BlobHash, ClusterId, CommandId, Currency, Digest, EdgeId,
-    JoinTokenId, LogIndex, Millis, Money, OfferId, OrderId, PublicEvent, Role, StoryId, Timestamp,
-    UserId, Verdict,
+    Accepted, AssetId, AuctionId, ClusterId, CommandId, Currency, Digest, EdgeId, LogIndex, Millis,
+    Money, OfferId, OrderId, PublicEvent, StoryId, Timestamp, UserId, Verdict,
 };
 
 use self::notation::{DAY, parse_length, parse_money, parse_time, plain, set_policy, time_text};
 use crate::{Applied, Effect, Market};
 
 mod notation;
+mod setup;
 
 /// Everybody who has an account.
 const PEOPLE: &str = "abcdefghmn";
@@ -113,13 +110,21 @@ impl World {
         };
         let start = DAY.plus(Millis::from_hours(11));
         let cluster = InitialiseCluster { cluster: ClusterId::from_bits(1), policy, keys: vec![] };
-        world.must(start, Actor::Cluster, Command::InitialiseCluster(cluster))?;
+        world.must(
+            start,
+            Actor::Cluster,
+            Command::Cluster(ClusterCommand::InitialiseCluster(cluster)),
+        )?;
         let member = RegisterMember {
             proof: None,
             cluster_address: "127.0.0.1:7000".to_owned(),
             public_url: "http://127.0.0.1:7001".to_owned(),
         };
-        world.must(start, Actor::Cluster, Command::RegisterMember(member))?;
+        world.must(
+            start,
+            Actor::Cluster,
+            Command::Cluster(ClusterCommand::RegisterMember(member)),
+        )?;
         for name in ["e1", "e2", "e3"] {
             world.join_edge(start, name)?;
         }
@@ -131,7 +136,10 @@ impl World {
         }
         for name in intake {
             let edge = edge_named(name)?;
-            let admit = Command::AdmitEdge { edge: edge.clone(), tail: Tail::START };
+            let admit = Command::Cluster(ClusterCommand::AdmitEdge {
+                edge: edge.clone(),
+                tail: Tail::START,
+            });
             world.must(start, Actor::Edge(edge), admit)?;
         }
         Ok(world)
@@ -269,74 +277,6 @@ impl World {
         Envelope { id, actor, command }
     }
 
-    fn join_edge(&mut self, at: Timestamp, name: &str) -> Result<(), String> {
-        let token = JoinTokenId::from_bits(self.keys.into());
-        let create = CreateJoinToken {
-            token,
-            secret: Digest::of(name.as_bytes()),
-            role: JoinRole::Edge,
-            region: Region::parse("eu").map_err(|why| why.to_string())?,
-            expires_at: at.plus(Millis::from_hours(1)),
-        };
-        self.must(at, Actor::Cluster, Command::CreateJoinToken(create))?;
-        let register = RegisterEdge {
-            proof: JoinProof { token, secret: Digest::of(name.as_bytes()) },
-            name: name.to_owned(),
-            public_url: format!("http://{name}.example"),
-            receipt_key: [7; 32],
-            takes_bids: true,
-        };
-        self.must(at, Actor::Anonymous, Command::RegisterEdge(register))?;
-        Ok(())
-    }
-
-    fn join_person(&mut self, at: Timestamp, letter: char) -> Result<(), String> {
-        let is_maker = matches!(letter, 'm' | 'n');
-        let create = CreateAccount {
-            user: person(&letter.to_string())?,
-            identifier: Digest::of(letter.to_string().as_bytes()),
-            contact: SealedContact { wrapped_key: vec![], sealed: vec![] },
-            channel: Channel::Email,
-            handle: Some(Handle::parse(&format!("user-{letter}")).map_err(|why| why.to_string())?),
-            roles: if is_maker { vec![Role::Maker] } else { vec![] },
-        };
-        self.must(at, Actor::Cluster, Command::CreateAccount(create))?;
-        Ok(())
-    }
-
-    fn list_story(&mut self, at: Timestamp, name: &str) -> Result<(), String> {
-        let story = story_named(name)?;
-        let asset = AssetId::from_bits(story.to_bits());
-        let maker = Actor::User(person("m")?);
-        let register = RegisterAsset {
-            asset,
-            source: BlobHash::from_bytes([1; 32]),
-            source_bytes: 1_000,
-            duration: Millis::from_secs(10),
-            width: 640,
-            height: 360,
-        };
-        self.must(at, maker.clone(), Command::RegisterAsset(register))?;
-        let worker = Actor::Edge(edge_named("e1")?);
-        let leased = self.must(at, worker.clone(), Command::LeaseJob)?;
-        let Accepted::JobLeased { fence, .. } = leased else { return Err("no lease".to_owned()) };
-        let publish = PublishRevision {
-            asset,
-            fence,
-            revision: 1,
-            manifest: BlobHash::from_bytes([2; 32]),
-            codecs: vec!["h264".to_owned()],
-            is_last: true,
-        };
-        self.must(at, worker, Command::PublishRevision(publish))?;
-        let save = SaveDraft { story, base_version: None, draft: draft(name, asset)? };
-        self.must(at, maker.clone(), Command::SaveDraft(save))?;
-        self.must(at, maker, Command::SubmitStory { story })?;
-        let review = Command::ReviewStory { story, decision: ReviewDecision::Approve };
-        self.must(at, Actor::Cluster, review)?;
-        Ok(())
-    }
-
     /// Puts what a line says into the entry; says whose verdict the line waits for.
     fn read(&mut self, line: &Line<'_>, entry: &mut Entry) -> Result<Option<Asked>, String> {
         let mut words = Words { words: line.words.clone().into_iter() };
@@ -458,12 +398,18 @@ impl World {
                     .find(|bid| bid.amount == amount)
                     .map(|bid| bid.bid_id)
                     .ok_or("no bid of this amount")?;
-                Ok((Actor::User(maker), Command::AcceptHighest { auction, expected }))
+                Ok((
+                    Actor::User(maker),
+                    Command::Auction(AuctionCommand::AcceptHighest { auction, expected }),
+                ))
             }
             "cancel" => {
                 let auction = auction_named(words.next("auction")?)?;
                 let reason = Note::parse("by the operator").map_err(|why| why.to_string())?;
-                Ok((Actor::Cluster, Command::CancelAuction { auction, reason }))
+                Ok((
+                    Actor::Cluster,
+                    Command::Auction(AuctionCommand::CancelAuction { auction, reason }),
+                ))
             }
             "checkout" | "opened" | "refused" | "paid" | "expired" => {
                 self.read_payment(verb, words, at)
@@ -473,13 +419,17 @@ impl World {
                 let maker = person(words.next("maker")?)?;
                 let number = TrackingNumber::parse(words.next("number")?);
                 let number = number.map_err(|why| why.to_string())?;
-                let command = Command::AddTracking { order, carrier: Carrier::Dhl, number };
+                let command = Command::Order(OrderCommand::AddTracking {
+                    order,
+                    carrier: Carrier::Dhl,
+                    number,
+                });
                 Ok((Actor::User(maker), command))
             }
             "confirm" => {
                 let order = order_of(words.next("auction")?)?;
                 let buyer = person(words.next("buyer")?)?;
-                Ok((Actor::User(buyer), Command::ConfirmDelivery { order }))
+                Ok((Actor::User(buyer), Command::Order(OrderCommand::ConfirmDelivery { order })))
             }
             _ => Err(format!("unknown verb {verb}")),
         }
@@ -510,25 +460,31 @@ impl World {
                     return_url: "http://e1.example/back".to_owned(),
                     cancel_url: "http://e1.example/cancel".to_owned(),
                 };
-                return Ok((Actor::User(buyer), Command::StartCheckout(start)));
+                return Ok((
+                    Actor::User(buyer),
+                    Command::Payment(PaymentCommand::StartCheckout(start)),
+                ));
             }
-            "opened" => Command::CheckoutOpened(CheckoutOpened {
+            "opened" => Command::Payment(PaymentCommand::CheckoutOpened(CheckoutOpened {
                 effect,
                 lock,
                 attempt,
                 checkout_session: session,
                 url: "http://pay.example/1".to_owned(),
                 expires_at: at.plus(Millis::from_hours(24)),
+            })),
+            "refused" => Command::Payment(PaymentCommand::CheckoutRefused {
+                effect,
+                lock,
+                attempt,
+                reason: "declined".to_owned(),
             }),
-            "refused" => {
-                Command::CheckoutRefused { effect, lock, attempt, reason: "declined".to_owned() }
-            }
             _ => {
                 let is_paid = verb == "paid";
                 let amount = if is_paid { Some(words.money()?) } else { None };
                 let event = words.next("event")?;
                 let created = words.next("created").map_or(Ok(at), parse_time)?;
-                Command::RecordProviderEvent(ProviderEvent {
+                Command::Payment(PaymentCommand::RecordProviderEvent(ProviderEvent {
                     event: event.to_owned(),
                     kind: if is_paid {
                         ProviderEventKind::CheckoutPaid
@@ -542,7 +498,7 @@ impl World {
                     amount,
                     raw: Digest::of(event.as_bytes()),
                     new_order: order_of(name)?,
-                })
+                }))
             }
         };
         Ok((Actor::Cluster, command))

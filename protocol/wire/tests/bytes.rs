@@ -1,7 +1,7 @@
 //! Envelopes and frames: what goes in comes out, what was altered does not, nothing panics.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use fairground_types::command::{Actor, Command, Entry, Envelope, LogCommand};
+use fairground_types::command::{AccountCommand, Actor, Command, Entry, Envelope, LogCommand};
 use fairground_types::event::FeedItem;
 use fairground_types::id::{AuctionId, CommandId, EdgeId, LogIndex, UserId};
 use fairground_types::journal::{Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, Tail};
@@ -43,7 +43,7 @@ fn log_entry(commands: usize) -> Entry {
     let direct = LogCommand::Direct(Envelope {
         id: CommandId::from_bytes([1; 32]),
         actor: Actor::User(UserId::from_bits(9)),
-        command: Command::BecomeMaker,
+        command: Command::Account(AccountCommand::BecomeMaker),
     });
     let commands = (0..commands).map(|n| batch(n as u128)).chain([direct]).collect();
     let mark = Mark { watermark: Timestamp::from_unix_millis(5), tail: Tail::START };

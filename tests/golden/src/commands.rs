@@ -1,11 +1,12 @@
 //! Every command, and the entries that carry them.
 
 use fairground_types::command::{
-    Actor, Carrier, Channel, CheckoutOpened, Clip, ClusterKey, Command, CreateAccount,
-    CreateJoinToken, EffectOutcome, Entry, Envelope, InitialiseCluster, JoinProof, JoinRole,
-    KeyPurpose, LogCommand, MarketPolicy, ProviderEvent, ProviderEventKind, PublishRevision,
-    RefreshSignIn, RegisterAsset, RegisterEdge, RegisterMember, RequestCode, ReviewDecision,
-    SaveDraft, StartCheckout, StoryDraft, VerifyCode,
+    AccountCommand, Actor, AuctionCommand, Carrier, Channel, CheckoutOpened, Clip, ClusterCommand,
+    ClusterKey, Command, CreateAccount, CreateJoinToken, EffectOutcome, Entry, Envelope,
+    InitialiseCluster, JoinProof, JoinRole, KeyPurpose, LogCommand, MarketPolicy, MediaCommand,
+    OrderCommand, PaymentCommand, ProviderEvent, ProviderEventKind, PublishRevision, RefreshSignIn,
+    RegisterAsset, RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft,
+    StartCheckout, StoryCommand, StoryDraft, VerifyCode,
 };
 use fairground_types::role::Role;
 use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber};
@@ -44,39 +45,39 @@ fn proof() -> JoinProof {
 /// until it has a sample.
 fn name(command: &Command) -> &'static str {
     match command {
-        Command::InitialiseCluster(_) => "initialise_cluster",
-        Command::CreateJoinToken(_) => "create_join_token",
-        Command::RevokeJoinToken { .. } => "revoke_join_token",
-        Command::RegisterMember(_) => "register_member",
-        Command::RegisterEdge(_) => "register_edge",
-        Command::AdmitEdge { .. } => "admit_edge",
-        Command::SealEdge { .. } => "seal_edge",
-        Command::CreateAccount(_) => "create_account",
-        Command::RequestCode(_) => "request_code",
-        Command::VerifyCode(_) => "verify_code",
-        Command::RefreshSignIn(_) => "refresh_sign_in",
-        Command::SignOut { .. } => "sign_out",
-        Command::SetHandle { .. } => "set_handle",
-        Command::GrantRole { .. } => "grant_role",
-        Command::BecomeMaker => "become_maker",
-        Command::RegisterAsset(_) => "register_asset",
-        Command::LeaseJob => "lease_job",
-        Command::RenewLease { .. } => "renew_lease",
-        Command::PublishRevision(_) => "publish_revision",
-        Command::FailJob { .. } => "fail_job",
-        Command::SaveDraft(_) => "save_draft",
-        Command::SubmitStory { .. } => "submit_story",
-        Command::ReviewStory { .. } => "review_story",
-        Command::PublishStory { .. } => "publish_story",
-        Command::AcceptHighest { .. } => "accept_highest",
-        Command::CancelAuction { .. } => "cancel_auction",
-        Command::StartCheckout(_) => "start_checkout",
-        Command::CheckoutOpened(_) => "checkout_opened",
-        Command::CheckoutRefused { .. } => "checkout_refused",
-        Command::RecordProviderEvent(_) => "record_provider_event",
-        Command::AddTracking { .. } => "add_tracking",
-        Command::ConfirmDelivery { .. } => "confirm_delivery",
-        Command::CompleteEffect { .. } => "complete_effect",
+        Command::Cluster(ClusterCommand::InitialiseCluster(_)) => "initialise_cluster",
+        Command::Cluster(ClusterCommand::CreateJoinToken(_)) => "create_join_token",
+        Command::Cluster(ClusterCommand::RevokeJoinToken { .. }) => "revoke_join_token",
+        Command::Cluster(ClusterCommand::RegisterMember(_)) => "register_member",
+        Command::Cluster(ClusterCommand::RegisterEdge(_)) => "register_edge",
+        Command::Cluster(ClusterCommand::AdmitEdge { .. }) => "admit_edge",
+        Command::Cluster(ClusterCommand::SealEdge { .. }) => "seal_edge",
+        Command::Account(AccountCommand::CreateAccount(_)) => "create_account",
+        Command::Account(AccountCommand::RequestCode(_)) => "request_code",
+        Command::Account(AccountCommand::VerifyCode(_)) => "verify_code",
+        Command::Account(AccountCommand::RefreshSignIn(_)) => "refresh_sign_in",
+        Command::Account(AccountCommand::SignOut { .. }) => "sign_out",
+        Command::Account(AccountCommand::SetHandle { .. }) => "set_handle",
+        Command::Account(AccountCommand::GrantRole { .. }) => "grant_role",
+        Command::Account(AccountCommand::BecomeMaker) => "become_maker",
+        Command::Media(MediaCommand::RegisterAsset(_)) => "register_asset",
+        Command::Media(MediaCommand::LeaseJob) => "lease_job",
+        Command::Media(MediaCommand::RenewLease { .. }) => "renew_lease",
+        Command::Media(MediaCommand::PublishRevision(_)) => "publish_revision",
+        Command::Media(MediaCommand::FailJob { .. }) => "fail_job",
+        Command::Story(StoryCommand::SaveDraft(_)) => "save_draft",
+        Command::Story(StoryCommand::SubmitStory { .. }) => "submit_story",
+        Command::Story(StoryCommand::ReviewStory { .. }) => "review_story",
+        Command::Story(StoryCommand::PublishStory { .. }) => "publish_story",
+        Command::Auction(AuctionCommand::AcceptHighest { .. }) => "accept_highest",
+        Command::Auction(AuctionCommand::CancelAuction { .. }) => "cancel_auction",
+        Command::Payment(PaymentCommand::StartCheckout(_)) => "start_checkout",
+        Command::Payment(PaymentCommand::CheckoutOpened(_)) => "checkout_opened",
+        Command::Payment(PaymentCommand::CheckoutRefused { .. }) => "checkout_refused",
+        Command::Payment(PaymentCommand::RecordProviderEvent(_)) => "record_provider_event",
+        Command::Order(OrderCommand::AddTracking { .. }) => "add_tracking",
+        Command::Order(OrderCommand::ConfirmDelivery { .. }) => "confirm_delivery",
+        Command::Payment(PaymentCommand::CompleteEffect { .. }) => "complete_effect",
     }
 }
 
@@ -84,125 +85,136 @@ const COMMANDS: usize = 33;
 
 fn cluster_commands() -> Vec<Command> {
     vec![
-        Command::InitialiseCluster(InitialiseCluster {
+        Command::Cluster(ClusterCommand::InitialiseCluster(InitialiseCluster {
             cluster: CLUSTER,
             policy: MarketPolicy::default(),
             keys: vec![key()],
-        }),
-        Command::CreateJoinToken(CreateJoinToken {
+        })),
+        Command::Cluster(ClusterCommand::CreateJoinToken(CreateJoinToken {
             token: TOKEN,
             secret: DIGEST,
             role: JoinRole::Edge,
             region: region(),
             expires_at: at(600),
-        }),
-        Command::RevokeJoinToken { token: TOKEN },
-        Command::RegisterMember(RegisterMember {
+        })),
+        Command::Cluster(ClusterCommand::RevokeJoinToken { token: TOKEN }),
+        Command::Cluster(ClusterCommand::RegisterMember(RegisterMember {
             proof: Some(proof()),
             cluster_address: "member-1.example:7400".to_owned(),
             public_url: "https://console.example".to_owned(),
-        }),
-        Command::RegisterEdge(RegisterEdge {
+        })),
+        Command::Cluster(ClusterCommand::RegisterEdge(RegisterEdge {
             proof: proof(),
             name: "edge-1".to_owned(),
             public_url: "https://edge-1.example".to_owned(),
             receipt_key: [9; 32],
             takes_bids: true,
-        }),
-        Command::AdmitEdge { edge: edge(), tail: tail() },
-        Command::SealEdge { edge: edge(), tail: tail() },
+        })),
+        Command::Cluster(ClusterCommand::AdmitEdge { edge: edge(), tail: tail() }),
+        Command::Cluster(ClusterCommand::SealEdge { edge: edge(), tail: tail() }),
     ]
 }
 
 fn account_commands() -> Vec<Command> {
     vec![
-        Command::CreateAccount(CreateAccount {
+        Command::Account(AccountCommand::CreateAccount(CreateAccount {
             user: USER,
             identifier: DIGEST,
             contact: contact(),
             channel: Channel::Email,
             handle: Some(handle()),
             roles: vec![Role::Admin, Role::Moderator],
-        }),
-        Command::RequestCode(RequestCode {
+        })),
+        Command::Account(AccountCommand::RequestCode(RequestCode {
             challenge: CHALLENGE,
             identifier: DIGEST,
             contact: contact(),
             channel: Channel::Sms,
             code: DIGEST,
-        }),
-        Command::VerifyCode(VerifyCode {
+        })),
+        Command::Account(AccountCommand::VerifyCode(VerifyCode {
             identifier: DIGEST,
             code: DIGEST,
             new_user: USER,
             sign_in: SIGN_IN,
             refresh: DIGEST,
-        }),
-        Command::RefreshSignIn(RefreshSignIn { sign_in: SIGN_IN, presented: DIGEST, next: DIGEST }),
-        Command::SignOut { sign_in: SIGN_IN },
-        Command::SetHandle { handle: handle() },
-        Command::GrantRole { user: USER, role: Role::Finance },
-        Command::BecomeMaker,
+        })),
+        Command::Account(AccountCommand::RefreshSignIn(RefreshSignIn {
+            sign_in: SIGN_IN,
+            presented: DIGEST,
+            next: DIGEST,
+        })),
+        Command::Account(AccountCommand::SignOut { sign_in: SIGN_IN }),
+        Command::Account(AccountCommand::SetHandle { handle: handle() }),
+        Command::Account(AccountCommand::GrantRole { user: USER, role: Role::Finance }),
+        Command::Account(AccountCommand::BecomeMaker),
     ]
 }
 
 fn media_and_story_commands() -> Vec<Command> {
     vec![
-        Command::RegisterAsset(RegisterAsset {
+        Command::Media(MediaCommand::RegisterAsset(RegisterAsset {
             asset: ASSET,
             source: BLOB,
             source_bytes: 1_234_567,
             duration: Millis::from_secs(42),
             width: 1920,
             height: 1080,
-        }),
-        Command::LeaseJob,
-        Command::RenewLease { asset: ASSET, fence: 3 },
-        Command::PublishRevision(PublishRevision {
+        })),
+        Command::Media(MediaCommand::LeaseJob),
+        Command::Media(MediaCommand::RenewLease { asset: ASSET, fence: 3 }),
+        Command::Media(MediaCommand::PublishRevision(PublishRevision {
             asset: ASSET,
             fence: 3,
             revision: 1,
             manifest: BLOB,
             codecs: vec!["h264".to_owned(), "av1".to_owned()],
             is_last: false,
-        }),
-        Command::FailJob {
+        })),
+        Command::Media(MediaCommand::FailJob {
             asset: ASSET,
             fence: 3,
             reason: "NO_VIDEO_TRACK".to_owned(),
             is_final: true,
-        },
-        Command::SaveDraft(SaveDraft { story: STORY, base_version: Some(4), draft: draft() }),
-        Command::SubmitStory { story: STORY },
-        Command::ReviewStory { story: STORY, decision: ReviewDecision::Reject { notes: note() } },
-        Command::PublishStory { story: STORY },
+        }),
+        Command::Story(StoryCommand::SaveDraft(SaveDraft {
+            story: STORY,
+            base_version: Some(4),
+            draft: draft(),
+        })),
+        Command::Story(StoryCommand::SubmitStory { story: STORY }),
+        Command::Story(StoryCommand::ReviewStory {
+            story: STORY,
+            decision: ReviewDecision::Reject { notes: note() },
+        }),
+        Command::Story(StoryCommand::PublishStory { story: STORY }),
     ]
 }
 
 fn sale_commands() -> Vec<Command> {
     vec![
-        Command::AcceptHighest { auction: AUCTION, expected: BID },
-        Command::CancelAuction { auction: AUCTION, reason: note() },
-        Command::StartCheckout(StartCheckout {
+        Command::Auction(AuctionCommand::AcceptHighest { auction: AUCTION, expected: BID }),
+        Command::Auction(AuctionCommand::CancelAuction { auction: AUCTION, reason: note() }),
+        Command::Payment(PaymentCommand::StartCheckout(StartCheckout {
             lock: LOCK,
             return_url: "https://edge-1.example/paid".to_owned(),
             cancel_url: "https://edge-1.example/later".to_owned(),
-        }),
-        Command::CheckoutOpened(CheckoutOpened {
+        })),
+        Command::Payment(PaymentCommand::CheckoutOpened(CheckoutOpened {
             effect: EFFECT,
             lock: LOCK,
             attempt: 1,
             checkout_session: "cs_1".to_owned(),
             url: "https://pay.example/cs_1".to_owned(),
             expires_at: at(1_800),
-        }),
-        Command::CheckoutRefused {
+        })),
+        Command::Payment(PaymentCommand::CheckoutRefused {
             effect: EFFECT,
             lock: LOCK,
             attempt: 2,
             reason: "amount_too_small".to_owned(),
-        },
-        Command::RecordProviderEvent(ProviderEvent {
+        }),
+        Command::Payment(PaymentCommand::RecordProviderEvent(ProviderEvent {
             event: "evt_1".to_owned(),
             kind: ProviderEventKind::CheckoutPaid,
             created: at(30),
@@ -212,20 +224,28 @@ fn sale_commands() -> Vec<Command> {
             amount: Some(eur(12_500)),
             raw: DIGEST,
             new_order: ORDER,
-        }),
-        Command::AddTracking {
+        })),
+        Command::Order(OrderCommand::AddTracking {
             order: ORDER,
             carrier: Carrier::Dhl,
             number: TrackingNumber::parse("JD014600000000").expect("valid"),
-        },
-        Command::ConfirmDelivery { order: ORDER },
-        Command::CompleteEffect { effect: EFFECT, outcome: EffectOutcome::Unknown },
+        }),
+        Command::Order(OrderCommand::ConfirmDelivery { order: ORDER }),
+        Command::Payment(PaymentCommand::CompleteEffect {
+            effect: EFFECT,
+            outcome: EffectOutcome::Unknown,
+        }),
     ]
 }
 
 fn entries() -> Vec<Sample> {
-    let direct =
-        |actor| LogCommand::Direct(Envelope { id: COMMAND, actor, command: Command::BecomeMaker });
+    let direct = |actor| {
+        LogCommand::Direct(Envelope {
+            id: COMMAND,
+            actor,
+            command: Command::Account(AccountCommand::BecomeMaker),
+        })
+    };
     let actors = vec![Actor::User(USER), Actor::Edge(edge()), Actor::Cluster, Actor::Anonymous];
     let tick = Entry { term: 5, at: at(4), marks: vec![(edge(), mark())], commands: Vec::new() };
     let batches = Entry { commands: vec![LogCommand::Batch(batch())], ..tick.clone() };

@@ -1,7 +1,7 @@
 //! Everything that crosses a stream between daemons.
 
 use fairground_types::Code;
-use fairground_types::command::{Actor, Channel, Command, Envelope, LogCommand};
+use fairground_types::command::{AccountCommand, Actor, Channel, Command, Envelope, LogCommand};
 use fairground_types::event::FeedItem;
 use fairground_types::id::MemberId;
 use fairground_types::time::Millis;
@@ -154,8 +154,11 @@ fn reads() -> Vec<Sample> {
 
 fn forward() -> Vec<Sample> {
     let address = || PrivateText::new("buyer-7@shop.example");
-    let envelope =
-        Envelope { id: COMMAND, actor: Actor::User(USER), command: Command::BecomeMaker };
+    let envelope = Envelope {
+        id: COMMAND,
+        actor: Actor::User(USER),
+        command: Command::Account(AccountCommand::BecomeMaker),
+    };
     let requests = vec![
         ("command", ForwardRequest::Command(Box::new(envelope))),
         ("read", ForwardRequest::Read(ReadRequest::Jobs)),

@@ -7,7 +7,7 @@ use fairground_runtime::pki::{
     self, Identity, JoinToken, MEMBER_SERVER_NAME, client_config, join_client_config,
     new_key_and_csr,
 };
-use fairground_types::command::{Actor, Command, Envelope};
+use fairground_types::command::{Actor, ClusterCommand, Command, Envelope};
 use fairground_types::journal::{Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, Tail};
 use fairground_types::{
     Accepted, AuctionId, BlobHash, CommandId, Currency, EdgeId, LogIndex, Millis, Money, Timestamp,
@@ -153,7 +153,7 @@ impl TestEdge {
         let envelope = Envelope {
             id: CommandId::derive_system("admit", &self.id.to_string(), &tail.seq.to_string()),
             actor: Actor::Edge(self.id.clone()),
-            command: Command::AdmitEdge { edge: self.id.clone(), tail },
+            command: Command::Cluster(ClusterCommand::AdmitEdge { edge: self.id.clone(), tail }),
         };
         self.forward(connection, &ForwardRequest::Command(Box::new(envelope))).await
     }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use fairground_types::command::{
-    Actor, Command, EffectOutcome, Entry, Envelope, LogCommand, MarketPolicy, ProviderEvent,
-    ProviderEventKind, StartCheckout,
+    Actor, AuctionCommand, ClusterCommand, Command, EffectOutcome, Entry, Envelope, LogCommand,
+    MarketPolicy, OrderCommand, PaymentCommand, ProviderEvent, ProviderEventKind, StartCheckout,
 };
 use fairground_types::journal::{
     Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -204,32 +204,30 @@ impl Player {
                 let Some(id) = self.auction(*auction) else { return };
                 let expected = self.market().auction(id).expect("known").leading().bid_id;
                 let who = person(if *maker { "m" } else { "n" }).expect("a letter");
-                let accept = Command::AcceptHighest { auction: id, expected };
+                let accept =
+                    Command::Auction(AuctionCommand::AcceptHighest { auction: id, expected });
                 self.direct(Actor::User(who), accept);
             }
             Step::Cancel { auction } => {
                 let Some(auction) = self.auction(*auction) else { return };
                 let reason = fairground_types::text::Note::parse("why").expect("a note");
-                self.direct(Actor::Cluster, Command::CancelAuction { auction, reason });
+                self.direct(
+                    Actor::Cluster,
+                    Command::Auction(AuctionCommand::CancelAuction { auction, reason }),
+                );
             }
             Step::Checkout { lock } => {
                 let Some(lock) = self.lock(*lock) else { return };
                 let buyer = self.market().lock(lock).expect("known").buyer();
                 let start =
                     StartCheckout { lock, return_url: String::new(), cancel_url: String::new() };
-                self.direct(Actor::User(buyer), Command::StartCheckout(start));
+                self.direct(
+                    Actor::User(buyer),
+                    Command::Payment(PaymentCommand::StartCheckout(start)),
+                );
             }
             Step::Paid { lock, event } => self.paid(*lock, *event),
-            Step::Effect { place, outcome } => {
-                let id = self.market().outbox().nth(*place).map(|pending| pending.id);
-                let effect = id.unwrap_or(EffectId::from_bits(3));
-                let outcome = match outcome {
-                    0 => EffectOutcome::Happened,
-                    1 => EffectOutcome::Unknown,
-                    _ => EffectOutcome::Abandoned,
-                };
-                self.direct(Actor::Cluster, Command::CompleteEffect { effect, outcome });
-            }
+            Step::Effect { place, outcome } => self.effect(*place, *outcome),
             Step::Ship { order } => {
                 let Some(order) = self.order(*order) else { return };
                 let number = format!("TRACK-{}", self.commands);
@@ -237,19 +235,36 @@ impl Player {
                     .expect("a tracking number");
                 let carrier = fairground_types::command::Carrier::Ups;
                 let maker = person("m").expect("a letter");
-                let add = Command::AddTracking { order, carrier, number };
+                let add = Command::Order(OrderCommand::AddTracking { order, carrier, number });
                 self.direct(Actor::User(maker), add);
             }
             Step::Confirm { order } => {
                 let Some(order) = self.order(*order) else { return };
                 let buyer = self.market().order(order).expect("known").buyer();
-                self.direct(Actor::User(buyer), Command::ConfirmDelivery { order });
+                self.direct(
+                    Actor::User(buyer),
+                    Command::Order(OrderCommand::ConfirmDelivery { order }),
+                );
             }
             Step::Term => {
                 self.term += 1;
                 self.entry(vec![], vec![]);
             }
         }
+    }
+
+    fn effect(&mut self, place: usize, outcome: u8) {
+        let id = self.market().outbox().nth(place).map(|pending| pending.id);
+        let effect = id.unwrap_or(EffectId::from_bits(3));
+        let outcome = match outcome {
+            0 => EffectOutcome::Happened,
+            1 => EffectOutcome::Unknown,
+            _ => EffectOutcome::Abandoned,
+        };
+        self.direct(
+            Actor::Cluster,
+            Command::Payment(PaymentCommand::CompleteEffect { effect, outcome }),
+        );
     }
 
     fn wait(&mut self, span: u64, heard: u8) {
@@ -279,7 +294,7 @@ impl Player {
             if event > 0 { amount } else { Money::new(amount.minor() + 1, amount.currency()) };
         self.direct(
             Actor::Cluster,
-            Command::RecordProviderEvent(ProviderEvent {
+            Command::Payment(PaymentCommand::RecordProviderEvent(ProviderEvent {
                 event: format!("ev_{event}_{lock}"),
                 kind: ProviderEventKind::CheckoutPaid,
                 created: self.at,
@@ -289,7 +304,7 @@ impl Player {
                 amount: Some(amount),
                 raw: Digest::of(b"raw"),
                 new_order: OrderId::from_bits(u128::from(self.commands) + 1_000),
-            }),
+            })),
         );
     }
 
@@ -317,7 +332,7 @@ impl Player {
         let edge = edge_named(EDGES[*edge]).expect("an edge");
         if !self.market().edge(&edge).expect("registered").in_intake() {
             let (tail, _) = self.tail(&edge);
-            let admit = Command::AdmitEdge { edge: edge.clone(), tail };
+            let admit = Command::Cluster(ClusterCommand::AdmitEdge { edge: edge.clone(), tail });
             self.direct(Actor::Edge(edge.clone()), admit);
             self.at = self.at.plus(Millis::new(10));
         }
@@ -509,7 +524,7 @@ proptest! {
         player.play(&opening);
         player.at = player.at.plus(Millis::from_secs(10));
         let edge = edge_named("e3").expect("an edge");
-        player.direct(Actor::Edge(edge.clone()), Command::AdmitEdge { edge, tail: Tail::START });
+        player.direct(Actor::Edge(edge.clone()), Command::Cluster(ClusterCommand::AdmitEdge { edge, tail: Tail::START }));
         player.at = player.at.plus(Millis::from_mins(5));
         // Some copies are stamped before the close, some after it.
         let auction = player.auction(0).expect("opened");

@@ -1,10 +1,10 @@
 //! Accounts, sign-ins, joining, transcode jobs, reviews: case by case.
 
 use fairground_types::command::{
-    Actor, Channel, Command, CreateJoinToken, EffectOutcome, Entry, JoinProof, JoinRole,
-    LogCommand, MarketPolicy, ProviderEvent, ProviderEventKind, PublishRevision, RefreshSignIn,
-    RegisterAsset, RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft,
-    SealedContact, VerifyCode,
+    AccountCommand, Actor, Channel, ClusterCommand, Command, CreateJoinToken, EffectOutcome, Entry,
+    JoinProof, JoinRole, LogCommand, MarketPolicy, MediaCommand, PaymentCommand, ProviderEvent,
+    ProviderEventKind, PublishRevision, RefreshSignIn, RegisterAsset, RegisterEdge, RegisterMember,
+    RequestCode, ReviewDecision, SaveDraft, SealedContact, StoryCommand, VerifyCode,
 };
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ fn ask(world: &mut World, at: Timestamp, number: u128) -> Verdict {
         channel: Channel::Email,
         code: Digest::of(&number.to_le_bytes()),
     };
-    world.direct(at, Actor::Anonymous, Command::RequestCode(request))
+    world.direct(at, Actor::Anonymous, Command::Account(AccountCommand::RequestCode(request)))
 }
 
 fn verify(world: &mut World, at: Timestamp, typed: u128, sign_in: u128) -> Verdict {
@@ -50,7 +50,7 @@ fn verify(world: &mut World, at: Timestamp, typed: u128, sign_in: u128) -> Verdi
         sign_in: SignInId::from_bits(sign_in),
         refresh: Digest::of(b"r0"),
     };
-    world.direct(at, Actor::Anonymous, Command::VerifyCode(verify))
+    world.direct(at, Actor::Anonymous, Command::Account(AccountCommand::VerifyCode(verify)))
 }
 
 fn refresh(world: &mut World, at: Timestamp, presented: &str, next: &str) -> Verdict {
@@ -59,7 +59,7 @@ fn refresh(world: &mut World, at: Timestamp, presented: &str, next: &str) -> Ver
         presented: Digest::of(presented.as_bytes()),
         next: Digest::of(next.as_bytes()),
     };
-    world.direct(at, Actor::Anonymous, Command::RefreshSignIn(refresh))
+    world.direct(at, Actor::Anonymous, Command::Account(AccountCommand::RefreshSignIn(refresh)))
 }
 
 #[test]
@@ -149,7 +149,8 @@ fn a_sign_in_ends_without_use() {
 fn handles_are_unique_without_case() {
     let mut world = world();
     let at = later(&world, Millis::ZERO);
-    let set = |name: &str| Command::SetHandle { handle: name.parse_handle() };
+    let set =
+        |name: &str| Command::Account(AccountCommand::SetHandle { handle: name.parse_handle() });
     let (a, b) = (Actor::User(person("a").expect("letter")), person("b").expect("letter"));
     assert!(world.direct(at, a, set("Maker-X")).is_accepted());
     assert_eq!(code(&world.direct(at, Actor::User(b), set("maker-x"))), Some(Code::HandleTaken));
@@ -176,18 +177,22 @@ fn token(world: &mut World, number: u128, role: JoinRole) -> JoinProof {
         region: Region::parse("eu").expect("a region"),
         expires_at: at.plus(Millis::from_mins(10)),
     };
-    assert!(world.direct(at, Actor::Cluster, Command::CreateJoinToken(create)).is_accepted());
+    assert!(
+        world
+            .direct(at, Actor::Cluster, Command::Cluster(ClusterCommand::CreateJoinToken(create)))
+            .is_accepted()
+    );
     JoinProof { token: JoinTokenId::from_bits(number), secret }
 }
 
 fn join(proof: JoinProof, name: &str) -> Command {
-    Command::RegisterEdge(RegisterEdge {
+    Command::Cluster(ClusterCommand::RegisterEdge(RegisterEdge {
         proof,
         name: name.to_owned(),
         public_url: "http://e9.example".to_owned(),
         receipt_key: [9; 32],
         takes_bids: true,
-    })
+    }))
 }
 
 #[test]
@@ -213,7 +218,11 @@ fn a_join_token_admits_once_in_time_and_only_its_role() {
         cluster_address: "127.0.0.1:7100".to_owned(),
         public_url: "http://m2.example".to_owned(),
     };
-    let refused = world.direct(expired, Actor::Anonymous, Command::RegisterMember(register));
+    let refused = world.direct(
+        expired,
+        Actor::Anonymous,
+        Command::Cluster(ClusterCommand::RegisterMember(register)),
+    );
     assert_eq!(code(&refused), Some(Code::JoinRefused));
 }
 
@@ -223,11 +232,11 @@ fn members_are_numbered_and_keep_their_numbers() {
     let proof = token(&mut world, 1_003, JoinRole::Member);
     let at = later(&world, Millis::ZERO);
     let register = |proof, address: &str| {
-        Command::RegisterMember(RegisterMember {
+        Command::Cluster(ClusterCommand::RegisterMember(RegisterMember {
             proof,
             cluster_address: address.to_owned(),
             public_url: "http://m.example".to_owned(),
-        })
+        }))
     };
     let nobody = world.direct(at, Actor::Anonymous, register(None, "127.0.0.1:7002"));
     assert_eq!(code(&nobody), Some(Code::JoinRefused));
@@ -250,14 +259,16 @@ fn a_rolled_back_journal_is_not_admitted() {
     .expect("plays");
     let at = later(&world, Millis::ZERO);
     let edge = edge_named("e1").expect("an edge");
-    let admit = Command::AdmitEdge { edge: edge.clone(), tail: Tail::START };
+    let admit =
+        Command::Cluster(ClusterCommand::AdmitEdge { edge: edge.clone(), tail: Tail::START });
     let refused = world.direct(at, Actor::Edge(edge.clone()), admit);
     assert_eq!(code(&refused), Some(Code::InvalidState));
     let other = edge_named("e2").expect("an edge");
-    let foreign = Command::AdmitEdge { edge: edge.clone(), tail: Tail::START };
+    let foreign =
+        Command::Cluster(ClusterCommand::AdmitEdge { edge: edge.clone(), tail: Tail::START });
     assert_eq!(code(&world.direct(at, Actor::Edge(other), foreign)), Some(Code::Forbidden));
     let tail = world.market.edge(&edge).expect("registered").applied();
-    let seal = Command::SealEdge { edge: edge.clone(), tail };
+    let seal = Command::Cluster(ClusterCommand::SealEdge { edge: edge.clone(), tail });
     assert!(world.direct(at, Actor::Edge(edge.clone()), seal).is_accepted());
     assert!(!world.market.edge(&edge).expect("registered").in_intake());
 }
@@ -287,23 +298,29 @@ fn a_lost_lease_is_fenced_and_given_up_in_the_end() {
         duration: limits::CLIP_DURATION_MAX.plus_one(),
         ..register.clone()
     };
-    let refused = world.direct(at, maker.clone(), Command::RegisterAsset(too_long));
+    let refused =
+        world.direct(at, maker.clone(), Command::Media(MediaCommand::RegisterAsset(too_long)));
     assert_eq!(code(&refused), Some(Code::MediaRejected));
-    assert!(world.direct(at, maker, Command::RegisterAsset(register)).is_accepted());
+    assert!(
+        world
+            .direct(at, maker, Command::Media(MediaCommand::RegisterAsset(register)))
+            .is_accepted()
+    );
     let edges: Vec<Actor> =
         ["e1", "e2"].map(|name| Actor::Edge(edge_named(name).expect("an edge"))).into();
     let mut at = at;
     let mut fence = 0;
     for attempt in 0..limits::TRANSCODE_ATTEMPTS_MAX {
         let worker = edges[attempt as usize % 2].clone();
-        let (asset, next) = leased(&world.direct(at, worker.clone(), Command::LeaseJob));
+        let (asset, next) =
+            leased(&world.direct(at, worker.clone(), Command::Media(MediaCommand::LeaseJob)));
         assert!(next > fence);
-        let stale = Command::RenewLease { asset, fence };
+        let stale = Command::Media(MediaCommand::RenewLease { asset, fence });
         assert_eq!(code(&world.direct(at, worker, stale)), Some(Code::InvalidState));
         fence = next;
         at = at.plus(limits::LEASE_LIFE);
     }
-    let none = world.direct(at, edges[0].clone(), Command::LeaseJob);
+    let none = world.direct(at, edges[0].clone(), Command::Media(MediaCommand::LeaseJob));
     assert_eq!(code(&none), Some(Code::NotFound));
     assert_eq!(world.market.asset_row(AssetId::from_bits(77)).expect("known").state, "failed");
 }
@@ -331,18 +348,19 @@ fn revisions_come_one_after_another_from_the_holder_of_the_lease() {
         width: 64,
         height: 64,
     };
-    world.direct(at, maker, Command::RegisterAsset(register));
+    world.direct(at, maker, Command::Media(MediaCommand::RegisterAsset(register)));
     let worker = Actor::Edge(edge_named("e2").expect("an edge"));
-    let (asset, fence) = leased(&world.direct(at, worker.clone(), Command::LeaseJob));
+    let (asset, fence) =
+        leased(&world.direct(at, worker.clone(), Command::Media(MediaCommand::LeaseJob)));
     let publish = |revision, is_last| {
-        Command::PublishRevision(PublishRevision {
+        Command::Media(MediaCommand::PublishRevision(PublishRevision {
             asset,
             fence,
             revision,
             manifest: BlobHash::from_bytes([4; 32]),
             codecs: vec!["h264".to_owned()],
             is_last,
-        })
+        }))
     };
     assert_eq!(
         code(&world.direct(at, worker.clone(), publish(2, false))),
@@ -364,13 +382,15 @@ fn a_story_needs_its_clips_and_a_reviewer_who_is_not_its_maker() {
     let story = StoryId::from_bits(50);
     let mut draft = known.contents().clone();
     draft.clips.clear();
-    let save = |base_version, draft| Command::SaveDraft(SaveDraft { story, base_version, draft });
+    let save = |base_version, draft| {
+        Command::Story(StoryCommand::SaveDraft(SaveDraft { story, base_version, draft }))
+    };
     let actor = Actor::User(maker);
     let viewer = Actor::User(person("a").expect("letter"));
     let denied = world.direct(at, viewer, save(None, draft.clone()));
     assert_eq!(code(&denied), Some(Code::Forbidden));
     assert!(world.direct(at, actor.clone(), save(None, draft.clone())).is_accepted());
-    let submit = Command::SubmitStory { story };
+    let submit = Command::Story(StoryCommand::SubmitStory { story });
     let incomplete = world.direct(at, actor.clone(), submit.clone());
     assert_eq!(code(&incomplete), Some(Code::StoryIncomplete));
     let conflict = world.direct(at, actor.clone(), save(Some(9), known.contents().clone()));
@@ -381,9 +401,16 @@ fn a_story_needs_its_clips_and_a_reviewer_who_is_not_its_maker() {
     let too_cheap = world.direct(at, actor.clone(), submit.clone());
     assert_eq!(code(&too_cheap), Some(Code::StoryIncomplete));
     world.direct(at, actor.clone(), save(Some(2), known.contents().clone()));
-    world.direct(at, Actor::Cluster, Command::GrantRole { user: maker, role: Role::Moderator });
+    world.direct(
+        at,
+        Actor::Cluster,
+        Command::Account(AccountCommand::GrantRole { user: maker, role: Role::Moderator }),
+    );
     let notes = Note::parse("too dark").expect("a note");
-    let reject = Command::ReviewStory { story, decision: ReviewDecision::Reject { notes } };
+    let reject = Command::Story(StoryCommand::ReviewStory {
+        story,
+        decision: ReviewDecision::Reject { notes },
+    });
     for _ in 0..=limits::RESUBMISSIONS_MAX {
         assert!(world.direct(at, actor.clone(), submit.clone()).is_accepted());
         let own = world.direct(at, actor.clone(), reject.clone());
@@ -411,7 +438,10 @@ fn money_that_came_too_late_is_owed_until_it_went_back() {
         .id;
     assert_eq!(world.market.ledger_balances().count(), 2);
     let at = later(&world, Millis::ZERO);
-    let done = Command::CompleteEffect { effect: refund, outcome: EffectOutcome::Happened };
+    let done = Command::Payment(PaymentCommand::CompleteEffect {
+        effect: refund,
+        outcome: EffectOutcome::Happened,
+    });
     assert!(world.direct(at, Actor::Cluster, done).is_accepted());
     assert_eq!(world.market.ledger_balances().count(), 0);
     assert!(world.market.ledger_totals().values().all(|sum| *sum == 0));
@@ -454,7 +484,7 @@ fn one_unwanted_payment_goes_back_once() {
         raw: Digest::of(b"raw"),
         new_order: OrderId::from_bits(1),
     };
-    let told_again = Command::RecordProviderEvent(told_again);
+    let told_again = Command::Payment(PaymentCommand::RecordProviderEvent(told_again));
     assert!(world.direct(at, Actor::Cluster, told_again).is_accepted());
     assert_eq!((refunds(&world), world.market.postings().count()), (1, 1));
 }

@@ -1,0 +1,87 @@
+//! How long the answer to a direct command is remembered: one exhaustive match per area.
+//!
+//! Commands about money are remembered long, heartbeats not at all. Read next: `dedup.rs`.
+
+use fairground_types::command::{
+    AccountCommand, AuctionCommand, ClusterCommand, Command, MediaCommand, OrderCommand,
+    PaymentCommand, StoryCommand,
+};
+
+use crate::dedup::Memory;
+
+/// How long the answer to a direct command is remembered.
+pub(crate) const fn memory_of(command: &Command) -> Memory {
+    match command {
+        Command::Cluster(command) => cluster_memory(command),
+        Command::Account(command) => account_memory(command),
+        Command::Media(command) => media_memory(command),
+        Command::Story(command) => story_memory(command),
+        Command::Auction(command) => auction_memory(command),
+        Command::Payment(command) => payment_memory(command),
+        Command::Order(command) => order_memory(command),
+    }
+}
+
+const fn cluster_memory(command: &ClusterCommand) -> Memory {
+    match command {
+        ClusterCommand::AdmitEdge { .. }
+        | ClusterCommand::SealEdge { .. }
+        | ClusterCommand::RegisterMember(_)
+        | ClusterCommand::RegisterEdge(_) => Memory::Short,
+        ClusterCommand::InitialiseCluster(_)
+        | ClusterCommand::CreateJoinToken(_)
+        | ClusterCommand::RevokeJoinToken { .. } => Memory::Long,
+    }
+}
+
+const fn account_memory(command: &AccountCommand) -> Memory {
+    match command {
+        AccountCommand::RequestCode(_)
+        | AccountCommand::VerifyCode(_)
+        | AccountCommand::RefreshSignIn(_)
+        | AccountCommand::SignOut { .. } => Memory::Short,
+        AccountCommand::CreateAccount(_)
+        | AccountCommand::SetHandle { .. }
+        | AccountCommand::GrantRole { .. }
+        | AccountCommand::BecomeMaker => Memory::Long,
+    }
+}
+
+const fn media_memory(command: &MediaCommand) -> Memory {
+    match command {
+        MediaCommand::LeaseJob | MediaCommand::RenewLease { .. } => Memory::None,
+        MediaCommand::FailJob { .. } => Memory::Short,
+        MediaCommand::RegisterAsset(_) | MediaCommand::PublishRevision(_) => Memory::Long,
+    }
+}
+
+const fn story_memory(command: &StoryCommand) -> Memory {
+    match command {
+        StoryCommand::SaveDraft(_)
+        | StoryCommand::SubmitStory { .. }
+        | StoryCommand::ReviewStory { .. }
+        | StoryCommand::PublishStory { .. } => Memory::Long,
+    }
+}
+
+const fn auction_memory(command: &AuctionCommand) -> Memory {
+    match command {
+        AuctionCommand::AcceptHighest { .. } | AuctionCommand::CancelAuction { .. } => Memory::Long,
+    }
+}
+
+const fn payment_memory(command: &PaymentCommand) -> Memory {
+    match command {
+        PaymentCommand::CompleteEffect { .. } => Memory::None,
+        PaymentCommand::StartCheckout(_)
+        | PaymentCommand::CheckoutOpened(_)
+        | PaymentCommand::CheckoutRefused { .. }
+        | PaymentCommand::RecordProviderEvent(_) => Memory::Long,
+    }
+}
+
+const fn order_memory(command: &OrderCommand) -> Memory {
+    match command {
+        OrderCommand::AddTracking { .. } | OrderCommand::ConfirmDelivery { .. } => Memory::Long,
+    }
+}

@@ -1,0 +1,94 @@
+//! Everything that may be put in the log.
+//!
+//! Commands are imperatives. A command carries every id, instant and chance it needs; applying it
+//! reads nothing else. Whether it is allowed is decided in the market, at apply time.
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::id::{CommandId, EdgeId, UserId};
+use crate::journal::{Batch, Mark};
+use crate::time::Timestamp;
+
+mod account;
+mod auction;
+mod cluster;
+mod media;
+mod order;
+mod payment;
+mod policy;
+mod story;
+
+pub use account::*;
+pub use auction::*;
+pub use cluster::*;
+pub use media::*;
+pub use order::*;
+pub use payment::*;
+pub use policy::*;
+pub use story::*;
+
+/// One entry of the replicated log: time moves to `at`, what is due fires, then marks, commands and
+/// closes (architecture: the core's contract).
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct Entry {
+    /// Raft term of the leader that stamped it; a higher one than before begins a term.
+    pub term: u64,
+    /// Log time, stamped by the leader; never falls.
+    pub at: Timestamp,
+    /// Newest marks of edges.
+    pub marks: Vec<(EdgeId, Mark)>,
+    /// At most [`crate::limits::ENTRY_COMMANDS_MAX`]; none makes the entry a Tick.
+    pub commands: Vec<LogCommand>,
+}
+
+/// A command in an entry.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum LogCommand {
+    /// Forwarded by a shell.
+    Direct(Envelope),
+    /// Journal entries of an edge.
+    Batch(Batch),
+}
+
+/// A command with its identity and its author.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct Envelope {
+    /// Identity of the intent; the same id is answered once.
+    pub id: CommandId,
+    /// On whose authority.
+    pub actor: Actor,
+    /// What.
+    pub command: Command,
+}
+
+/// On whose authority a command is given.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum Actor {
+    /// A signed-in account.
+    User(UserId),
+    /// An edge, by its certificate.
+    Edge(EdgeId),
+    /// A member itself, or an operator at a member's machine.
+    Cluster,
+    /// Nobody yet: asking for a code, verifying it.
+    Anonymous,
+}
+
+/// What is asked of the market.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum Command {
+    /// About members, edges, join tokens.
+    Cluster(ClusterCommand),
+    /// About accounts and sign-ins.
+    Account(AccountCommand),
+    /// About clips and transcode jobs.
+    Media(MediaCommand),
+    /// About stories and moderation.
+    Story(StoryCommand),
+    /// About auctions.
+    Auction(AuctionCommand),
+    /// About payments and effects.
+    Payment(PaymentCommand),
+    /// About orders.
+    Order(OrderCommand),
+}

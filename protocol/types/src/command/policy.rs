@@ -1,0 +1,87 @@
+//! The rules of a market that an operator may set.
+//!
+//! An auction keeps the rules that it opened with. Read next: `fairground-market`.
+
+use crate::money::BasisPoints;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+use wincode::{SchemaRead, SchemaWrite};
+
+/// The rules of a market that an operator may set. Frozen into an auction when it opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct MarketPolicy {
+    /// Timing of auctions.
+    pub auction: AuctionPolicy,
+    /// How long a buyer may take to pay.
+    pub payment_window: Millis,
+    /// How long a maker may decide after a failed payment.
+    pub decision_window: Millis,
+    /// From payment to tracking.
+    pub ship_by: Millis,
+    /// From delivery to completion.
+    pub auto_complete: Millis,
+    /// The platform's share.
+    pub fee: BasisPoints,
+    /// Least fee, minor units.
+    pub fee_min_minor: u64,
+    /// Greatest fee, minor units.
+    pub fee_max_minor: u64,
+    /// Whether a viewer becomes a maker by asking.
+    pub makers_open: bool,
+}
+
+/// Timing of auctions. Preset `fixed72` is the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct AuctionPolicy {
+    /// From opening to the base close.
+    pub initial: Millis,
+    /// A bid with less than this left extends.
+    pub window: Millis,
+    /// By how much, added to the end.
+    pub extension: Millis,
+    /// All extensions together.
+    pub extension_total_max: Millis,
+    /// Life of an auction at most.
+    pub total_max: Millis,
+    /// How long a silent edge is waited for past a close.
+    pub grace: Millis,
+    /// Least increment as a share of the highest bid, rounded up.
+    pub increment: BasisPoints,
+}
+
+impl AuctionPolicy {
+    /// 72 h; a bid in the last 15 min adds 15 min, at most 24 h in all; 7 d at most.
+    pub const FIXED_72: Self = Self {
+        initial: Millis::from_hours(72),
+        window: Millis::from_mins(15),
+        extension: Millis::from_mins(15),
+        extension_total_max: Millis::from_hours(24),
+        total_max: Millis::from_hours(7 * 24),
+        grace: crate::limits::GRACE_DEFAULT,
+        increment: BasisPoints(100),
+    };
+}
+
+impl Default for AuctionPolicy {
+    fn default() -> Self {
+        Self::FIXED_72
+    }
+}
+
+impl Default for MarketPolicy {
+    fn default() -> Self {
+        Self {
+            auction: AuctionPolicy::FIXED_72,
+            payment_window: crate::limits::PAYMENT_WINDOW,
+            decision_window: crate::limits::DECISION_WINDOW,
+            ship_by: crate::limits::SHIP_BY,
+            auto_complete: crate::limits::AUTO_COMPLETE,
+            fee: BasisPoints(500),
+            fee_min_minor: 50,
+            fee_max_minor: 5_000,
+            makers_open: true,
+        }
+    }
+}
