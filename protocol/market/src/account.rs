@@ -4,7 +4,7 @@
 //! hashes. It must not know how a code travels or what a token looks like. Read next:
 //! `permission.rs` for what an account may do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fairground_types::command::{
@@ -19,6 +19,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
 use crate::apply::{Answer, Turn};
+use crate::cow_map::CowMap;
 use crate::deadline::DueKind;
 use crate::effect::{Effect, NoticeKind};
 use crate::notice::about;
@@ -73,12 +74,12 @@ pub(crate) struct Gate {
 /// Every account, and everything on the way to one.
 #[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
 pub(crate) struct Accounts {
-    pub(crate) users: BTreeMap<UserId, Arc<Account>>,
-    pub(crate) identifiers: BTreeMap<Digest, UserId>,
-    pub(crate) handles: BTreeMap<String, UserId>,
-    pub(crate) gates: BTreeMap<Digest, Gate>,
-    pub(crate) challenges: BTreeMap<ChallengeId, Digest>,
-    pub(crate) sign_ins: BTreeMap<SignInId, SignIn>,
+    pub(crate) users: CowMap<UserId, Arc<Account>>,
+    pub(crate) identifiers: CowMap<Digest, UserId>,
+    pub(crate) handles: CowMap<String, UserId>,
+    pub(crate) gates: CowMap<Digest, Gate>,
+    pub(crate) challenges: CowMap<ChallengeId, Digest>,
+    pub(crate) sign_ins: CowMap<SignInId, SignIn>,
 }
 
 impl Account {
@@ -271,7 +272,12 @@ impl Market {
             return Err(Rejection::new(Code::InvalidState, "the code id is taken"));
         }
         let oldest = turn.at.minus(limits::CODE_LIFE);
-        let gate = self.accounts.gates.entry(request.identifier).or_default();
+        if !known {
+            self.accounts.gates.insert(request.identifier, Gate::default());
+        }
+        let Some(gate) = self.accounts.gates.get_mut(&request.identifier) else {
+            return Err(Rejection::new(Code::Internal, "the gate is gone"));
+        };
         gate.asked.retain(|asked| *asked > oldest);
         let max = usize::try_from(limits::CODES_PER_WINDOW_MAX).unwrap_or(usize::MAX);
         if gate.asked.len() >= max {

@@ -168,10 +168,9 @@ impl Market {
             match command {
                 LogCommand::Direct(_) => {}
                 LogCommand::Batch(batch) => {
-                    for (journaled, check) in self.take_batch(batch) {
-                        let middle = reached.entry(batch.edge.clone()).or_default();
-                        *middle = journaled.stamp.doubled_middle().max(*middle);
-                        let candidate = Candidate::fresh(batch.edge.clone(), journaled, check);
+                    let middle = reached.entry(batch.edge.clone()).or_default();
+                    for candidate in self.take_batch(batch) {
+                        *middle = candidate.stamp.doubled_middle().max(*middle);
                         turn.queue_at(*middle, candidate);
                     }
                 }

@@ -4,7 +4,7 @@
 //! (they may be repeated without harm). It must not know what a command means. Read next:
 //! `apply.rs` and `offer.rs`, which ask it first.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fairground_types::verdict::Judged;
@@ -12,6 +12,7 @@ use fairground_types::{BidId, CommandId, Digest, Millis, Timestamp, UserId};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
+use crate::cow_map::CowMap;
 
 /// How long a verdict on money is remembered.
 pub(crate) const LONG_MEMORY: Millis = Millis::from_hours(90 * 24);
@@ -41,8 +42,7 @@ pub(crate) struct Remembered {
 /// Verdicts by command, with their age.
 #[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
 pub(crate) struct Dedup {
-    pub(crate) verdicts: BTreeMap<CommandId, Arc<Remembered>>,
-    pub(crate) bids: BTreeMap<BidId, CommandId>,
+    pub(crate) verdicts: CowMap<CommandId, Arc<Remembered>>,
     pub(crate) short: VecDeque<(Timestamp, CommandId)>,
     pub(crate) long: VecDeque<(Timestamp, CommandId)>,
 }
@@ -52,6 +52,17 @@ impl Dedup {
         self.verdicts.get(command).map(AsRef::as_ref)
     }
 
+    /// The verdict on a bid or an offer: a bid's id is most of its command's first half,
+    /// so the command is among the few that share its first bits.
+    pub(crate) fn of_bid(&self, bid: BidId) -> Option<&Remembered> {
+        let (first, last) = bid.commands();
+        self.verdicts
+            .iter_from(&first)
+            .take_while(|(command, _)| **command <= last)
+            .find(|(command, entry)| entry.user.is_some() && BidId::of(command) == bid)
+            .map(|(_, entry)| entry.as_ref())
+    }
+
     pub(crate) fn remember(&mut self, command: CommandId, memory: Memory, entry: Remembered) {
         let at = entry.judged.at;
         match memory {
@@ -59,25 +70,19 @@ impl Dedup {
             Memory::Short => self.short.push_back((at, command)),
             Memory::Long => self.long.push_back((at, command)),
         }
-        if entry.user.is_some() {
-            self.bids.insert(BidId::of(&command), command);
-        }
         self.verdicts.insert(command, Arc::new(entry));
     }
 
     /// Forgets what is older than its memory.
     pub(crate) fn forget(&mut self, at: Timestamp) {
-        let Self { verdicts, bids, short, long } = self;
+        let Self { verdicts, short, long } = self;
         for (queue, memory) in [(short, SHORT_MEMORY), (long, LONG_MEMORY)] {
             while let Some((judged_at, command)) = queue.front().copied() {
                 if at.since(judged_at) <= memory {
                     break;
                 }
                 queue.pop_front();
-                let gone = verdicts.remove(&command);
-                if gone.is_some_and(|entry| entry.user.is_some()) {
-                    bids.remove(&BidId::of(&command));
-                }
+                verdicts.remove(&command);
             }
         }
     }

@@ -11,11 +11,12 @@
 use fairground_types::journal::{Batch, JournalEntry, Mark, Stamp, Tail};
 use fairground_types::limits;
 use fairground_types::text::Region;
-use fairground_types::{Accepted, Code, EdgeId, PublicEvent, Rejection, Timestamp};
+use fairground_types::{Accepted, Code, Digest, EdgeId, PublicEvent, Rejection, Timestamp};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
 use crate::apply::{Answer, Turn};
+use crate::offer::Candidate;
 
 /// Whether closes wait for an edge.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
@@ -173,8 +174,13 @@ impl EdgeState {
     }
 
     /// Takes the next journal entry. Its sequence is used, whatever the check says.
-    fn take_entry(&mut self, entry: &JournalEntry) -> StampCheck {
-        let hash = JournalEntry::chain(self.applied.hash, entry.seq, entry.stamp, &entry.intake);
+    fn take_entry(&mut self, entry: &JournalEntry, body: &Digest) -> StampCheck {
+        let hash = JournalEntry::chain_of(
+            self.applied.hash,
+            entry.seq,
+            entry.stamp,
+            (&entry.intake, body),
+        );
         let check = self.check_stamp(entry, hash == entry.hash);
         // The hash is always that of what was applied: a journal that says otherwise stays refused.
         self.applied = Tail { seq: entry.seq, hash };
@@ -255,11 +261,11 @@ impl Market {
 
     /// Applies the journal entries of a batch that come next, and hands them on with what is to be
     /// thought of their stamps. A gap ends it: the edge sends again from what is expected.
-    pub(crate) fn take_batch(&mut self, batch: &Batch) -> Vec<(JournalEntry, StampCheck)> {
+    pub(crate) fn take_batch(&mut self, batch: &Batch) -> Vec<Candidate> {
         let Some(state) = self.edges.get_mut(&batch.edge).filter(|state| state.in_intake()) else {
             return Vec::new();
         };
-        let mut taken = Vec::new();
+        let mut taken = Vec::with_capacity(batch.entries.len());
         for entry in batch.entries.iter().take(limits::BATCH_ENTRIES_MAX) {
             if entry.seq == state.applied.seq && entry.hash != state.applied.hash {
                 state.violate();
@@ -270,8 +276,9 @@ impl Market {
             if state.applied.seq.checked_add(1) != Some(entry.seq) {
                 break;
             }
-            let check = state.take_entry(entry);
-            taken.push((entry.clone(), check));
+            let body = entry.intake.body_digest();
+            let check = state.take_entry(entry, &body);
+            taken.push(Candidate::fresh(batch.edge.clone(), entry.clone(), body, check));
         }
         taken
     }

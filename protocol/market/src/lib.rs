@@ -22,6 +22,7 @@ mod account;
 mod apply;
 mod auction;
 mod cluster;
+mod cow_map;
 mod deadline;
 mod dedup;
 mod edge_ledger;
@@ -59,6 +60,8 @@ use fairground_types::{
 };
 use wincode::{SchemaRead, SchemaWrite};
 
+use cow_map::CowMap;
+
 pub use account::{Account, Challenge, SignIn};
 pub use auction::admission;
 pub use auction::{Auction, AuctionState, Bid, Ended, Extension, RefusedBid};
@@ -95,14 +98,14 @@ pub struct Market {
     pub(crate) cluster: cluster::Cluster,
     pub(crate) edges: BTreeMap<EdgeId, EdgeState>,
     pub(crate) accounts: account::Accounts,
-    pub(crate) assets: BTreeMap<AssetId, Arc<Asset>>,
+    pub(crate) assets: CowMap<AssetId, Arc<Asset>>,
     pub(crate) queue: BTreeSet<(Timestamp, AssetId)>,
-    pub(crate) stories: BTreeMap<StoryId, Arc<Story>>,
-    pub(crate) auctions: BTreeMap<AuctionId, Arc<Auction>>,
+    pub(crate) stories: CowMap<StoryId, Arc<Story>>,
+    pub(crate) auctions: CowMap<AuctionId, Arc<Auction>>,
     pub(crate) open: BTreeSet<(Timestamp, AuctionId)>,
-    pub(crate) locks: BTreeMap<SaleLockId, Arc<SaleLock>>,
+    pub(crate) locks: CowMap<SaleLockId, Arc<SaleLock>>,
     pub(crate) payments: payment::Payments,
-    pub(crate) orders: BTreeMap<OrderId, Arc<Order>>,
+    pub(crate) orders: CowMap<OrderId, Arc<Order>>,
     pub(crate) order_count: u64,
     pub(crate) tracking: BTreeSet<(fairground_types::command::Carrier, String)>,
     pub(crate) ledger: ledger::Ledger,
@@ -123,14 +126,14 @@ impl Default for Market {
             cluster: cluster::Cluster::default(),
             edges: BTreeMap::new(),
             accounts: account::Accounts::default(),
-            assets: BTreeMap::new(),
+            assets: CowMap::default(),
             queue: BTreeSet::new(),
-            stories: BTreeMap::new(),
-            auctions: BTreeMap::new(),
+            stories: CowMap::default(),
+            auctions: CowMap::default(),
             open: BTreeSet::new(),
-            locks: BTreeMap::new(),
+            locks: CowMap::default(),
             payments: payment::Payments::default(),
-            orders: BTreeMap::new(),
+            orders: CowMap::default(),
             order_count: 0,
             tracking: BTreeSet::new(),
             ledger: ledger::Ledger::default(),

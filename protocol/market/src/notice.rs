@@ -39,6 +39,13 @@ impl Market {
         let expires_at = turn.at.plus(NOTICE_LIFE);
         self.add_effect(turn, Effect::Notify(notice), Some(expires_at));
     }
+
+    /// Tells a bidder of a higher bid; once, until that is sent.
+    pub(crate) fn notify_outbid(&mut self, turn: &mut Turn, bidder: UserId, auction: &Auction) {
+        if self.outbox.takes_outbid(bidder, auction.auction) {
+            self.notify(turn, about_auction(bidder, NoticeKind::Outbid, auction));
+        }
+    }
 }
 
 /// A notice about an auction at its leading bid.

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use fairground_types::journal::{Intake, JournalEntry, Stamp, SubmitOffer};
 use fairground_types::verdict::Judged;
 use fairground_types::{
-    Accepted, AuctionId, BidId, Code, CommandId, EdgeId, PublicEvent, Rejection, UserId, Verdict,
-    limits,
+    Accepted, AuctionId, BidId, Code, CommandId, Digest, EdgeId, PublicEvent, Rejection, UserId,
+    Verdict, limits,
 };
 
 use crate::apply::Turn;
@@ -38,6 +38,7 @@ pub(crate) struct Candidate {
     pub(crate) seq: u64,
     pub(crate) stamp: Stamp,
     pub(crate) intake: Intake,
+    pub(crate) body: Digest,
     pub(crate) check: StampCheck,
     /// The auction that held it, if one did.
     pub(crate) held_in: Option<AuctionId>,
@@ -56,12 +57,18 @@ enum Ruling {
 }
 
 impl Candidate {
-    pub(crate) fn fresh(edge: EdgeId, entry: JournalEntry, check: StampCheck) -> Self {
+    pub(crate) fn fresh(
+        edge: EdgeId,
+        entry: JournalEntry,
+        body: Digest,
+        check: StampCheck,
+    ) -> Self {
         Self {
             edge,
             seq: entry.seq,
             stamp: entry.stamp,
             intake: entry.intake,
+            body,
             check,
             held_in: None,
             copies: Vec::new(),
@@ -74,6 +81,7 @@ impl Candidate {
             seq: bid.seq,
             stamp: bid.stamp,
             intake: bid.intake,
+            body: bid.body,
             check: StampCheck::Good,
             held_in: Some(auction),
             copies: bid.copies,
@@ -85,7 +93,7 @@ impl Market {
     /// Gives a candidate its verdict, or holds it.
     pub(crate) fn judge(&mut self, turn: &mut Turn, candidate: Candidate) {
         let command = candidate.intake.command();
-        let body = candidate.intake.body_digest();
+        let body = candidate.body;
         if let Some(known) = self.dedup.get(&command) {
             let judged = if known.body == body { known.judged.clone() } else { turn.reused() };
             turn.tell(&candidate, &judged);
@@ -132,7 +140,7 @@ impl Market {
         };
         let row = Arc::make_mut(row);
         let mut held = row.held.remove(&user)?;
-        if held.body != candidate.intake.body_digest() {
+        if held.body != candidate.body {
             row.held.insert(user, held);
             let judged = turn.reused();
             turn.tell(&candidate, &judged);
@@ -232,7 +240,7 @@ impl Market {
             return reject(Rejection::new(Code::NotFound, "no such auction"));
         };
         if let Some(outbid) = before.filter(|bidder| *bidder != row.leading.bidder) {
-            self.notify(turn, about_auction(outbid, NoticeKind::Outbid, &row));
+            self.notify_outbid(turn, outbid, &row);
         }
         Ruling::Final(Verdict::Accepted(Accepted::BidPlaced {
             auction: id,
@@ -468,7 +476,7 @@ const fn reject(rejection: Rejection) -> Ruling {
 
 fn held_of(candidate: &Candidate) -> HeldBid {
     HeldBid {
-        body: candidate.intake.body_digest(),
+        body: candidate.body,
         intake: candidate.intake.clone(),
         stamp: candidate.stamp,
         edge: candidate.edge.clone(),

@@ -3,14 +3,13 @@
 //! Bounded: notices are dropped when it is full, nothing else is. It must not know how an effect is
 //! carried out. Read next: [`crate::effect`] for the kinds.
 
-use std::collections::BTreeMap;
-
 use fairground_types::command::EffectOutcome;
 use fairground_types::{Accepted, AuctionId, Code, EffectId, Millis, Rejection, Timestamp, UserId};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
 use crate::apply::{Answer, Turn};
+use crate::cow_map::CowMap;
 use crate::deadline::DueKind;
 use crate::effect::{Effect, NoticeKind, PendingEffect};
 
@@ -22,12 +21,18 @@ pub(crate) const NOTICE_LIFE: Millis = Millis::from_hours(24);
 /// What waits to be done in the world.
 #[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
 pub(crate) struct Outbox {
-    pub(crate) pending: BTreeMap<EffectId, PendingEffect>,
+    pub(crate) pending: CowMap<EffectId, PendingEffect>,
     /// An unsent outbid notice per bidder and auction: one is enough.
-    pub(crate) outbid: BTreeMap<(UserId, AuctionId), EffectId>,
+    pub(crate) outbid: CowMap<(UserId, AuctionId), EffectId>,
 }
 
 impl Outbox {
+    /// Whether an outbid notice would be kept: asked before one is made, since most bids outbid
+    /// somebody who waits for the last one still.
+    pub(crate) fn takes_outbid(&self, bidder: UserId, auction: AuctionId) -> bool {
+        self.pending.len() < OUTBOX_MAX && !self.outbid.contains_key(&(bidder, auction))
+    }
+
     pub(crate) fn remove(&mut self, id: EffectId) {
         let Some(gone) = self.pending.remove(&id) else { return };
         if let Some(key) = outbid_key(&gone.effect) {

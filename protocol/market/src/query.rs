@@ -267,8 +267,10 @@ impl Market {
     /// One bid of one account, wherever it was sent; none when it was never heard of.
     #[must_use]
     pub fn bid(&self, user: UserId, bid: BidId) -> Option<BidRow> {
-        let Some(command) = self.dedup.bids.get(&bid) else { return self.held_bid(user, bid) };
-        let known = self.dedup.get(command).filter(|known| known.user == Some(user))?;
+        let Some(known) = self.dedup.of_bid(bid) else { return self.held_bid(user, bid) };
+        if known.user != Some(user) {
+            return None;
+        }
         let mut row = empty_row(bid);
         row.log_index = Some(known.judged.index);
         row.at = Some(known.judged.at);

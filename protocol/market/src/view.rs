@@ -18,6 +18,8 @@ use fairground_types::{
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
+use crate::cow_map::CowMap;
+
 /// Bids of one auction that a view keeps for display.
 pub const VIEW_BIDS_MAX: usize = 200;
 /// How long a view remembers which command placed a bid.
@@ -34,13 +36,13 @@ pub struct PublicView {
     pub(crate) keys: Vec<ClusterKey>,
     pub(crate) members: BTreeMap<MemberId, MemberRow>,
     pub(crate) edges: BTreeMap<EdgeId, EdgeView>,
-    pub(crate) revoked: BTreeMap<SignInId, Timestamp>,
-    pub(crate) handles: BTreeMap<UserId, Handle>,
-    pub(crate) assets: BTreeMap<AssetId, AssetView>,
-    pub(crate) stories: BTreeMap<StoryId, Arc<StoryView>>,
-    pub(crate) auctions: BTreeMap<AuctionId, Arc<AuctionView>>,
+    pub(crate) revoked: CowMap<SignInId, Timestamp>,
+    pub(crate) handles: CowMap<UserId, Handle>,
+    pub(crate) assets: CowMap<AssetId, AssetView>,
+    pub(crate) stories: CowMap<StoryId, Arc<StoryView>>,
+    pub(crate) auctions: CowMap<AuctionId, Arc<AuctionView>>,
     pub(crate) open: BTreeSet<AuctionId>,
-    pub(crate) placed: BTreeMap<CommandId, Placed>,
+    pub(crate) placed: CowMap<CommandId, Placed>,
     pub(crate) placed_by_age: VecDeque<(Timestamp, CommandId)>,
 }
 
@@ -415,8 +417,12 @@ impl PublicView {
 
     fn set_handle(&mut self, user: UserId, handle: &Handle) {
         self.handles.insert(user, handle.clone());
-        for row in self.stories.values_mut().filter(|row| row.maker == user) {
-            Arc::make_mut(row).maker_handle = Some(handle.clone());
+        let theirs: Vec<StoryId> =
+            self.stories().filter(|row| row.maker == user).map(|row| row.story).collect();
+        for story in theirs {
+            if let Some(row) = self.stories.get_mut(&story) {
+                Arc::make_mut(row).maker_handle = Some(handle.clone());
+            }
         }
     }
 

@@ -6,13 +6,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wincode::{SchemaRead, SchemaWrite};
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const TEXT_LEN: usize = 26;
+/// Hashed once, not once a command.
+static COMMAND_KEY: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("fairground 2026 command id v1"));
 
 /// Why a text is not an id of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +153,17 @@ impl BidId {
         let cleared = first_half & !(0xF_u128 << 76) & !(0b11_u128 << 62);
         Self(cleared | version | variant)
     }
+
+    /// The least and the greatest command that this id can be derived from: its first six bytes are
+    /// the command's own.
+    #[must_use]
+    pub const fn commands(self) -> (CommandId, CommandId) {
+        let [a, b, c, d, e, f, ..] = self.0.to_be_bytes();
+        let (mut first, mut last) = ([0; 32], [u8::MAX; 32]);
+        [first[0], first[1], first[2], first[3], first[4], first[5]] = [a, b, c, d, e, f];
+        [last[0], last[1], last[2], last[3], last[4], last[5]] = [a, b, c, d, e, f];
+        (CommandId::from_bytes(first), CommandId::from_bytes(last))
+    }
 }
 
 macro_rules! hash_id {
@@ -256,7 +272,7 @@ impl CommandId {
     }
 
     fn hash_parts(parts: &[&[u8]]) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("fairground 2026 command id v1");
+        let mut hasher = blake3::Hasher::new_from_context_key(&COMMAND_KEY);
         for part in parts {
             hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
             hasher.update(part);
@@ -296,7 +312,8 @@ impl Digest {
 /// Text form `name.incarnation`, for example `eu-north-1.3`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, SchemaRead, SchemaWrite)]
 pub struct EdgeId {
-    name: String,
+    /// Shared: an id is copied into everything that a bid leaves behind.
+    name: Arc<String>,
     incarnation: u64,
 }
 
@@ -311,7 +328,7 @@ impl EdgeId {
         if !valid {
             return Err(ParseIdError { expected: "edge" });
         }
-        Ok(Self { name: name.to_owned(), incarnation })
+        Ok(Self { name: Arc::new(name.to_owned()), incarnation })
     }
 
     /// The operator's name.

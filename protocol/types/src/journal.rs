@@ -8,12 +8,22 @@
 //! ```
 //! The rules are in `bids.md` terms: see `docs/src/internals/bids.md`.
 
+use std::sync::LazyLock;
+
+use blake3::Hasher;
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::id::{AuctionId, BidId, ChainHash, CommandId, Digest, EdgeId, OfferId, StoryId, UserId};
 use crate::money::Money;
 use crate::time::{Millis, Timestamp};
+
+// A context is hashed once, not once a bid.
+static BODY_KEY: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("fairground 2026 intake body v1"));
+static CHAIN_KEY: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context("fairground 2026 journal chain v1"));
 
 /// An interval of coordinator time; both ends never fall along a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
@@ -154,7 +164,7 @@ impl Intake {
     /// `valid_until` are left out: they differ between honest retries.
     #[must_use]
     pub fn body_digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("fairground 2026 intake body v1");
+        let mut hasher = Hasher::new_from_context_key(&BODY_KEY);
         match self {
             Self::Bid(bid) => {
                 hasher.update(b"bid").update(&bid.auction.to_bits().to_le_bytes());
@@ -171,7 +181,7 @@ impl Intake {
     }
 }
 
-fn hash_money(hasher: &mut blake3::Hasher, money: Money) {
+fn hash_money(hasher: &mut Hasher, money: Money) {
     hasher.update(&money.minor().to_le_bytes()).update(money.currency().code().as_bytes());
 }
 
@@ -200,7 +210,18 @@ impl JournalEntry {
     /// Hash of a journal that had `previous` and got this entry.
     #[must_use]
     pub fn chain(previous: ChainHash, seq: u64, stamp: Stamp, intake: &Intake) -> ChainHash {
-        let mut hasher = blake3::Hasher::new_derive_key("fairground 2026 journal chain v1");
+        Self::chain_of(previous, seq, stamp, (intake, &intake.body_digest()))
+    }
+
+    /// [`JournalEntry::chain`] for whoever has [`Intake::body_digest`] already.
+    #[must_use]
+    pub fn chain_of(
+        previous: ChainHash,
+        seq: u64,
+        stamp: Stamp,
+        (intake, body): (&Intake, &Digest),
+    ) -> ChainHash {
+        let mut hasher = Hasher::new_from_context_key(&CHAIN_KEY);
         hasher
             .update(previous.as_bytes())
             .update(&seq.to_le_bytes())
@@ -208,7 +229,7 @@ impl JournalEntry {
             .update(&stamp.latest.as_unix_millis().to_le_bytes())
             .update(intake.command().as_bytes())
             .update(&intake.user().to_bits().to_le_bytes())
-            .update(intake.body_digest().as_bytes())
+            .update(body.as_bytes())
             .update(&intake.valid_until().as_unix_millis().to_le_bytes());
         if let Intake::Offer(offer) = intake {
             hasher
