@@ -36,7 +36,8 @@ pub(crate) struct Turn {
     pub(crate) events: Vec<PublicEvent>,
     pub(crate) told: Vec<JudgedIntake>,
     pub(crate) effects_added: bool,
-    queue: BTreeMap<(u64, EdgeId, u64), Candidate>,
+    /// Held bids that an extension lets go, in the order of bids.
+    released: BTreeMap<(u64, EdgeId, u64), Candidate>,
 }
 
 impl Turn {
@@ -48,7 +49,7 @@ impl Turn {
             events: Vec::new(),
             told: Vec::new(),
             effects_added: false,
-            queue: BTreeMap::new(),
+            released: BTreeMap::new(),
         }
     }
 
@@ -60,12 +61,9 @@ impl Turn {
     }
 
     /// Puts a held bid among the bids of this entry, by its stamp.
-    pub(crate) fn queue(&mut self, candidate: Candidate) {
-        self.queue_at(candidate.stamp.doubled_middle(), candidate);
-    }
-
-    fn queue_at(&mut self, middle: u64, candidate: Candidate) {
-        self.queue.insert((middle, candidate.edge.clone(), candidate.seq), candidate);
+    pub(crate) fn release(&mut self, candidate: Candidate) {
+        let key = (candidate.stamp.doubled_middle(), candidate.edge.clone(), candidate.seq);
+        self.released.insert(key, candidate);
     }
 
     /// A verdict of this entry.
@@ -164,6 +162,7 @@ impl Market {
     fn run_batches(&mut self, turn: &mut Turn, entry: &Entry) {
         // A refused stamp may lie anywhere; the greatest middle so far keeps a journal in sequence.
         let mut reached: BTreeMap<EdgeId, u64> = BTreeMap::new();
+        let mut candidates = Vec::new();
         for command in &entry.commands {
             match command {
                 LogCommand::Direct(_) => {}
@@ -171,12 +170,30 @@ impl Market {
                     let middle = reached.entry(batch.edge.clone()).or_default();
                     for candidate in self.take_batch(batch) {
                         *middle = candidate.stamp.doubled_middle().max(*middle);
-                        turn.queue_at(*middle, candidate);
+                        candidates.push((*middle, candidate));
                     }
                 }
             }
         }
-        while let Some((_, candidate)) = turn.queue.pop_first() {
+        // Journals come sorted: few runs, which a stable sort merges.
+        candidates.sort_by(|(one, first), (other, second)| {
+            (one, &first.edge, first.seq).cmp(&(other, &second.edge, second.seq))
+        });
+        for (middle, candidate) in candidates {
+            self.judge_released(turn, Some((middle, &candidate.edge, candidate.seq)));
+            self.judge(turn, candidate);
+        }
+        self.judge_released(turn, None);
+    }
+
+    /// Judges the bids that an extension has let go, as far as they come before `until`.
+    fn judge_released(&mut self, turn: &mut Turn, until: Option<(u64, &EdgeId, u64)>) {
+        while let Some(first) = turn.released.first_entry() {
+            let (middle, edge, seq) = first.key();
+            if until.is_some_and(|until| (*middle, edge, *seq) >= until) {
+                break;
+            }
+            let candidate = first.remove();
             self.judge(turn, candidate);
         }
     }

@@ -43,6 +43,16 @@ fn search<K: Borrow<Q>, V, Q: Ord + ?Sized>(leaf: &[(K, V)], key: &Q) -> Result<
     leaf.binary_search_by(|(known, _)| known.borrow().cmp(key))
 }
 
+/// Takes the upper part off a leaf that has become too large, with its bound.
+fn split<K: Clone, V: Clone>(leaf: &mut Leaf<K, V>, at_end: bool) -> Option<(K, Leaf<K, V>)> {
+    if leaf.len() <= LEAF_MAX {
+        return None;
+    }
+    let at = if at_end { LEAF_MAX } else { LEAF_MAX / 2 };
+    let upper = Arc::make_mut(leaf).split_off(at);
+    upper.first().map(|(bound, _)| bound.clone()).map(|bound| (bound, Arc::new(upper)))
+}
+
 impl<K: Ord, V> CowMap<K, V> {
     pub(crate) fn len(&self) -> usize {
         usize::try_from(self.len).unwrap_or(usize::MAX)
@@ -110,33 +120,42 @@ impl<K: Ord + Clone, V: Clone> CowMap<K, V> {
     where
         K: Borrow<Q>,
     {
+        let until = (Bound::Unbounded, Bound::Included(key));
+        let (_, leaf) = self.leaves.range_mut::<Q, _>(until).next_back()?;
         // Looked up first: a leaf that is shared is not copied for a key that is not there.
-        let place = search(self.leaf(key)?, key).ok()?;
-        self.leaf_mut(key)?.get_mut(place).map(|(_, value)| value)
+        let place = search(leaf, key).ok()?;
+        Arc::make_mut(leaf).get_mut(place).map(|(_, value)| value)
     }
 
     /// Puts a value in its place; answers the one that was there.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
-        if let Some(known) = self.get_mut(&key) {
-            return Some(std::mem::replace(known, value));
-        }
-        self.len = self.len.saturating_add(1);
-        if self.leaf(&key).is_none() {
+        let until = (Bound::Unbounded, Bound::Included(&key));
+        let Some((_, leaf)) = self.leaves.range_mut::<K, _>(until).next_back() else {
             // Below every bound: the first leaf takes the key as its bound.
-            let first = self.leaves.pop_first().map(|(_, leaf)| leaf).unwrap_or_default();
-            self.leaves.insert(key.clone(), first);
-        }
-        let leaf = self.leaf_mut(&key)?;
-        let place = search(leaf, &key).unwrap_or_else(|place| place);
-        let is_last = place == leaf.len();
-        leaf.insert(place, (key, value));
-        if leaf.len() > LEAF_MAX {
-            // Keys that only ever grow fill their leaves.
-            let at = if is_last { LEAF_MAX } else { LEAF_MAX / 2 };
-            let upper = leaf.split_off(at);
-            if let Some((bound, _)) = upper.first() {
-                self.leaves.insert(bound.clone(), Arc::new(upper));
+            let mut first = self.leaves.pop_first().map(|(_, leaf)| leaf).unwrap_or_default();
+            Arc::make_mut(&mut first).insert(0, (key.clone(), value));
+            self.len = self.len.saturating_add(1);
+            if let Some((bound, upper)) = split(&mut first, false) {
+                self.leaves.insert(bound, upper);
             }
+            self.leaves.insert(key, first);
+            return None;
+        };
+        let place = search(leaf, &key);
+        let entries = Arc::make_mut(leaf);
+        let place = match place {
+            Ok(place) => {
+                let known = entries.get_mut(place);
+                return known.map(|(_, known)| std::mem::replace(known, value));
+            }
+            Err(place) => place,
+        };
+        // Keys that only ever grow fill their leaves.
+        let is_last = place == entries.len();
+        entries.insert(place, (key, value));
+        self.len = self.len.saturating_add(1);
+        if let Some((bound, upper)) = split(leaf, is_last) {
+            self.leaves.insert(bound, upper);
         }
         None
     }

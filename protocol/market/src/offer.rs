@@ -427,6 +427,7 @@ impl Market {
             earlier: Vec::new(),
             leading: auction::bid_of(offered, 1),
             bidders: BTreeMap::from([(offer.buyer, Bidder { number: 1, judged: 1 })]),
+            numbered: 1,
             held: BTreeMap::new(),
             refused: Vec::new(),
             refused_count: 0,

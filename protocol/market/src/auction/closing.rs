@@ -198,7 +198,7 @@ impl Market {
     /// Held bids that are in time now go back among the bids of this entry, in stamp order.
     fn release_held(&mut self, turn: &mut Turn, id: AuctionId, closes_at: Timestamp) {
         for bid in self.take_held(id, closes_at) {
-            turn.queue(Candidate::held(bid, id));
+            turn.release(Candidate::held(bid, id));
         }
     }
 

@@ -72,6 +72,7 @@ impl Auction {
         let bidder =
             self.bidders.entry(bid.bidder).or_insert(Bidder { number: bid.number, judged: 0 });
         bidder.number = bid.number;
+        self.numbered = self.numbered.max(bid.number);
         bidder.judged = bidder.judged.saturating_add(1);
         let before = std::mem::replace(&mut self.leading, bid);
         self.earlier.push(before);

@@ -53,6 +53,8 @@ pub struct Auction {
     pub(crate) earlier: Vec<Bid>,
     pub(crate) leading: Bid,
     pub(crate) bidders: BTreeMap<UserId, Bidder>,
+    /// Pseudonyms given so far.
+    pub(crate) numbered: u32,
     pub(crate) held: BTreeMap<UserId, HeldBid>,
     pub(crate) refused: Vec<RefusedBid>,
     pub(crate) refused_count: u64,
@@ -311,10 +313,7 @@ impl Auction {
     /// The number that a bidder has, or gets with a first accepted bid.
     pub(crate) fn number_of(&self, bidder: UserId) -> u32 {
         let known = self.bidders.get(&bidder).map(|known| known.number).filter(|n| *n > 0);
-        known.unwrap_or_else(|| {
-            let newest = self.bidders.values().map(|known| known.number).max().unwrap_or(0);
-            newest.saturating_add(1)
-        })
+        known.unwrap_or_else(|| self.numbered.saturating_add(1))
     }
 }
 
