@@ -69,7 +69,7 @@ pub(crate) struct JobReport {
 }
 
 /// How far a stage is.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StageReport {
     stage: &'static str,
@@ -78,7 +78,7 @@ pub(crate) struct StageReport {
 }
 
 /// Measured figures of a finished job.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Figures {
     normalise_ms: u64,

@@ -6,79 +6,145 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use fairground_market::{AuctionStatus, AuctionView, PublicView};
+use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::command::{AuctionCommand, Command};
-use fairground_types::event::PublicBid;
-use fairground_types::{Accepted, AuctionId, BidId, Code, Timestamp};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use fairground_types::event::{CloseReason, LockReason, PublicBid};
+use fairground_types::{
+    Accepted, AuctionId, BidId, Code, EdgeId, LogIndex, Money, SaleLockId, StoryId, Timestamp,
+};
+use serde::{Deserialize, Serialize};
 
 use super::auth::{Intent, SignedIn};
 use super::call;
 use crate::edge::Edge;
 
 /// What the maker saw.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Acceptance {
+    /// The bid that the maker takes for the highest.
     expected_bid_id: BidId,
 }
 
-fn is_open(auction: &AuctionView) -> bool {
-    auction.status == AuctionStatus::Open
+/// The entry of the log that an answer is as new as.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct AsOf {
+    index: LogIndex,
+    at: Timestamp,
+}
+
+impl AsOf {
+    pub(crate) const fn of(view: &PublicView) -> Self {
+        Self { index: view.index(), at: view.at() }
+    }
 }
 
 /// An auction inside a story.
-pub(crate) fn summary(auction: &AuctionView) -> Value {
-    let mut summary = json!({
-        "auctionId": auction.auction,
-        "status": auction.status,
-        "closesAt": auction.closes_at,
-        "highest": auction.highest,
-        "bidCount": auction.bid_count,
-    });
-    if let (true, Some(members)) = (is_open(auction), summary.as_object_mut()) {
-        members.insert("minNextBid".to_owned(), json!(auction.min_next));
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuctionSummary {
+    auction_id: AuctionId,
+    status: AuctionStatus,
+    closes_at: Timestamp,
+    highest: PublicBid,
+    bid_count: u64,
+    /// While it takes bids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_next_bid: Option<Money>,
+}
+
+impl AuctionSummary {
+    pub(crate) fn of(auction: &AuctionView) -> Self {
+        Self {
+            auction_id: auction.auction,
+            status: auction.status,
+            closes_at: auction.closes_at,
+            highest: auction.highest.clone(),
+            bid_count: auction.bid_count,
+            min_next_bid: min_next(auction),
+        }
     }
-    summary
+}
+
+fn min_next(auction: &AuctionView) -> Option<Money> {
+    (auction.status == AuctionStatus::Open).then_some(auction.min_next)
 }
 
 /// An auction by itself; also the `snapshot` of a live stream.
-pub(crate) fn document(view: &PublicView, auction: &AuctionView, now: Timestamp) -> Value {
-    let mut shown = json!({
-        "auctionId": auction.auction,
-        "storyId": auction.story,
-        "seq": auction.seq,
-        "status": auction.status,
-        "openedAt": auction.opened_at,
-        "closesAt": auction.closes_at,
-        "closesBy": auction.closes_by,
-        "finalWindow": auction.final_window,
-        "highest": auction.highest,
-        "bidCount": auction.bid_count,
-        "bidderCount": auction.bidder_count,
-        "unheardEdges": auction.unheard,
-        "serverTime": now,
-        "version": auction.changed_index,
-        "asOf": { "index": view.index(), "at": view.at() },
-    });
-    let mut optional = Map::new();
-    if is_open(auction) {
-        optional.insert("minNextBid".to_owned(), json!(auction.min_next));
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuctionDocument {
+    auction_id: AuctionId,
+    story_id: StoryId,
+    /// Which auction of the story, from 1.
+    seq: u32,
+    status: AuctionStatus,
+    opened_at: Timestamp,
+    closes_at: Timestamp,
+    /// The latest that `closesAt` may move to.
+    closes_by: Timestamp,
+    /// No further extension is possible.
+    final_window: bool,
+    highest: PublicBid,
+    bid_count: u64,
+    bidder_count: u32,
+    /// Edges that were not heard in time for its close.
+    unheard_edges: Vec<EdgeId>,
+    server_time: Timestamp,
+    /// The entry that changed it last.
+    version: LogIndex,
+    as_of: AsOf,
+    /// While it takes bids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_next_bid: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock_reason: Option<LockReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    close_reason: Option<CloseReason>,
+    /// Until when the maker decides, while that is awaited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decide_by: Option<Timestamp>,
+}
+
+impl AuctionDocument {
+    pub(crate) fn of(view: &PublicView, auction: &AuctionView, now: Timestamp) -> Self {
+        Self {
+            auction_id: auction.auction,
+            story_id: auction.story,
+            seq: auction.seq,
+            status: auction.status,
+            opened_at: auction.opened_at,
+            closes_at: auction.closes_at,
+            closes_by: auction.closes_by,
+            final_window: auction.final_window,
+            highest: auction.highest.clone(),
+            bid_count: auction.bid_count,
+            bidder_count: auction.bidder_count,
+            unheard_edges: auction.unheard.clone(),
+            server_time: now,
+            version: auction.changed_index,
+            as_of: AsOf::of(view),
+            min_next_bid: min_next(auction),
+            lock_reason: auction.lock_reason,
+            close_reason: auction.close_reason,
+            decide_by: auction.decide_by,
+        }
     }
-    if let Some(reason) = auction.lock_reason {
-        optional.insert("lockReason".to_owned(), json!(reason));
-    }
-    if let Some(reason) = auction.close_reason {
-        optional.insert("closeReason".to_owned(), json!(reason));
-    }
-    if let Some(decide_by) = auction.decide_by {
-        optional.insert("decideBy".to_owned(), json!(decide_by));
-    }
-    if let Some(members) = shown.as_object_mut() {
-        members.extend(optional);
-    }
-    shown
+}
+
+/// Bids of an auction, newest first, at most 200.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct AuctionBids {
+    bids: Vec<PublicBid>,
+}
+
+/// What an acceptance made.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuctionAccepted {
+    auction_id: AuctionId,
+    sale_lock_id: SaleLockId,
 }
 
 /// There is no such auction in the view.
@@ -86,44 +152,56 @@ pub(crate) fn unknown() -> Problem {
     Problem::new(Code::NotFound, "there is no such auction here")
 }
 
-/// `GET /v1/auctions/{auction}`
+/// Shows an auction as this edge knows it.
+#[utoipa::path(get, path = "/v1/auctions/{auction}", operation_id = "getAuction", tag = "auctions",
+    params(("auction" = AuctionId, Path)),
+    responses((status = 200, description = "The auction.", body = AuctionDocument)))]
 pub(crate) async fn show(
     State(edge): State<Arc<Edge>>,
     ApiPath(auction): ApiPath<AuctionId>,
-) -> Result<([(HeaderName, &'static str); 1], Json<Value>), Problem> {
+) -> Result<([(HeaderName, &'static str); 1], Json<AuctionDocument>), Problem> {
     let now = edge.time.now();
-    let found = edge.view.read(|view| view.auction(auction).map(|row| document(view, row, now)));
+    let found =
+        edge.view.read(|view| view.auction(auction).map(|row| AuctionDocument::of(view, row, now)));
     let found = found.ok_or_else(unknown)?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(found)))
 }
 
-/// `GET /v1/auctions/{auction}/bids`
+/// Lists the bids of an auction, newest first.
+#[utoipa::path(get, path = "/v1/auctions/{auction}/bids", operation_id = "listAuctionBids",
+    tag = "auctions", params(("auction" = AuctionId, Path)),
+    responses((status = 200, description = "The newest bids.", body = AuctionBids)))]
 pub(crate) async fn bids(
     State(edge): State<Arc<Edge>>,
     ApiPath(auction): ApiPath<AuctionId>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<AuctionBids>, Problem> {
     let found = edge.view.read(|view| {
         let row = view.auction(auction)?;
-        let newest_first: Vec<&PublicBid> = row.bids.iter().rev().collect();
-        Some(json!({ "bids": newest_first }))
+        Some(AuctionBids { bids: row.bids.iter().rev().cloned().collect() })
     });
     found.map(Json).ok_or_else(unknown)
 }
 
-/// `POST /v1/auctions/{auction}/accept`
+/// Accepts the highest bid, for the maker.
+#[utoipa::path(post, path = "/v1/auctions/{auction}/accept", operation_id = "acceptHighestBid",
+    tag = "auctions", params(("auction" = AuctionId, Path), IdempotencyKeyHeader),
+    request_body = Acceptance,
+    responses((status = 200, description = "The piece is reserved.", body = AuctionAccepted)),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["HIGHEST_CHANGED", "AUCTION_CLOSED", "AUCTION_LOCKED"]))))]
 pub(crate) async fn accept(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
     intent: Intent,
     ApiPath(auction): ApiPath<AuctionId>,
     ApiJson(body): ApiJson<Acceptance>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<AuctionAccepted>, Problem> {
     let id = intent.command(&who, "accept", &auction.to_string());
     let command =
         Command::Auction(AuctionCommand::AcceptHighest { auction, expected: body.expected_bid_id });
     match call::command(&edge, &who, id, command).await? {
         Accepted::Locked { auction, lock } => {
-            Ok(Json(json!({ "auctionId": auction, "saleLockId": lock })))
+            Ok(Json(AuctionAccepted { auction_id: auction, sale_lock_id: lock }))
         }
         _ => Err(call::wrong_kind()),
     }

@@ -12,6 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use fairground_runtime::openapi::{IdempotencyKeyHeader, PreferHeader};
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::journal::{Intake, PlaceBid, SubmitOffer};
 use fairground_types::limits::{
@@ -19,11 +20,10 @@ use fairground_types::limits::{
 };
 use fairground_types::verdict::{Accepted, BidState, Judged};
 use fairground_types::{
-    AuctionId, BidId, Code, Currency, Millis, Money, OfferId, StoryId, Timestamp, Verdict,
+    AuctionId, BidId, Code, Currency, LogIndex, Millis, Money, OfferId, StoryId, Timestamp, Verdict,
 };
 use fairground_wire::message::ReadRequest;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::auth::{Intent, PreferredWait, SignedIn};
 use super::{call, problem_map};
@@ -34,7 +34,7 @@ use crate::intake::{Answer, Known, auction_of, offer_of};
 const VIEW_WAIT: Duration = Duration::from_millis(500);
 
 /// A bid as it is typed.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BidRequest {
     amount_minor: u64,
@@ -44,7 +44,7 @@ pub(crate) struct BidRequest {
 }
 
 /// An offer as it is typed.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct OfferRequest {
     amount_minor: u64,
@@ -53,6 +53,65 @@ pub(crate) struct OfferRequest {
     bid_if_open: bool,
     #[serde(default)]
     valid_for_ms: Option<u64>,
+}
+
+/// A bid or an offer that was taken.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BidAnswer {
+    bid_id: BidId,
+    state: BidState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offer_id: Option<OfferId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auction_id: Option<AuctionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_minor: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<Currency>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_next_bid: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closes_at: Option<Timestamp>,
+    /// The entry that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_index: Option<LogIndex>,
+    /// Log time of that entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    /// The edge's signed receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+}
+
+/// What became of a bid, for its bidder.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BidStatus {
+    bid_id: BidId,
+    state: BidState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auction_id: Option<AuctionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Money>,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Code>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// In time by its stamp, but after the close.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_index: Option<LogIndex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    /// Whether it leads now, where the cluster was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leads: Option<bool>,
 }
 
 /// Until when a bid may take effect: counted from the earliest that it can have been received, so
@@ -73,7 +132,18 @@ fn wait_of(preferred: PreferredWait) -> Duration {
     wait.min(BID_WAIT_MAX).to_duration()
 }
 
-/// `POST /v1/auctions/{auction}/bids`
+/// Places a bid.
+#[utoipa::path(post, path = "/v1/auctions/{auction}/bids", operation_id = "placeBid", tag = "bids",
+    params(("auction" = AuctionId, Path), IdempotencyKeyHeader, PreferHeader),
+    request_body = BidRequest,
+    responses(
+        (status = 201, description = "The bid leads.", body = BidAnswer),
+        (status = 202, description = "Received; the verdict follows at `Location`.", body = BidAnswer),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["AMOUNT_OUT_OF_RANGE", "CURRENCY_MISMATCH", "SELF_BID",
+        "NOT_ELIGIBLE", "BID_TOO_LOW", "BID_EXPIRED", "STAMP_REFUSED", "CLOSING", "TOO_MANY_BIDS",
+        "AUCTION_CLOSED", "AUCTION_LOCKED", "NOT_BID_READY"]))))]
 pub(crate) async fn place(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -92,7 +162,19 @@ pub(crate) async fn place(
     take(&edge, Intake::Bid(bid), preferred).await
 }
 
-/// `POST /v1/stories/{story}/offers`
+/// Makes an offer, which opens an auction; or bids, when one is open and that is wanted.
+#[utoipa::path(post, path = "/v1/stories/{story}/offers", operation_id = "makeOffer", tag = "bids",
+    params(("story" = StoryId, Path), IdempotencyKeyHeader, PreferHeader),
+    request_body = OfferRequest,
+    responses(
+        (status = 201, description = "The offer leads.", body = BidAnswer),
+        (status = 202, description = "Received; the verdict follows at `Location`.", body = BidAnswer),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["AMOUNT_OUT_OF_RANGE", "CURRENCY_MISMATCH",
+        "OFFER_MIN_VIOLATION", "SELF_BID", "NOT_ELIGIBLE", "BID_TOO_LOW", "BID_EXPIRED",
+        "STAMP_REFUSED", "CLOSING", "TOO_MANY_BIDS", "AUCTION_ACTIVE", "AUCTION_CLOSED",
+        "AUCTION_LOCKED", "NOT_BID_READY"]))))]
 pub(crate) async fn offer(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -154,12 +236,22 @@ fn answered(
     match answer {
         Answer::Judged { judged: Judged { index, at, verdict }, receipt } => match verdict {
             Verdict::Accepted(accepted) => {
-                let mut body = accepted_body(&accepted, bid, amount);
-                body.insert("logIndex".to_owned(), json!(index));
-                body.insert("at".to_owned(), json!(at));
-                insert_some(&mut body, "offerId", offer);
-                insert_some(&mut body, "receipt", receipt.as_deref());
-                Ok((StatusCode::CREATED, Json(Value::Object(body))).into_response())
+                let receipt = receipt.as_deref().map(str::to_owned);
+                let found = accepted_facts(&accepted);
+                let body = BidAnswer {
+                    bid_id: bid,
+                    state: BidState::Accepted,
+                    offer_id: offer,
+                    auction_id: found.0,
+                    amount_minor: Some(amount.minor()),
+                    currency: Some(amount.currency()),
+                    min_next_bid: found.1,
+                    closes_at: found.2,
+                    log_index: Some(index),
+                    at: Some(at),
+                    receipt,
+                };
+                Ok((StatusCode::CREATED, Json(body)).into_response())
             }
             Verdict::Rejected(rejection) => {
                 let problem = problem_map::rejection(&rejection, now, Some(index));
@@ -171,12 +263,20 @@ fn answered(
             }
         },
         Answer::Received { receipt } => {
-            let mut body = Map::new();
-            body.insert("bidId".to_owned(), json!(bid));
-            body.insert("state".to_owned(), json!(BidState::Received));
-            insert_some(&mut body, "offerId", offer);
-            insert_some(&mut body, "receipt", receipt.as_deref());
-            Ok((StatusCode::ACCEPTED, Json(Value::Object(body))).into_response())
+            let body = BidAnswer {
+                bid_id: bid,
+                state: BidState::Received,
+                offer_id: offer,
+                auction_id: None,
+                amount_minor: None,
+                currency: None,
+                min_next_bid: None,
+                closes_at: None,
+                log_index: None,
+                at: None,
+                receipt: receipt.as_deref().map(str::to_owned),
+            };
+            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
         }
         Answer::Refused { rejection, index } => {
             Err(problem_map::rejection(&rejection, now, Some(index)))
@@ -186,77 +286,72 @@ fn answered(
     }
 }
 
-fn insert_some<T: serde::Serialize>(body: &mut Map<String, Value>, name: &str, value: Option<T>) {
-    if let Some(value) = value {
-        body.insert(name.to_owned(), json!(value));
-    }
-}
-
-fn accepted_body(accepted: &Accepted, bid: BidId, amount: Money) -> Map<String, Value> {
-    let mut body = Map::new();
-    let mut set = |name: &str, value: Value| {
-        body.insert(name.to_owned(), value);
-    };
-    set("bidId", json!(bid));
-    set("state", json!(BidState::Accepted));
-    set("amountMinor", json!(amount.minor()));
-    set("currency", json!(amount.currency()));
+/// The auction, the least next bid and the close, as far as a verdict tells them.
+const fn accepted_facts(
+    accepted: &Accepted,
+) -> (Option<AuctionId>, Option<Money>, Option<Timestamp>) {
     match accepted {
         Accepted::BidPlaced { auction, min_next, closes_at, .. } => {
-            set("auctionId", json!(auction));
-            set("minNextBid", json!(min_next));
-            set("closesAt", json!(closes_at));
+            (Some(*auction), Some(*min_next), Some(*closes_at))
         }
         Accepted::AuctionOpened { auction, closes_at, .. } => {
-            set("auctionId", json!(auction));
-            set("closesAt", json!(closes_at));
+            (Some(*auction), None, Some(*closes_at))
         }
-        _ => {}
+        _ => (None, None, None),
     }
-    body
 }
 
-/// `GET /v1/bids/{bid}`
+/// Tells what became of an own bid.
+#[utoipa::path(get, path = "/v1/bids/{bid}", operation_id = "getBid", tag = "bids",
+    params(("bid" = BidId, Path)),
+    responses((status = 200, description = "The bid.", body = BidStatus)),
+    security(("bearer" = [])))]
 pub(crate) async fn show(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
     ApiPath(bid): ApiPath<BidId>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     match edge.intake.known(bid) {
         Some(known) if known.user != who.user => {
             Err(Problem::new(Code::NotFound, "there is no such bid"))
         }
-        Some(known) => Ok(Json(known_body(bid, &known))),
-        None => call::read(&edge, ReadRequest::Bid { user: who.user, bid }).await.map(Json),
+        Some(known) => Ok(Json(known_body(bid, &known)).into_response()),
+        None => {
+            let row = call::read(&edge, ReadRequest::Bid { user: who.user, bid }).await?;
+            Ok(Json(row).into_response())
+        }
     }
 }
 
-fn known_body(bid: BidId, known: &Known) -> Value {
-    let mut body = Map::new();
-    body.insert("bidId".to_owned(), json!(bid));
-    let state = match known.judged.as_ref().map(|judged| &judged.verdict) {
-        None => BidState::Received,
-        Some(Verdict::Accepted(_)) => BidState::Accepted,
-        Some(Verdict::Rejected(_)) => BidState::Rejected,
+fn known_body(bid: BidId, known: &Known) -> BidStatus {
+    let mut body = BidStatus {
+        bid_id: bid,
+        state: BidState::Received,
+        auction_id: None,
+        amount: None,
+        code: None,
+        detail: None,
+        late: None,
+        log_index: None,
+        at: None,
+        receipt: known.receipt.as_deref().map(str::to_owned),
+        leads: None,
     };
-    body.insert("state".to_owned(), json!(state));
     if let Some(judged) = &known.judged {
-        body.insert("logIndex".to_owned(), json!(judged.index));
-        body.insert("at".to_owned(), json!(judged.at));
+        body.log_index = Some(judged.index);
+        body.at = Some(judged.at);
         match &judged.verdict {
             Verdict::Rejected(rejection) => {
-                body.insert("code".to_owned(), json!(rejection.code));
-                body.insert("detail".to_owned(), json!(rejection.detail));
-                body.insert("late".to_owned(), json!(rejection.late));
+                body.state = BidState::Rejected;
+                body.code = Some(rejection.code);
+                body.detail = Some(rejection.detail.clone());
+                body.late = Some(rejection.late);
             }
-            Verdict::Accepted(
-                Accepted::BidPlaced { auction, .. } | Accepted::AuctionOpened { auction, .. },
-            ) => {
-                body.insert("auctionId".to_owned(), json!(auction));
+            Verdict::Accepted(accepted) => {
+                body.state = BidState::Accepted;
+                body.auction_id = accepted_facts(accepted).0;
             }
-            Verdict::Accepted(_) => {}
         }
     }
-    insert_some(&mut body, "receipt", known.receipt.as_deref());
-    Value::Object(body)
+    body
 }

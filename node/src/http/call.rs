@@ -8,6 +8,7 @@ use fairground_types::command::{Actor, Command, Envelope};
 use fairground_types::verdict::Judged;
 use fairground_types::{Accepted, CommandId, Verdict};
 use fairground_wire::message::{ForwardRequest, ForwardResponse, ReadRequest};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::auth::SignedIn;
@@ -37,6 +38,15 @@ pub(crate) async fn command(
 /// Reads something of an account.
 pub(crate) async fn read(edge: &Edge, read: ReadRequest) -> Result<Value, Problem> {
     document(edge, &ForwardRequest::Read(read)).await
+}
+
+/// Makes a call whose answer has the shape that is documented.
+pub(crate) async fn typed<T: DeserializeOwned>(
+    edge: &Edge,
+    request: &ForwardRequest,
+) -> Result<T, Problem> {
+    let document = document(edge, request).await?;
+    serde_json::from_value(document).map_err(|error| Problem::internal(&error))
 }
 
 /// Makes a call that answers with a document.

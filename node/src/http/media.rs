@@ -6,47 +6,96 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use fairground_runtime::problem::{ApiPath, Problem};
-use fairground_types::AssetId;
+use fairground_types::{AssetId, Millis, PlaybackId, Timestamp};
 use fairground_wire::message::{ForwardRequest, ReadRequest};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
 
 use super::auth::SignedIn;
 use super::{call, problem_map};
 use crate::delivery::DeliveryError;
 use crate::edge::Edge;
+use crate::worker::{Figures, StageReport};
 
-/// `GET /v1/media/{asset}`
+/// What the cluster knows of a clip.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AssetFacts {
+    asset_id: AssetId,
+    /// `queued`, `transcoding`, `ready` or `failed`.
+    state: String,
+    /// Newest revision that can be played; 0 for none.
+    revision: u32,
+    codecs: Vec<String>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    duration: Millis,
+    width: u32,
+    height: u32,
+}
+
+/// A clip and how its making goes, for its owner.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AssetDocument {
+    #[serde(flatten)]
+    facts: AssetFacts,
+    /// What runs at this edge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<StageReport>,
+    /// How long the stages took, once they are over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    figures: Option<Figures>,
+}
+
+/// How to play a clip.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Playback {
+    playback_id: PlaybackId,
+    /// The multivariant playlist, below this edge.
+    url: String,
+    /// The same with H.264 alone.
+    avc_url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    av1_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    poster_url: Option<String>,
+    expires_at: Timestamp,
+    revision: u32,
+}
+
+/// Tells how a clip of one's own comes along.
+#[utoipa::path(get, path = "/v1/media/{asset}", operation_id = "getAsset", tag = "media",
+    params(("asset" = AssetId, Path)),
+    responses((status = 200, description = "The clip.", body = AssetDocument)),
+    security(("bearer" = [])))]
 pub(crate) async fn show(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
     ApiPath(asset): ApiPath<AssetId>,
-) -> Result<Json<Value>, Problem> {
-    let row = call::read(&edge, ReadRequest::Asset { user: who.user, asset }).await?;
-    let mut shown = Map::new();
-    for name in ["assetId", "state", "revision", "codecs", "reason", "duration", "width", "height"]
-    {
-        if let Some(value) = row.get(name) {
-            shown.insert(name.to_owned(), value.clone());
-        }
-    }
-    if let Some(report) = edge.work.report(asset)
-        && let Ok(Value::Object(members)) = serde_json::to_value(report)
-    {
-        shown.extend(members);
-    }
-    Ok(Json(Value::Object(shown)))
+) -> Result<Json<AssetDocument>, Problem> {
+    let read = ForwardRequest::Read(ReadRequest::Asset { user: who.user, asset });
+    let facts = call::typed(&edge, &read).await?;
+    let report = edge.work.report(asset).unwrap_or_default();
+    Ok(Json(AssetDocument { facts, progress: report.progress, figures: report.figures }))
 }
 
-/// `GET /v1/media/{asset}/playback`
+/// Starts a playback.
+#[utoipa::path(get, path = "/v1/media/{asset}/playback", operation_id = "getPlayback",
+    tag = "media", params(("asset" = AssetId, Path)),
+    responses((status = 200, description = "Where to play it.", body = Playback)),
+    security((), ("bearer" = [])),
+    extensions(("x-codes" = json!(["PLAYBACK_DENIED"]))))]
 pub(crate) async fn playback(
     State(edge): State<Arc<Edge>>,
     who: Option<SignedIn>,
     ApiPath(asset): ApiPath<AssetId>,
-) -> Result<([(HeaderName, &'static str); 1], Json<Value>), Problem> {
+) -> Result<([(HeaderName, &'static str); 1], Json<Playback>), Problem> {
     if !edge.view.is_fresh(edge.time.monotonic()) {
         return Err(problem_map::not_delivered(&DeliveryError::Stale));
     }
     let request = ForwardRequest::MintPlayback { user: who.map(|who| who.user), asset };
-    let playback = call::document(&edge, &request).await?;
+    let playback = call::typed(&edge, &request).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(playback)))
 }

@@ -26,71 +26,119 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, patch, post, put};
 use fairground_runtime::metrics::PrometheusHandle;
+use fairground_runtime::openapi::{About, Document};
 use fairground_runtime::{metrics, problem};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::edge::Edge;
+
+const ABOUT: About = About {
+    title: "Fairground edge",
+    description: include_str!("about.md"),
+    takes_admin_key: false,
+};
+
+/// What no route names: messages of the live stream.
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(updates::LiveUpdate)))]
+struct Base;
 
 /// Every route of an edge.
 pub(crate) fn router(edge: &Arc<Edge>, recorder: PrometheusHandle) -> Router {
     let limiter = stack::limiter();
-    let timed = api().layer(from_fn(stack::time_limit));
+    let (timed, _) = api().split_for_parts();
+    let (uploads, _) = uploading().split_for_parts();
     let routes = timed
-        .merge(uploading())
+        .layer(from_fn(stack::time_limit))
+        .merge(uploads)
         .layer(from_fn_with_state((Arc::clone(edge), limiter), stack::limit))
         .layer(from_fn_with_state(Arc::clone(edge), stack::shed))
         .with_state(Arc::clone(edge))
         .merge(pages::routes())
+        .merge(document().routes())
         .merge(edge.health.routes())
         .merge(metrics::routes(recorder))
         .layer(from_fn(stack::cross_origin));
     problem::wrap(routes)
 }
 
-fn api() -> Router<Arc<Edge>> {
-    Router::new()
-        .route("/v1/auth/otp/request", post(sign_in::request_code))
-        .route("/v1/auth/otp/verify", post(sign_in::verify_code))
-        .route("/v1/auth/refresh", post(sign_in::refresh))
-        .route("/v1/auth/logout", post(sign_in::sign_out))
-        .route("/v1/users/me", get(users::me))
-        .route("/v1/users/me/handle", put(users::set_handle))
-        .route("/v1/users/me/maker", post(users::become_maker))
-        .route("/v1/users/me/stories", get(stories::mine))
-        .route("/v1/users/me/payments", get(payments::mine))
-        .route("/v1/edges", get(edges::list))
-        .route("/v1/time", get(edges::time))
-        .route("/.well-known/keys", get(edges::keys))
-        .route("/v1/media/uploadSession", post(uploads::create))
-        .route("/v1/media/{asset}", get(media::show))
-        .route("/v1/media/{asset}/playback", get(media::playback))
-        .route("/p/{token}/{asset}/{revision}/{*path}", get(segments::serve))
-        .route("/v1/feed", get(stories::feed))
-        .route("/v1/stories", post(stories::create))
-        .route("/v1/stories/{story}", get(stories::show).put(stories::save))
-        .route("/v1/stories/{story}/submit", post(stories::submit))
-        .route("/v1/stories/{story}/publish", post(stories::publish))
-        .route("/v1/stories/{story}/offers", post(bids::offer))
-        .route("/v1/auctions/{auction}", get(auctions::show))
-        .route("/v1/auctions/{auction}/bids", get(auctions::bids).post(bids::place))
-        .route("/v1/auctions/{auction}/updates", get(updates::follow))
-        .route("/v1/auctions/{auction}/accept", post(auctions::accept))
-        .route("/v1/bids/{bid}", get(bids::show))
-        .route("/v1/sale-locks/{lock}/checkout", post(payments::checkout))
-        .route("/v1/orders", get(orders::mine))
-        .route("/v1/orders/{order}", get(orders::show))
-        .route("/v1/orders/{order}/tracking", post(orders::track))
-        .route("/v1/orders/{order}/confirm-delivery", post(orders::confirm))
+/// The API as a document (OpenAPI 3.1), made from the routes.
+pub(crate) fn document() -> Document {
+    use utoipa::OpenApi as _;
+    let mut collected = Base::openapi();
+    collected.merge(api().merge(uploading()).into_openapi());
+    Document::new(&collected, &ABOUT)
+}
+
+/// Routes that answer in bounded time. Every handler says its method and path itself; handlers in
+/// one `routes!` share a path.
+fn api() -> OpenApiRouter<Arc<Edge>> {
+    OpenApiRouter::default()
+        .routes(routes!(sign_in::request_code))
+        .routes(routes!(sign_in::verify_code))
+        .routes(routes!(sign_in::refresh))
+        .routes(routes!(sign_in::sign_out))
+        .routes(routes!(users::me))
+        .routes(routes!(users::set_handle))
+        .routes(routes!(users::become_maker))
+        .routes(routes!(stories::mine))
+        .routes(routes!(payments::mine))
+        .routes(routes!(edges::list))
+        .routes(routes!(edges::time))
+        .routes(routes!(edges::keys))
+        .routes(routes!(uploads::create))
+        .routes(routes!(media::show))
+        .routes(routes!(media::playback))
+        .routes(routes!(segments::serve))
+        .routes(routes!(stories::feed))
+        .routes(routes!(stories::create))
+        .routes(routes!(stories::show, stories::save))
+        .routes(routes!(stories::submit))
+        .routes(routes!(stories::publish))
+        .routes(routes!(bids::offer))
+        .routes(routes!(auctions::show))
+        .routes(routes!(auctions::bids, bids::place))
+        .routes(routes!(updates::follow))
+        .routes(routes!(auctions::accept))
+        .routes(routes!(bids::show))
+        .routes(routes!(payments::checkout))
+        .routes(routes!(orders::mine))
+        .routes(routes!(orders::show))
+        .routes(routes!(orders::track))
+        .routes(routes!(orders::confirm))
 }
 
 /// Routes whose requests last as long as their bodies.
-fn uploading() -> Router<Arc<Edge>> {
-    Router::new().route(
-        "/v1/uploads/{upload}",
-        patch(uploads::append)
-            .head(uploads::head)
-            .delete(uploads::terminate)
-            .options(uploads::options),
-    )
+fn uploading() -> OpenApiRouter<Arc<Edge>> {
+    OpenApiRouter::default().routes(routes!(
+        uploads::append,
+        uploads::head,
+        uploads::terminate,
+        uploads::options
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use fairground_runtime::openapi::{check_frozen, faults, served};
+
+    use super::*;
+
+    #[test]
+    fn openapi_holds_every_route_and_no_other() {
+        let (routes, _) = api().merge(uploading()).split_for_parts();
+        assert_eq!(served(&routes), document().operations());
+    }
+
+    #[test]
+    fn openapi_of_the_edge_is_what_its_golden_file_says() {
+        check_frozen(&document(), "openapi_edge.json");
+    }
+
+    #[test]
+    fn openapi_of_the_edge_suits_generators() {
+        assert_eq!(faults(&document()), Vec::<String>::new());
+    }
 }

@@ -3,17 +3,14 @@
 //!
 //! It must not know what the page shows.
 
-use std::sync::Arc;
-
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::get;
-use fairground_runtime::problem::not_found;
-use fairground_runtime::web::{Asset, CONTENT_SECURITY_POLICY, JAVASCRIPT, SHARED};
-
-use crate::delivery::range::names_tag;
+use fairground_runtime::problem::{ApiPath, Problem};
+use fairground_runtime::web::{Asset, JAVASCRIPT, Pages, SHARED};
+use fairground_types::Code;
 
 const INDEX: Asset = Asset {
     name: "index.html",
@@ -55,56 +52,24 @@ const OTHERS: &[Asset] = &[
     },
 ];
 
-type Tagged = (Asset, HeaderValue);
-
-struct Pages {
-    index: Tagged,
-    assets: Vec<Tagged>,
-}
-
-fn tagged(asset: Asset) -> Tagged {
-    let hash = blake3::hash(asset.body).to_hex();
-    let tag = format!("\"{}\"", hash.get(..32).unwrap_or_default());
-    // Hexadecimal digits in quotes are always a header value.
-    let tag = HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""));
-    (asset, tag)
-}
-
 /// `/` and `/assets/{name}`.
 pub(crate) fn routes() -> Router {
-    let assets = MODULES.iter().chain(OTHERS).chain(SHARED).copied().map(tagged).collect();
-    let pages = Arc::new(Pages { index: tagged(INDEX), assets });
+    let pages = Pages::new([INDEX].iter().chain(MODULES).chain(OTHERS).chain(SHARED).copied());
     Router::new().route("/", get(index)).route("/assets/{name}", get(asset)).with_state(pages)
 }
 
-async fn index(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
-    answer(&pages.index, &headers)
+fn found(pages: &Pages, name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    pages.answer(name, headers).ok_or_else(|| Problem::from(Code::NotFound))
+}
+
+async fn index(State(pages): State<Pages>, headers: HeaderMap) -> Result<Response, Problem> {
+    found(&pages, INDEX.name, &headers)
 }
 
 async fn asset(
-    State(pages): State<Arc<Pages>>,
-    Path(name): Path<String>,
+    State(pages): State<Pages>,
+    ApiPath(name): ApiPath<String>,
     headers: HeaderMap,
-) -> Response {
-    match pages.assets.iter().find(|(asset, _)| asset.name == name) {
-        Some(found) => answer(found, &headers),
-        None => not_found().await.into_response(),
-    }
-}
-
-fn answer((asset, tag): &Tagged, headers: &HeaderMap) -> Response {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known = known.is_some_and(|known| tag.to_str().is_ok_and(|tag| names_tag(known, tag)));
-    let mut response = if is_known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, asset.mime)], asset.body).into_response()
-    };
-    let all = response.headers_mut();
-    all.insert(header::ETAG, tag.clone());
-    all.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    all.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    all.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    all.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
+) -> Result<Response, Problem> {
+    found(&pages, &name, &headers)
 }

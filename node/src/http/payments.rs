@@ -6,12 +6,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use fairground_market::LockList;
+use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::command::{Command, PaymentCommand, StartCheckout};
 use fairground_types::{Accepted, SaleLockId};
 use fairground_wire::message::ReadRequest;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::auth::{Intent, SignedIn};
@@ -26,14 +28,33 @@ const URL_BYTES_MAX: usize = 2_048;
 const PURCHASES_PAGE: &str = "/#/purchases";
 
 /// Where the buyer comes back to.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct CheckoutRequest {
     return_url: Option<String>,
     cancel_url: Option<String>,
 }
 
-/// `GET /v1/users/me/payments`
+/// A checkout that was begun.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CheckoutAnswer {
+    sale_lock_id: SaleLockId,
+    /// Which attempt, from 1.
+    attempt: u32,
+    /// Where the buyer pays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// When that page ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// Lists what the account has won and must pay.
+#[utoipa::path(get, path = "/v1/users/me/payments", operation_id = "listPayments",
+    tag = "payments", responses((status = 200, description = "The sale locks.", body = LockList)),
+    security(("bearer" = [])))]
 pub(crate) async fn mine(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -67,14 +88,25 @@ fn url(field: &str, given: Option<String>, edges: &[String]) -> Result<Option<St
     }
 }
 
-/// `POST /v1/sale-locks/{lock}/checkout`
+/// Begins a checkout.
+#[utoipa::path(post, path = "/v1/sale-locks/{lock}/checkout", operation_id = "startCheckout",
+    tag = "payments", params(("lock" = SaleLockId, Path), IdempotencyKeyHeader),
+    request_body = CheckoutRequest,
+    responses(
+        (status = 200, description = "Where the buyer pays.", body = CheckoutAnswer),
+        (status = 202, description = "Planned; the page follows in the list of payments.",
+            body = CheckoutAnswer),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["SESSION_ACTIVE", "PAYMENT_TIMEOUT", "RETRY_EXHAUSTED",
+        "RETRY_LATER", "EXTERNAL_SERVICE_UNAVAILABLE"]))))]
 pub(crate) async fn checkout(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
     intent: Intent,
     ApiPath(lock): ApiPath<SaleLockId>,
     ApiJson(body): ApiJson<CheckoutRequest>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<CheckoutAnswer>), Problem> {
     let rows = edge.directory.rows(edge.status());
     let edges: Vec<String> = rows.into_iter().map(|row| row.public_url).collect();
     let page = || format!("{}{PURCHASES_PAGE}", edge.public_url);
@@ -94,11 +126,12 @@ pub(crate) async fn checkout(
     loop {
         // A read that fails is tried again: the attempt is planned whatever becomes of this answer.
         let row = call::read(&edge, ReadRequest::Lock { user: who.user, lock }).await;
-        if let Some(session) = row.ok().and_then(|row| session_of(&row, attempt)) {
+        if let Some(session) = row.ok().and_then(|row| session_of(&row, (lock, attempt))) {
             return Ok((StatusCode::OK, Json(session)));
         }
         if Instant::now() + LOOK_PERIOD >= deadline {
-            let pending = json!({ "saleLockId": lock, "attempt": attempt });
+            let pending =
+                CheckoutAnswer { sale_lock_id: lock, attempt, url: None, expires_at: None };
             return Ok((StatusCode::ACCEPTED, Json(pending)));
         }
         tokio::time::sleep(LOOK_PERIOD).await;
@@ -106,31 +139,35 @@ pub(crate) async fn checkout(
 }
 
 /// The page of an attempt, once the provider has made it.
-fn session_of(row: &Value, attempt: u32) -> Option<Value> {
+fn session_of(row: &Value, (lock, attempt): (SaleLockId, u32)) -> Option<CheckoutAnswer> {
     let url = row.get("checkoutUrl")?.as_str()?;
-    let newest = row.get("attempt")?.as_u64()?;
-    if newest < u64::from(attempt) {
+    let newest = u32::try_from(row.get("attempt")?.as_u64()?).ok()?;
+    if newest < attempt {
         return None;
     }
-    Some(json!({
-        "saleLockId": row.get("saleLockId"),
-        "attempt": newest,
-        "url": url,
-        "expiresAt": row.get("checkoutExpiresAt").or_else(|| row.get("expiresAt")),
-    }))
+    let expires_at = row.get("checkoutExpiresAt").or_else(|| row.get("expiresAt"));
+    Some(CheckoutAnswer {
+        sale_lock_id: lock,
+        attempt: newest,
+        url: Some(url.to_owned()),
+        expires_at: expires_at.and_then(Value::as_str).map(str::to_owned),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn an_older_attempts_page_is_not_the_one_asked_for() {
         let row = json!({ "checkoutUrl": "https://pay.example/1", "attempt": 1, "expiresAt": "x" });
-        assert!(session_of(&row, 2).is_none());
-        let session = session_of(&row, 1).expect("open");
-        assert_eq!(session["url"], "https://pay.example/1");
-        assert!(session_of(&json!({ "attempt": 1 }), 1).is_none());
+        let lock = SaleLockId::from_bits(1);
+        assert!(session_of(&row, (lock, 2)).is_none());
+        let session = session_of(&row, (lock, 1)).expect("open");
+        assert_eq!(session.url.as_deref(), Some("https://pay.example/1"));
+        assert!(session_of(&json!({ "attempt": 1 }), (lock, 1)).is_none());
     }
 
     #[test]

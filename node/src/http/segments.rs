@@ -29,7 +29,20 @@ use crate::edge::Edge;
 /// Playlists shorter than this are not worth compressing.
 const GZIP_MIN: usize = 256;
 
-/// `GET /p/{token}/{asset}/{revision}/{*path}`
+/// Playlists, headers, segments and posters of one playback.
+#[utoipa::path(get, path = "/p/{token}/{asset}/{revision}/{*path}", operation_id = "getMedia",
+    tag = "media",
+    params(("token" = String, Path), ("asset" = AssetId, Path), ("revision" = u32, Path),
+        ("path" = String, Path, description = "Below the playback's address; may hold slashes.")),
+    responses(
+        (status = 200, description = "The file.", body = Vec<u8>,
+            content_type = "application/octet-stream"),
+        (status = 206, description = "The range asked for.", body = Vec<u8>,
+            content_type = "application/octet-stream"),
+        (status = 304, description = "The client has it."),
+        (status = 416, description = "There is no such range."),
+    ),
+    extensions(("x-codes" = json!(["TOKEN_EXPIRED", "PLAYBACK_DENIED"]))))]
 pub(crate) async fn serve(
     State(edge): State<Arc<Edge>>,
     Path((token, asset, revision, path)): Path<(String, String, String, String)>,

@@ -9,11 +9,12 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fairground_runtime::problem::{ApiJson, Problem};
-use fairground_types::CommandId;
 use fairground_types::command::{AccountCommand, Channel, Command};
 use fairground_types::text::{normalise_email, normalise_phone};
+use fairground_types::{CommandId, Role, UserId};
 use fairground_wire::message::{ForwardRequest, PrivateText};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::auth::SignedIn;
 use super::call;
@@ -23,7 +24,7 @@ use crate::edge::Edge;
 const TEXT_MAX: usize = 512;
 
 /// Where a code goes.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CodeRequest {
     identifier: String,
@@ -31,7 +32,7 @@ pub(crate) struct CodeRequest {
 }
 
 /// A code that was typed.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct CodeTyped {
     identifier: String,
@@ -39,10 +40,43 @@ pub(crate) struct CodeTyped {
 }
 
 /// A refresh token.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RefreshRequest {
     refresh_token: String,
+}
+
+/// What becomes of a request for a code; the same whether the address is known or not.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CodeRequested {
+    /// How long a code counts.
+    expires_in_ms: u64,
+}
+
+/// Who signed in.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SignedInUser {
+    user_id: UserId,
+    handle: Option<String>,
+    roles: Vec<Role>,
+}
+
+/// Tokens of a sign-in.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Tokens {
+    /// For `Authorization: Bearer`.
+    access_token: String,
+    /// Exchanged once for the next pair.
+    refresh_token: String,
+    /// Life of the access token.
+    expires_in_ms: u64,
+    user: SignedInUser,
+    /// Whether the account is new; absent after a refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created: Option<bool>,
 }
 
 fn bounded(field: &str, text: String) -> Result<PrivateText, Problem> {
@@ -53,14 +87,22 @@ fn bounded(field: &str, text: String) -> Result<PrivateText, Problem> {
 }
 
 /// An answer that no cache may keep.
-async fn private(edge: &Edge, request: &ForwardRequest) -> Result<Response, Problem> {
-    let mut response = Json(call::document(edge, request).await?).into_response();
+async fn private<T: Serialize + DeserializeOwned>(
+    edge: &Edge,
+    request: &ForwardRequest,
+) -> Result<Response, Problem> {
+    let answer: T = call::typed(edge, request).await?;
+    let mut response = Json(answer).into_response();
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(header::CACHE_CONTROL, no_store);
     Ok(response)
 }
 
-/// `POST /v1/auth/otp/request`
+/// Sends a one-time code.
+#[utoipa::path(post, path = "/v1/auth/otp/request", operation_id = "requestCode", tag = "auth",
+    request_body = CodeRequest,
+    responses((status = 200, description = "A code is on its way.", body = CodeRequested)),
+    extensions(("x-codes" = json!(["ACCOUNT_LOCKED", "COORDINATOR_UNAVAILABLE"]))))]
 pub(crate) async fn request_code(
     State(edge): State<Arc<Edge>>,
     ApiJson(body): ApiJson<CodeRequest>,
@@ -74,29 +116,42 @@ pub(crate) async fn request_code(
         return Err(Problem::invalid("identifier", detail));
     }
     let identifier = bounded("identifier", body.identifier)?;
-    private(&edge, &ForwardRequest::RequestCode { identifier, channel: body.channel }).await
+    let request = ForwardRequest::RequestCode { identifier, channel: body.channel };
+    private::<CodeRequested>(&edge, &request).await
 }
 
-/// `POST /v1/auth/otp/verify`
+/// Signs in with a one-time code.
+#[utoipa::path(post, path = "/v1/auth/otp/verify", operation_id = "verifyCode", tag = "auth",
+    request_body = CodeTyped,
+    responses((status = 200, description = "Signed in.", body = Tokens)),
+    extensions(("x-codes" = json!(["OTP_INVALID", "OTP_EXPIRED", "ACCOUNT_LOCKED",
+        "LIMIT_REACHED", "COORDINATOR_UNAVAILABLE"]))))]
 pub(crate) async fn verify_code(
     State(edge): State<Arc<Edge>>,
     ApiJson(body): ApiJson<CodeTyped>,
 ) -> Result<Response, Problem> {
     let identifier = bounded("identifier", body.identifier)?;
     let code = bounded("code", body.code)?;
-    private(&edge, &ForwardRequest::VerifyCode { identifier, code }).await
+    private::<Tokens>(&edge, &ForwardRequest::VerifyCode { identifier, code }).await
 }
 
-/// `POST /v1/auth/refresh`
+/// Exchanges a refresh token for the next pair.
+#[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh", tag = "auth",
+    request_body = RefreshRequest,
+    responses((status = 200, description = "The next pair.", body = Tokens)),
+    extensions(("x-codes" = json!(["AUTH_REQUIRED", "TOKEN_EXPIRED", "TOKEN_REUSED",
+        "SESSION_REVOKED", "COORDINATOR_UNAVAILABLE"]))))]
 pub(crate) async fn refresh(
     State(edge): State<Arc<Edge>>,
     ApiJson(body): ApiJson<RefreshRequest>,
 ) -> Result<Response, Problem> {
     let refresh_token = bounded("refreshToken", body.refresh_token)?;
-    private(&edge, &ForwardRequest::Refresh { refresh_token }).await
+    private::<Tokens>(&edge, &ForwardRequest::Refresh { refresh_token }).await
 }
 
-/// `POST /v1/auth/logout`
+/// Ends the sign-in of the token shown.
+#[utoipa::path(post, path = "/v1/auth/logout", operation_id = "signOut", tag = "auth",
+    responses((status = 204, description = "Signed out.")), security(("bearer" = [])))]
 pub(crate) async fn sign_out(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,

@@ -20,15 +20,15 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use fairground_runtime::problem::{ApiPath, Problem};
-use fairground_types::event::{FeedItem, PublicEvent};
+use fairground_types::event::{CloseReason, FeedItem, LockReason, PublicBid, PublicEvent};
 use fairground_types::limits::LIVE_STREAMS_MAX;
-use fairground_types::{AuctionId, Code, LogIndex};
+use fairground_types::{AuctionId, BidId, Code, EdgeId, LogIndex, Money, Timestamp};
 use futures_util::stream;
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::auctions;
+use super::auctions::{self, AuctionDocument};
 use crate::edge::Edge;
 use crate::replica::{Fed, LiveStart};
 
@@ -63,7 +63,15 @@ struct Live {
     feed: broadcast::Receiver<Fed>,
 }
 
-/// `GET /v1/auctions/{auction}/updates`
+/// Follows an auction live, as server-sent events.
+///
+/// The message `snapshot` holds an `AuctionDocument`, the message `update` a `LiveUpdate`; its `id`
+/// is the index of the log, which `Last-Event-ID` resumes from on any edge.
+#[utoipa::path(get, path = "/v1/auctions/{auction}/updates", operation_id = "followAuction",
+    tag = "auctions",
+    params(("auction" = AuctionId, Path), ("Last-Event-ID" = Option<String>, Header)),
+    responses((status = 200, description = "Messages without end.", body = String,
+        content_type = "text/event-stream")))]
 pub(crate) async fn follow(
     State(edge): State<Arc<Edge>>,
     ApiPath(auction): ApiPath<AuctionId>,
@@ -77,7 +85,7 @@ pub(crate) async fn follow(
     let open = OpenStream::begin(&edge)?;
     let now = edge.time.now();
     let (start, feed, snapshot) = edge.view.listen(last, |view| {
-        view.auction(auction).map(|row| (view.index(), auctions::document(view, row, now)))
+        view.auction(auction).map(|row| (view.index(), AuctionDocument::of(view, row, now)))
     });
     let (index, document) = snapshot.ok_or_else(auctions::unknown)?;
     let mut waiting = VecDeque::new();
@@ -115,7 +123,7 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
                 let now = edge.time.now();
                 let again = edge.view.read(|view| {
                     let row = view.auction(live.auction)?;
-                    Some((view.index(), auctions::document(view, row, now)))
+                    Some((view.index(), AuctionDocument::of(view, row, now)))
                 });
                 let (index, document) = again?;
                 live.waiting.push_back(message(index, "snapshot", &document));
@@ -125,46 +133,170 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
     }
 }
 
-fn message(index: LogIndex, name: &str, document: &serde_json::Value) -> Event {
-    Event::default().id(index.to_string()).event(name).data(document.to_string())
+fn message<T: Serialize>(index: LogIndex, name: &str, document: &T) -> Event {
+    // Our own documents can always be written as JSON.
+    let text = serde_json::to_string(document).unwrap_or_default();
+    Event::default().id(index.to_string()).event(name).data(text)
 }
 
 /// The message of one index, if it concerns the auction.
 fn update(edge: &Edge, auction: AuctionId, item: &FeedItem) -> Option<Event> {
-    let events: Vec<&PublicEvent> =
-        item.events.iter().filter(|event| concerns(event) == Some(auction)).collect();
+    let told = item.events.iter().filter_map(LiveEvent::of);
+    let events: Vec<LiveEvent> = told.filter(|event| event.auction == auction).collect();
     if events.is_empty() {
         return None;
     }
-    let document = json!({
-        "index": item.index,
-        "version": item.index,
-        "at": item.at,
-        "serverTime": edge.time.now(),
-        "events": events,
-    });
+    let document = LiveUpdate {
+        index: item.index,
+        version: item.index,
+        at: item.at,
+        server_time: edge.time.now(),
+        events,
+    };
     Some(message(item.index, "update", &document))
 }
 
-const fn concerns(event: &PublicEvent) -> Option<AuctionId> {
-    match event {
-        PublicEvent::AuctionOpened { auction, .. }
-        | PublicEvent::BidPlaced { auction, .. }
-        | PublicEvent::CloseExtended { auction, .. }
-        | PublicEvent::AuctionLocked { auction, .. }
-        | PublicEvent::AuctionAwaitsDecision { auction, .. }
-        | PublicEvent::AuctionClosed { auction, .. } => Some(*auction),
-        PublicEvent::ClusterInitialised { .. }
-        | PublicEvent::KeyAdded { .. }
-        | PublicEvent::MemberChanged { .. }
-        | PublicEvent::MemberRemoved { .. }
-        | PublicEvent::EdgeRegistered { .. }
-        | PublicEvent::EdgeAdmitted { .. }
-        | PublicEvent::EdgeLeftIntake { .. }
-        | PublicEvent::SignInRevoked { .. }
-        | PublicEvent::HandleSet { .. }
-        | PublicEvent::AssetPublished { .. }
-        | PublicEvent::StoryListed { .. }
-        | PublicEvent::StorySold { .. } => None,
+/// What happened in an auction.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum LiveKind {
+    /// It opened: `bid`, `minNext`, `closesAt`, `closesBy`.
+    AuctionOpened,
+    /// A bid leads: `bid`, `minNext`.
+    BidPlaced,
+    /// The close moved: `closesAt`, `cause`, `finalWindow`.
+    CloseExtended,
+    /// It is reserved for a buyer: `lockReason`, `bid`, `unheard`.
+    AuctionLocked,
+    /// The buyer did not pay: `decideBy`.
+    AuctionAwaitsDecision,
+    /// It ended: `closeReason`.
+    AuctionClosed,
+}
+
+/// One thing that happened in an auction; which members it has, `type` says.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LiveEvent {
+    #[serde(rename = "type")]
+    kind: LiveKind,
+    auction: AuctionId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bid: Option<PublicBid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_next: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closes_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closes_by: Option<Timestamp>,
+    /// The bid that moved the close; absent after an outage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<BidId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    final_window: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock_reason: Option<LockReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    close_reason: Option<CloseReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decide_by: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unheard: Option<Vec<EdgeId>>,
+}
+
+impl LiveEvent {
+    const fn new(kind: LiveKind, auction: AuctionId) -> Self {
+        Self {
+            kind,
+            auction,
+            bid: None,
+            min_next: None,
+            closes_at: None,
+            closes_by: None,
+            cause: None,
+            final_window: None,
+            lock_reason: None,
+            close_reason: None,
+            decide_by: None,
+            unheard: None,
+        }
     }
+
+    /// What watchers of an auction are told; nothing when an event concerns none.
+    fn of(event: &PublicEvent) -> Option<Self> {
+        let mut live = match event {
+            PublicEvent::AuctionOpened { auction, .. } => {
+                Self::new(LiveKind::AuctionOpened, *auction)
+            }
+            PublicEvent::BidPlaced { auction, .. } => Self::new(LiveKind::BidPlaced, *auction),
+            PublicEvent::CloseExtended { auction, .. } => {
+                Self::new(LiveKind::CloseExtended, *auction)
+            }
+            PublicEvent::AuctionLocked { auction, .. } => {
+                Self::new(LiveKind::AuctionLocked, *auction)
+            }
+            PublicEvent::AuctionAwaitsDecision { auction, .. } => {
+                Self::new(LiveKind::AuctionAwaitsDecision, *auction)
+            }
+            PublicEvent::AuctionClosed { auction, .. } => {
+                Self::new(LiveKind::AuctionClosed, *auction)
+            }
+            PublicEvent::ClusterInitialised { .. }
+            | PublicEvent::KeyAdded { .. }
+            | PublicEvent::MemberChanged { .. }
+            | PublicEvent::MemberRemoved { .. }
+            | PublicEvent::EdgeRegistered { .. }
+            | PublicEvent::EdgeAdmitted { .. }
+            | PublicEvent::EdgeLeftIntake { .. }
+            | PublicEvent::SignInRevoked { .. }
+            | PublicEvent::HandleSet { .. }
+            | PublicEvent::AssetPublished { .. }
+            | PublicEvent::StoryListed { .. }
+            | PublicEvent::StorySold { .. } => return None,
+        };
+        live.tell(event);
+        Some(live)
+    }
+
+    fn tell(&mut self, event: &PublicEvent) {
+        match event {
+            PublicEvent::AuctionOpened { closes_at, closes_by, opening, min_next, .. } => {
+                self.bid = Some(opening.clone());
+                self.min_next = Some(*min_next);
+                self.closes_at = Some(*closes_at);
+                self.closes_by = Some(*closes_by);
+            }
+            PublicEvent::BidPlaced { bid, min_next, .. } => {
+                self.bid = Some(bid.clone());
+                self.min_next = Some(*min_next);
+            }
+            PublicEvent::CloseExtended { closes_at, cause, final_window, .. } => {
+                self.closes_at = Some(*closes_at);
+                self.cause = *cause;
+                self.final_window = Some(*final_window);
+            }
+            PublicEvent::AuctionLocked { reason, bid, unheard, .. } => {
+                self.lock_reason = Some(*reason);
+                self.bid = Some(bid.clone());
+                self.unheard = Some(unheard.clone());
+            }
+            PublicEvent::AuctionAwaitsDecision { decide_by, .. } => {
+                self.decide_by = Some(*decide_by);
+            }
+            PublicEvent::AuctionClosed { reason, .. } => self.close_reason = Some(*reason),
+            _ => {}
+        }
+    }
+}
+
+/// What one entry of the log did in an auction: `data` of the message `update`.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LiveUpdate {
+    /// The entry; also `id` of the message.
+    index: LogIndex,
+    version: LogIndex,
+    at: Timestamp,
+    server_time: Timestamp,
+    events: Vec<LiveEvent>,
 }

@@ -20,10 +20,10 @@ use fairground_media::upload::{
     Chunk, HeaderLookup, Progress, TUS_VERSION, UploadState, head_headers, options_headers,
     patched_headers,
 };
+use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
-use fairground_types::{AssetId, Code, Millis, UploadId};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use fairground_types::{AssetId, Code, Millis, Timestamp, UploadId};
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::auth::{Intent, SignedIn};
@@ -37,7 +37,7 @@ const ASSET_HEADER: HeaderName = HeaderName::from_static("fairground-asset");
 const NAME_BYTES_MAX: usize = 255;
 
 /// A file that is to come.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct UploadRequest {
     filename: String,
@@ -46,13 +46,30 @@ pub(crate) struct UploadRequest {
     mime: Option<String>,
 }
 
-/// `POST /v1/media/uploadSession`
+/// Where a clip is sent to.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UploadSession {
+    upload_id: UploadId,
+    /// For tus 1.0.
+    upload_url: String,
+    max_bytes: u64,
+    expires_at: Timestamp,
+}
+
+/// Begins an upload (tus 1.0), for a maker.
+#[utoipa::path(post, path = "/v1/media/uploadSession", operation_id = "createUpload",
+    tag = "media", params(IdempotencyKeyHeader), request_body = UploadRequest,
+    responses((status = 201, description = "Where the clip is sent to.", body = UploadSession)),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["CAPABILITY_REQUIRED", "LIMIT_REACHED", "UPLOAD_TOO_LARGE",
+        "FEATURE_DISABLED", "NOT_FOUND"]))))]
 pub(crate) async fn create(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
     intent: Intent,
     ApiJson(body): ApiJson<UploadRequest>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<UploadSession>), Problem> {
     for (field, text) in [("filename", Some(&body.filename)), ("mime", body.mime.as_ref())] {
         let is_plain =
             |text: &String| text.len() <= NAME_BYTES_MAX && !text.chars().any(char::is_control);
@@ -90,12 +107,12 @@ pub(crate) async fn create(
             })?
         }
     };
-    let answer = json!({
-        "uploadId": id,
-        "uploadUrl": format!("{}/v1/uploads/{id}", edge.public_url),
-        "maxBytes": edge.uploads.policy.bytes_max,
-        "expiresAt": record.state.expires_at,
-    });
+    let answer = UploadSession {
+        upload_id: id,
+        upload_url: format!("{}/v1/uploads/{id}", edge.public_url),
+        max_bytes: edge.uploads.policy.bytes_max,
+        expires_at: record.state.expires_at,
+    };
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
@@ -139,7 +156,12 @@ fn own(edge: &Edge, who: &SignedIn, id: UploadId) -> Result<UploadRecord, Proble
         .ok_or_else(|| Problem::new(Code::NotFound, "there is no such upload here"))
 }
 
-/// `HEAD /v1/uploads/{upload}`
+/// Tells how much of an upload has come (tus 1.0).
+#[utoipa::path(head, path = "/v1/uploads/{upload}", operation_id = "getUploadOffset",
+    tag = "media", params(("upload" = UploadId, Path), ("Tus-Resumable" = String, Header)),
+    responses((status = 200, description = "`Upload-Offset`; `Fairground-Asset` once it is a clip.")),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["PRECONDITION_FAILED", "UPLOAD_EXPIRED"]))))]
 pub(crate) async fn head(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -160,12 +182,19 @@ pub(crate) async fn head(
     }
 }
 
-/// `OPTIONS /v1/uploads/{upload}`
+/// Tells what this edge knows of tus.
+#[utoipa::path(options, path = "/v1/uploads/{upload}", operation_id = "getUploadOptions",
+    tag = "media", params(("upload" = UploadId, Path)),
+    responses((status = 204, description = "`Tus-Version`, `Tus-Extension`, `Tus-Max-Size`.")))]
 pub(crate) async fn options(State(edge): State<Arc<Edge>>) -> Response {
     with_headers(StatusCode::NO_CONTENT, options_headers(&edge.uploads.policy), None)
 }
 
-/// `DELETE /v1/uploads/{upload}`
+/// Gives an upload up (tus 1.0).
+#[utoipa::path(delete, path = "/v1/uploads/{upload}", operation_id = "deleteUpload",
+    tag = "media", params(("upload" = UploadId, Path), ("Tus-Resumable" = String, Header)),
+    responses((status = 204, description = "It is gone.")), security(("bearer" = [])),
+    extensions(("x-codes" = json!(["PRECONDITION_FAILED", "UPLOAD_EXPIRED", "VERSION_CONFLICT"]))))]
 pub(crate) async fn terminate(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -197,7 +226,18 @@ fn being_written() -> Problem {
         .with_retry_after(Millis::from_secs(1))
 }
 
-/// `PATCH /v1/uploads/{upload}`
+/// Sends the next bytes (tus 1.0).
+#[utoipa::path(patch, path = "/v1/uploads/{upload}", operation_id = "sendUploadBytes",
+    tag = "media",
+    params(("upload" = UploadId, Path), ("Tus-Resumable" = String, Header),
+        ("Upload-Offset" = u64, Header), ("Upload-Checksum" = Option<String>, Header)),
+    request_body(content = Vec<u8>, content_type = "application/offset+octet-stream"),
+    responses((status = 204,
+        description = "`Upload-Offset`; `Fairground-Asset` when the last byte made it a clip.")),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["PRECONDITION_FAILED", "UPLOAD_EXPIRED", "VERSION_CONFLICT",
+        "UPLOAD_OFFSET_MISMATCH", "UPLOAD_TOO_LARGE", "CHECKSUM_MISMATCH", "UPLOAD_INCOMPLETE",
+        "MEDIA_REJECTED", "CAPABILITY_REQUIRED", "LIMIT_REACHED"]))))]
 pub(crate) async fn append(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,

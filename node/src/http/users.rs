@@ -4,26 +4,45 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use fairground_market::MeRow;
+use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, Problem};
-use fairground_types::Role;
 use fairground_types::command::{AccountCommand, Command};
 use fairground_types::text::Handle;
-use fairground_wire::message::ReadRequest;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use fairground_types::{Role, UserId};
+use fairground_wire::message::{ForwardRequest, ReadRequest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::auth::{Intent, SignedIn};
 use super::call;
 use crate::edge::Edge;
 
 /// A public name.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct HandleChange {
     handle: Handle,
 }
 
-/// `GET /v1/users/me`
+/// The public name of an account.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HandleChanged {
+    user_id: UserId,
+    handle: Handle,
+}
+
+/// The duties of an account.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+pub(crate) struct Roles {
+    roles: Vec<Role>,
+}
+
+/// Shows the account that is signed in.
+#[utoipa::path(get, path = "/v1/users/me", operation_id = "getMe", tag = "users",
+    responses((status = 200, description = "The account.", body = MeRow)),
+    security(("bearer" = [])), extensions(("x-codes" = json!(["NOT_FOUND"]))))]
 pub(crate) async fn me(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -31,29 +50,36 @@ pub(crate) async fn me(
     call::read(&edge, ReadRequest::Me { user: who.user }).await.map(Json)
 }
 
-/// `PUT /v1/users/me/handle`
+/// Takes a public name.
+#[utoipa::path(put, path = "/v1/users/me/handle", operation_id = "setHandle", tag = "users",
+    params(IdempotencyKeyHeader), request_body = HandleChange,
+    responses((status = 200, description = "The name is taken.", body = HandleChanged)),
+    security(("bearer" = [])), extensions(("x-codes" = json!(["HANDLE_TAKEN", "NOT_FOUND"]))))]
 pub(crate) async fn set_handle(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
     intent: Intent,
     ApiJson(body): ApiJson<HandleChange>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<HandleChanged>, Problem> {
     let id = intent.command(&who, "set-handle", &who.user.to_string());
     let command = Command::Account(AccountCommand::SetHandle { handle: body.handle.clone() });
     call::command(&edge, &who, id, command).await?;
-    Ok(Json(json!({ "userId": who.user, "handle": body.handle })))
+    Ok(Json(HandleChanged { user_id: who.user, handle: body.handle }))
 }
 
-/// `POST /v1/users/me/maker`
+/// Becomes a maker, where that is open.
+#[utoipa::path(post, path = "/v1/users/me/maker", operation_id = "becomeMaker", tag = "users",
+    params(IdempotencyKeyHeader),
+    responses((status = 200, description = "The account's duties.", body = Roles)),
+    security(("bearer" = [])), extensions(("x-codes" = json!(["NOT_FOUND"]))))]
 pub(crate) async fn become_maker(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
     intent: Intent,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Roles>, Problem> {
     let id = intent.command(&who, "become-maker", &who.user.to_string());
     call::command(&edge, &who, id, Command::Account(AccountCommand::BecomeMaker)).await?;
-    let me = call::read(&edge, ReadRequest::Me { user: who.user }).await?;
-    Ok(Json(json!({ "roles": me.get("roles") })))
+    roles(&edge, who.user).await.map(Json)
 }
 
 /// Whether an account is a maker now. A token that was made before it became one does not know.
@@ -61,10 +87,9 @@ pub(crate) async fn is_maker(edge: &Edge, who: &SignedIn) -> Result<bool, Proble
     if who.had(Role::Maker) {
         return Ok(true);
     }
-    let me = call::read(edge, ReadRequest::Me { user: who.user }).await?;
-    let roles: Vec<Role> = me
-        .get("roles")
-        .and_then(|roles| serde_json::from_value(roles.clone()).ok())
-        .unwrap_or_default();
-    Ok(roles.contains(&Role::Maker))
+    Ok(roles(edge, who.user).await?.roles.contains(&Role::Maker))
+}
+
+async fn roles(edge: &Edge, user: UserId) -> Result<Roles, Problem> {
+    call::typed(edge, &ForwardRequest::Read(ReadRequest::Me { user })).await
 }

@@ -13,6 +13,7 @@ pub mod health;
 pub mod http;
 pub mod ids;
 pub mod metrics;
+pub mod openapi;
 pub mod pki;
 pub mod problem;
 pub mod rate;

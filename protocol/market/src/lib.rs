@@ -73,8 +73,9 @@ pub use media::{Asset, Job};
 pub use order::{Order, OrderState, Tracking};
 pub use payment::{Attempt, AttemptState, FinanceHold};
 pub use row::{
-    AssetRow, AuctionRecord, BidRow, EdgeRow, JobRow, JoinTokenRow, LockRow, MeRow, OrderRole,
-    OrderRow, StoryRow, TrackingRow,
+    AssetList, AssetRow, AuctionRecord, BidList, BidRow, EdgeRow, JobList, JobRow, JoinTokenList,
+    JoinTokenRow, LockList, LockRow, MeRow, OrderList, OrderRole, OrderRow, StoryList, StoryRow,
+    TrackingRow,
 };
 pub use sale::{LockState, SaleLock};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot};

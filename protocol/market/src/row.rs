@@ -19,6 +19,7 @@ use crate::auction::{Bid, Extension, RefusedBid};
 /// An account, for its owner.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MeRow {
     /// Its id.
     pub user_id: UserId,
@@ -31,6 +32,7 @@ pub struct MeRow {
 /// A story, for its maker and its reviewers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoryRow {
     /// Its id.
     pub story_id: StoryId,
@@ -56,6 +58,7 @@ pub struct StoryRow {
 /// An asset, for its owner and for workers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AssetRow {
     /// Its id.
     pub asset_id: AssetId,
@@ -88,6 +91,7 @@ pub struct AssetRow {
 /// A transcode job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobRow {
     /// The asset.
     pub asset_id: AssetId,
@@ -117,6 +121,7 @@ pub struct JobRow {
 /// A sale lock, for its buyer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LockRow {
     /// Its id.
     pub sale_lock_id: SaleLockId,
@@ -151,6 +156,7 @@ pub struct LockRow {
 /// On which side of an order its reader is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum OrderRole {
     /// Bought the piece.
     Buyer,
@@ -163,6 +169,7 @@ pub enum OrderRole {
 /// How a parcel is followed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TrackingRow {
     /// Who carries it.
     pub carrier: Carrier,
@@ -173,6 +180,7 @@ pub struct TrackingRow {
 /// An order, for its two parties.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderRow {
     /// Its id.
     pub order_id: OrderId,
@@ -211,6 +219,7 @@ pub struct OrderRow {
 /// A bid, for its bidder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BidRow {
     /// The bid.
     pub bid_id: BidId,
@@ -243,6 +252,7 @@ pub struct BidRow {
 /// Everything that explains how an auction came out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuctionRecord {
     /// The auction.
     pub auction_id: AuctionId,
@@ -294,6 +304,7 @@ pub struct AuctionRecord {
 /// An edge as the cluster's operators see it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EdgeRow {
     /// Its id.
     pub edge: EdgeId,
@@ -320,6 +331,7 @@ pub struct EdgeRow {
 /// A join token, without its secret.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinTokenRow {
     /// Its id.
     pub token_id: JoinTokenId,
@@ -329,6 +341,69 @@ pub struct JoinTokenRow {
     pub region: Region,
     /// Until when.
     pub expires_at: Timestamp,
+}
+
+/// Bids of an account, newest last.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct BidList {
+    /// The rows.
+    pub bids: Vec<BidRow>,
+}
+
+/// Sale locks of an account.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct LockList {
+    /// The rows.
+    pub locks: Vec<LockRow>,
+}
+
+/// Orders.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct OrderList {
+    /// The rows.
+    pub orders: Vec<OrderRow>,
+}
+
+/// Stories of a maker.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct StoryList {
+    /// The rows.
+    pub stories: Vec<StoryRow>,
+}
+
+/// Assets of an account.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct AssetList {
+    /// The rows.
+    pub assets: Vec<AssetRow>,
+}
+
+/// Transcode jobs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct JobList {
+    /// The rows.
+    pub jobs: Vec<JobRow>,
+}
+
+/// Join tokens that are open.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct JoinTokenList {
+    /// The rows.
+    pub tokens: Vec<JoinTokenRow>,
 }
 
 impl EdgeRow {

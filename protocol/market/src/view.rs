@@ -77,6 +77,7 @@ pub struct AssetView {
 /// Where a listed story stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum StoryStatus {
     /// Open for offers.
     Listed,
@@ -113,6 +114,7 @@ pub struct StoryView {
 /// Where an auction stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum AuctionStatus {
     /// Takes bids.
     Open,

@@ -30,6 +30,7 @@ pub struct FeedItem {
 /// A bid as anybody may see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PublicBid {
     /// The bid.
     pub bid_id: BidId,
@@ -48,6 +49,7 @@ pub struct PublicBid {
 /// Why an auction stopped taking bids in favour of a buyer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum LockReason {
     /// The maker accepted.
     MakerAccepted,
@@ -60,6 +62,7 @@ pub enum LockReason {
 /// Why an auction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum CloseReason {
     /// Paid.
     Sold,

@@ -28,6 +28,7 @@ static CHAIN_KEY: LazyLock<ContextKey> =
 /// An interval of coordinator time; both ends never fall along a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Stamp {
     /// The bid was received no earlier than this; decides whether it is in time.
     pub earliest: Timestamp,

@@ -17,6 +17,8 @@ pub mod id;
 pub mod journal;
 pub mod limits;
 pub mod money;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod role;
 pub mod text;
 pub mod time;

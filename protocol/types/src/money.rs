@@ -25,6 +25,7 @@ use wincode::{SchemaRead, SchemaWrite};
 )]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "the names are ISO 4217 codes")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Currency {
     Eur,
     Usd,
@@ -85,11 +86,13 @@ impl fmt::Display for Currency {
 /// Hundredths of a percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(transparent)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BasisPoints(pub u32);
 
 /// An amount of one currency. JSON: `{"amountMinor": 12500, "currency": "EUR"}`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Money {
     amount_minor: u64,
     currency: Currency,

@@ -19,6 +19,7 @@ use wincode::{SchemaRead, SchemaWrite};
     SchemaWrite,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Role {
     /// Publishes stories and sells pieces.
     Maker,

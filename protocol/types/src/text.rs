@@ -1,12 +1,13 @@
 //! Bounded, parsed text: what a person typed, once it is known to be acceptable.
 //!
-//! A constructor either returns the value or says which bound it broke; nothing is trimmed or
-//! changed silently except surrounding white space.
+//! A constructor either returns the value or says which bound it broke; nothing is changed silently
+//! except that white space around it goes and letters are composed (Unicode NFC).
 
 use std::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Why a text was not accepted. Public: may be shown to whoever sent it.
@@ -28,8 +29,18 @@ pub enum TextError {
     },
 }
 
+/// White space around a text that is looked at.
+const TRIMMED_MAX: usize = 1_024;
+
+/// Bounds count the characters of the composed form (Unicode NFC): what looks like one letter is one,
+/// however a keyboard writes it.
 fn bounded(text: &str, min: usize, max: usize) -> Result<String, TextError> {
-    let text = text.trim();
+    // Composing makes no text longer than three times its characters; more cannot fit anyway.
+    if text.len() > max.saturating_add(TRIMMED_MAX).saturating_mul(12) {
+        return Err(TextError::Length { min, max });
+    }
+    let composed: String = text.nfc().collect();
+    let text = composed.trim();
     if !(min..=max).contains(&text.chars().count()) {
         return Err(TextError::Length { min, max });
     }
@@ -83,6 +94,16 @@ macro_rules! bounded_text {
                 Self::parse(&text).map_err(D::Error::custom)
             }
         }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                crate::openapi::bounded($min, $max)
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
     )*};
 }
 
@@ -182,6 +203,16 @@ mod tests {
         assert_eq!(Handle::parse("ab"), Err(TextError::Length { min: 3, max: 30 }));
         assert!(Title::parse(&"é".repeat(255)).is_ok());
         assert!(Title::parse("a\u{7}b").is_err());
+    }
+
+    #[test]
+    fn a_letter_counts_once_however_it_is_written() {
+        let spelled = "e\u{301}".repeat(255);
+        let title = Title::parse(&spelled).expect("255 letters");
+        assert_eq!(title.as_str(), "\u{e9}".repeat(255));
+        assert_eq!(Title::parse("\u{e9}"), Title::parse("e\u{301}"));
+        assert!(Title::parse(&"e\u{301}".repeat(256)).is_err());
+        assert!(Title::parse(&"\u{e9}".repeat(256)).is_err());
     }
 
     #[test]

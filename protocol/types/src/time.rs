@@ -29,6 +29,7 @@ pub struct Timestamp(u64);
     SchemaWrite,
 )]
 #[serde(transparent)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Millis(u64);
 
 impl Timestamp {

@@ -205,6 +205,7 @@ pub struct Judged {
 /// State of a bid as its bidder sees it (bids.md section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum BidState {
     /// Durable at an edge, not judged.
     Received,

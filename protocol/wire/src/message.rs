@@ -225,6 +225,7 @@ pub enum FeedDown {
 /// What an edge says of itself; shared by the members with every edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EdgeStatus {
     /// The edge.
     pub edge: EdgeId,

@@ -114,6 +114,7 @@ pub struct Ended {
 /// An accepted bid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bid {
     /// The bid.
     pub bid_id: BidId,
@@ -144,6 +145,7 @@ pub struct Bid {
 /// A refused bid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RefusedBid {
     /// The bid.
     pub bid_id: BidId,
@@ -171,6 +173,7 @@ pub struct RefusedBid {
 /// A move of the close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Extension {
     /// The entry that moved it.
     pub index: LogIndex,

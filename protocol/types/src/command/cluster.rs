@@ -68,6 +68,7 @@ pub struct InitialiseCluster {
     SchemaWrite,
 )]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum KeyPurpose {
     /// Access tokens.
     Access,
@@ -92,6 +93,7 @@ pub struct ClusterKey {
 /// What a join token admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum JoinRole {
     /// A member of the coordinator cluster.
     Member,
@@ -152,6 +154,7 @@ pub struct RegisterEdge {
 /// A member as the cluster knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemberRow {
     /// Its number.
     pub member: MemberId,

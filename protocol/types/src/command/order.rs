@@ -42,6 +42,7 @@ pub enum OrderCommand {
 )]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "names of carriers")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Carrier {
     Usps,
     Ups,

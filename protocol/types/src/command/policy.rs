@@ -34,6 +34,7 @@ pub struct MarketPolicy {
 /// Timing of auctions. Preset `fixed72` is the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuctionPolicy {
     /// From opening to the base close.
     pub initial: Millis,

@@ -35,6 +35,7 @@ pub enum StoryCommand {
 /// A clip of a story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Clip {
     /// The asset.
     pub asset_id: AssetId,
@@ -45,6 +46,7 @@ pub struct Clip {
 /// The contents of a story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StoryDraft {
     /// Title.
     pub title: Title,
