@@ -74,7 +74,7 @@ fn rejected(code: Code, detail: &str) -> AuthError {
 }
 
 /// Tokens of a sign-in, as clients get them.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Tokens {
     access_token: String,
@@ -85,7 +85,7 @@ pub(crate) struct Tokens {
     created: Option<bool>,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SignedInUser {
     user_id: UserId,
@@ -94,7 +94,7 @@ struct SignedInUser {
 }
 
 /// What the answer to a request for a code says, whether the address is known or not.
-#[derive(Clone, Copy, Serialize)]
+#[derive(Clone, Copy, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CodeRequested {
     expires_in_ms: u64,

@@ -4,7 +4,9 @@
 //! tried likewise and answered from what is here when there is no quorum. Whoever asks sees their
 //! own things; what is not theirs is not found. Read next: `fairground_market::row`.
 
-use fairground_market::{BidRow, Market};
+use fairground_market::{
+    AssetList, BidList, BidRow, JobList, LockList, Market, OrderList, StoryList,
+};
 use fairground_types::{AuctionId, Code, Rejection, UserId};
 use fairground_wire::message::{ForwardResponse, ReadRequest};
 use serde::Serialize;
@@ -47,29 +49,29 @@ const fn shows_money(read: &ReadRequest) -> bool {
 fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
     match read {
         ReadRequest::MyBids { user, auction } => {
-            document(&json!({ "bids": bids(market, *user, *auction) }))
+            document(&BidList { bids: bids(market, *user, *auction) })
         }
         ReadRequest::Bid { user, bid } => one(market.bid(*user, *bid)),
         ReadRequest::MyOffers { user } => document(&json!({ "offers": bids(market, *user, None) })),
-        ReadRequest::MyLocks { user } => document(&json!({ "locks": market.locks_of(*user) })),
+        ReadRequest::MyLocks { user } => document(&LockList { locks: market.locks_of(*user) }),
         ReadRequest::Lock { user, lock } => {
             let is_theirs = market.lock(*lock).is_some_and(|lock| lock.buyer() == *user);
             one(market.lock_row(*lock).filter(|_| is_theirs))
         }
-        ReadRequest::MyOrders { user } => document(&json!({ "orders": market.orders_of(*user) })),
+        ReadRequest::MyOrders { user } => document(&OrderList { orders: market.orders_of(*user) }),
         ReadRequest::Order { user, order } => one(market.order_row(*order, *user)),
         ReadRequest::MyStories { user } => {
-            document(&json!({ "stories": market.stories_of(*user) }))
+            document(&StoryList { stories: market.stories_of(*user) })
         }
         ReadRequest::Story { user, story } => {
             one(market.story_row(*story).filter(|row| row.maker_id == *user))
         }
-        ReadRequest::MyAssets { user } => document(&json!({ "assets": market.assets_of(*user) })),
+        ReadRequest::MyAssets { user } => document(&AssetList { assets: market.assets_of(*user) }),
         ReadRequest::Asset { user, asset } => {
             one(market.asset_row(*asset).filter(|row| row.owner_id == *user))
         }
         ReadRequest::Me { user } => one(market.me(*user)),
-        ReadRequest::Jobs => document(&json!({ "jobs": market.jobs() })),
+        ReadRequest::Jobs => document(&JobList { jobs: market.jobs() }),
     }
 }
 

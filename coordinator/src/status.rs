@@ -20,7 +20,7 @@ use crate::raft::serve;
 const ASK_WAIT: Duration = Duration::from_millis(800);
 
 /// The whole of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
     cluster: fairground_types::ClusterId,
@@ -36,13 +36,16 @@ pub(crate) struct Status {
     members: Vec<MemberStatus>,
     edges: Vec<EdgeRow>,
     open_auctions: usize,
+    /// Effects that wait, by kind.
     outbox: BTreeMap<&'static str, usize>,
+    /// Sum of all accounts, by currency: zero.
+    #[schema(value_type = BTreeMap<String, i64>)]
     ledger: BTreeMap<Currency, i128>,
     jobs_waiting: usize,
     ready: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MemberStatus {
     member: MemberId,
@@ -59,7 +62,7 @@ struct MemberStatus {
     reachable: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct EdgeRow {
     #[serde(flatten)]

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use fairground_market::{AuctionView, Market, StoryRow};
+use fairground_market::{AuctionRecord, AuctionView, JobList, Market, MeRow, OrderList, StoryRow};
+use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
 use fairground_types::command::{
     AccountCommand, AuctionCommand, Command, ReviewDecision, StoryCommand,
 };
 use fairground_types::role::Action;
 use fairground_types::text::{Handle, Note};
-use fairground_types::{AuctionId, Code, LogIndex, Role, StoryId, UserId};
+use fairground_types::{AuctionId, Code, Digest, LogIndex, Role, StoryId, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::Api;
 use super::answer::{fresh, submit};
@@ -33,6 +33,10 @@ fn may_look(api: &Api, caller: &Caller) -> Result<(), Problem> {
 }
 
 /// The cluster as this member sees it.
+#[utoipa::path(get, path = "/v1/admin/status", operation_id = "getStatus", tag = "operation",
+    responses((status = 200, description = "The cluster.", body = cluster_status::Status)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn status(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -42,13 +46,33 @@ pub(super) async fn status(
 }
 
 /// Which index.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct DigestQuery {
     index: Option<LogIndex>,
 }
 
+/// The running digest at an index.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct DigestAt {
+    index: LogIndex,
+    digest: Digest,
+}
+
+/// Broken invariants at an index.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct Violations {
+    index: LogIndex,
+    violations: Vec<String>,
+}
+
 /// The running digest at an index, or the newest.
+#[utoipa::path(get, path = "/v1/admin/digest", operation_id = "getDigest", tag = "operation",
+    params(DigestQuery),
+    responses((status = 200, description = "The digest.", body = DigestAt)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN", "NOT_FOUND"]))))]
 pub(super) async fn digest(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -62,10 +86,14 @@ pub(super) async fn digest(
     };
     let missing = || Problem::new(Code::NotFound, "no digest is remembered for this index");
     let (index, digest) = found.ok_or_else(missing)?;
-    Ok(fresh(json!({ "index": index, "digest": digest })))
+    Ok(fresh(DigestAt { index, digest }))
 }
 
 /// Broken invariants; there are none.
+#[utoipa::path(get, path = "/v1/admin/violations", operation_id = "listViolations", tag = "operation",
+    responses((status = 200, description = "Broken invariants.", body = Violations)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn violations(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -73,17 +101,35 @@ pub(super) async fn violations(
     may_look(&api, &caller)?;
     let (index, violations) =
         api.member.state.read(|market| (market.last_index(), market.violations()));
-    Ok(fresh(json!({ "index": index, "violations": violations })))
+    Ok(fresh(Violations { index, violations }))
 }
 
 /// Which stories.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct StoriesQuery {
+    /// `submitted`.
     state: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Stories that wait for a reviewer.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct ReviewList {
+    stories: Vec<ReviewRow>,
+}
+
+/// Where a story stands after a decision.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StoryMoved {
+    story_id: StoryId,
+    /// As in the maker's list.
+    state: Option<&'static str>,
+}
+
+/// A story for its reviewer.
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReviewRow {
     #[serde(flatten)]
@@ -92,6 +138,11 @@ struct ReviewRow {
 }
 
 /// Stories that wait for a reviewer.
+#[utoipa::path(get, path = "/v1/admin/stories", operation_id = "listStoriesForReview", tag = "stories",
+    params(StoriesQuery),
+    responses((status = 200, description = "The stories.", body = ReviewList)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn stories(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -105,7 +156,7 @@ pub(super) async fn stories(
         let waiting = market.stories_waiting_for_review().into_iter();
         waiting.map(|story| review_row(market, story)).collect()
     });
-    Ok(fresh(json!({ "stories": stories })))
+    Ok(fresh(ReviewList { stories }))
 }
 
 fn review_row(market: &Market, story: StoryRow) -> ReviewRow {
@@ -124,10 +175,14 @@ async fn review(
     let command = Command::Story(StoryCommand::ReviewStory { story, decision });
     submit(&api.member, caller.actor()?, id, command).await?;
     let state = api.member.state.read(|market| market.story_row(story).map(|row| row.state));
-    Ok(fresh(json!({ "storyId": story, "state": state })))
+    Ok(fresh(StoryMoved { story_id: story, state }))
 }
 
 /// Approves a story.
+#[utoipa::path(post, path = "/v1/admin/stories/{story}/approve", operation_id = "approveStory", tag = "stories",
+    params(("story" = StoryId, Path), IdempotencyKeyHeader),
+    responses((status = 200, description = "Where it stands.", body = StoryMoved)),
+    security(("bearer" = []), ("adminKey" = [])))]
 pub(super) async fn approve(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -138,13 +193,19 @@ pub(super) async fn approve(
 }
 
 /// Body of a rejection.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RejectBody {
     notes: String,
 }
 
 /// Rejects a story, with notes.
+#[utoipa::path(post, path = "/v1/admin/stories/{story}/reject", operation_id = "rejectStory", tag = "stories",
+    params(("story" = StoryId, Path), IdempotencyKeyHeader),
+    request_body = RejectBody,
+    responses((status = 200, description = "Where it stands.", body = StoryMoved)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["NOTES_REQUIRED"]))))]
 pub(super) async fn reject(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -159,9 +220,23 @@ pub(super) async fn reject(
     review(&api, (&caller, &key), story, ReviewDecision::Reject { notes }).await
 }
 
-#[derive(Serialize)]
+/// An auction by itself.
+#[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct AuctionRow<'a> {
+pub(super) struct AuctionNamed {
+    auction_id: AuctionId,
+}
+
+/// Every auction.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct AuctionList {
+    auctions: Vec<AuctionRow>,
+}
+
+/// An auction in a list.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AuctionRow {
     auction_id: AuctionId,
     story_id: StoryId,
     title: Option<String>,
@@ -170,10 +245,10 @@ struct AuctionRow<'a> {
     closes_by: fairground_types::Timestamp,
     highest: fairground_types::Money,
     bid_count: u64,
-    unheard_edges: &'a [fairground_types::EdgeId],
+    unheard_edges: Vec<fairground_types::EdgeId>,
 }
 
-fn auction_row<'a>(market: &Market, row: &'a AuctionView) -> AuctionRow<'a> {
+fn auction_row(market: &Market, row: &AuctionView) -> AuctionRow {
     let story = market.view().story(row.story);
     AuctionRow {
         auction_id: row.auction,
@@ -184,25 +259,33 @@ fn auction_row<'a>(market: &Market, row: &'a AuctionView) -> AuctionRow<'a> {
         closes_by: row.closes_by,
         highest: row.highest.amount,
         bid_count: row.bid_count,
-        unheard_edges: &row.unheard,
+        unheard_edges: row.unheard.clone(),
     }
 }
 
 /// Every auction.
+#[utoipa::path(get, path = "/v1/admin/auctions", operation_id = "listAuctions", tag = "auctions",
+    responses((status = 200, description = "The auctions.", body = AuctionList)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn auctions(
     State(api): State<Arc<Api>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
     let rows = api.member.state.read(|market| {
-        let rows: Vec<AuctionRow<'_>> =
-            market.view().auctions().map(|row| auction_row(market, row)).collect();
-        json!({ "auctions": rows })
+        let rows = market.view().auctions().map(|row| auction_row(market, row));
+        AuctionList { auctions: rows.collect() }
     });
     Ok(fresh(rows))
 }
 
 /// Everything that explains how an auction came out.
+#[utoipa::path(get, path = "/v1/admin/auctions/{auction}", operation_id = "getAuctionRecord", tag = "auctions",
+    params(("auction" = AuctionId, Path)),
+    responses((status = 200, description = "The record.", body = AuctionRecord)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn auction(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -214,13 +297,19 @@ pub(super) async fn auction(
 }
 
 /// Body of a cancellation.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CancelBody {
     reason: String,
 }
 
 /// Ends an auction without a sale.
+#[utoipa::path(post, path = "/v1/admin/auctions/{auction}/cancel", operation_id = "cancelAuction", tag = "auctions",
+    params(("auction" = AuctionId, Path), IdempotencyKeyHeader),
+    request_body = CancelBody,
+    responses((status = 200, description = "It is cancelled.", body = AuctionNamed)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["REASON_REQUIRED"]))))]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -235,28 +324,36 @@ pub(super) async fn cancel(
     let command = Command::Auction(AuctionCommand::CancelAuction { auction, reason });
     let id = caller.command(&api, &key, "cancel", &auction.to_string())?;
     submit(&api.member, caller.actor()?, id, command).await?;
-    Ok(fresh(json!({ "auctionId": auction })))
+    Ok(fresh(AuctionNamed { auction_id: auction }))
 }
 
 /// Every order.
+#[utoipa::path(get, path = "/v1/admin/orders", operation_id = "listAllOrders", tag = "orders",
+    responses((status = 200, description = "The orders.", body = OrderList)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn orders(
     State(api): State<Arc<Api>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
     let orders = api.member.state.read(Market::orders);
-    Ok(fresh(json!({ "orders": orders })))
+    Ok(fresh(OrderList { orders }))
 }
 
 /// Transcode jobs that are not done.
+#[utoipa::path(get, path = "/v1/admin/jobs", operation_id = "listJobs", tag = "media",
+    responses((status = 200, description = "The jobs.", body = JobList)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn jobs(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
     let jobs = api.member.state.read(Market::jobs);
-    Ok(fresh(json!({ "jobs": jobs })))
+    Ok(fresh(JobList { jobs }))
 }
 
 /// Body that gives a duty.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct GrantBody {
     user_id: UserId,
@@ -264,6 +361,12 @@ pub(super) struct GrantBody {
 }
 
 /// Gives a duty.
+#[utoipa::path(post, path = "/v1/admin/roles", operation_id = "grantRole", tag = "users",
+    params(IdempotencyKeyHeader),
+    request_body = GrantBody,
+    responses((status = 200, description = "The account.", body = MeRow)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["NOT_FOUND"]))))]
 pub(super) async fn grant(
     State(api): State<Arc<Api>>,
     caller: Caller,

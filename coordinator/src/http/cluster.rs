@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use fairground_market::{JoinTokenList, MeRow};
 use fairground_runtime::pki::JoinToken;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::command::{
@@ -16,9 +17,8 @@ use fairground_types::command::{
 };
 use fairground_types::limits::JOIN_TOKEN_LIFE_MAX;
 use fairground_types::text::{Handle, Region};
-use fairground_types::{Code, JoinTokenId, Millis, Role, UserId};
-use serde::Deserialize;
-use serde_json::json;
+use fairground_types::{Code, JoinTokenId, Millis, Role, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::answer::{fresh, submit};
@@ -31,7 +31,7 @@ const TOKEN_LIFE: Millis = Millis::from_hours(1);
 const ADDRESSES_MAX: usize = 16;
 
 /// Body that makes a join token.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TokenBody {
     role: JoinRole,
@@ -39,7 +39,22 @@ pub(super) struct TokenBody {
     ttl_ms: Option<u64>,
 }
 
+/// A join token as it is shown once.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JoinTokenMade {
+    /// What a new member or edge shows.
+    token: String,
+    token_id: JoinTokenId,
+    expires_at: Timestamp,
+}
+
 /// Makes a join token.
+#[utoipa::path(post, path = "/v1/cluster/tokens", operation_id = "createJoinToken", tag = "cluster",
+    request_body = TokenBody,
+    responses((status = 201, description = "The token; its secret is nowhere else.", body = JoinTokenMade)),
+    security(("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN", "LIMIT_REACHED"]))))]
 pub(super) async fn create_token(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -75,24 +90,30 @@ pub(super) async fn create_token(
     }));
     submit(member, Actor::Cluster, member.new_command("token"), command).await?;
     let text = token.expose_text().map_err(|error| Problem::internal(&error))?;
-    Ok((
-        StatusCode::CREATED,
-        fresh(json!({ "token": text, "tokenId": token.id, "expiresAt": expires_at })),
-    )
-        .into_response())
+    let made = JoinTokenMade { token: text, token_id: token.id, expires_at };
+    Ok((StatusCode::CREATED, fresh(made)).into_response())
 }
 
 /// Join tokens that are open, without their secrets.
+#[utoipa::path(get, path = "/v1/cluster/tokens", operation_id = "listJoinTokens", tag = "cluster",
+    responses((status = 200, description = "Open tokens.", body = JoinTokenList)),
+    security(("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn tokens(
     State(api): State<Arc<Api>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     caller.operator()?;
     let tokens = api.member.state.read(fairground_market::Market::join_tokens);
-    Ok(fresh(json!({ "tokens": tokens })))
+    Ok(fresh(JoinTokenList { tokens }))
 }
 
 /// Ends a join token.
+#[utoipa::path(delete, path = "/v1/cluster/tokens/{token}", operation_id = "deleteJoinToken", tag = "cluster",
+    params(("token" = JoinTokenId, Path)),
+    responses((status = 204, description = "It is gone.")),
+    security(("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn revoke_token(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -111,7 +132,7 @@ pub(super) async fn revoke_token(
 }
 
 /// Body that makes an account.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct AccountBody {
     identifier: String,
@@ -122,6 +143,11 @@ pub(super) struct AccountBody {
 }
 
 /// Makes an account, or gives duties to the one that exists.
+#[utoipa::path(post, path = "/v1/cluster/accounts", operation_id = "createAccount", tag = "cluster",
+    request_body = AccountBody,
+    responses((status = 200, description = "The account.", body = MeRow)),
+    security(("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN", "HANDLE_TAKEN", "LIMIT_REACHED"]))))]
 pub(super) async fn create_account(
     State(api): State<Arc<Api>>,
     caller: Caller,

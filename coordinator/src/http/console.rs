@@ -10,9 +10,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use fairground_runtime::problem::{ApiPath, Problem};
 use fairground_runtime::web::{self, Asset, JAVASCRIPT, Pages};
-use fairground_types::Code;
 use fairground_types::role::Action;
-use serde_json::json;
+use fairground_types::{Code, Timestamp};
+use fairground_wire::message::EdgeStatus;
+use serde::Serialize;
 
 use super::Api;
 use super::answer::fresh;
@@ -56,15 +57,29 @@ async fn asset(
     found(&pages, &name, &headers)
 }
 
+/// The edges of the cluster.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EdgeList {
+    server_time: Timestamp,
+    edges: Vec<EdgeStatus>,
+}
+
 /// The edges, so that a client can measure and pick the nearest.
+#[utoipa::path(get, path = "/v1/edges", operation_id = "listEdges", tag = "edges",
+    responses((status = 200, description = "The edges.", body = EdgeList)))]
 pub(super) async fn edges(State(api): State<Arc<Api>>) -> Response {
     let member = &api.member;
     let now = member.office.now().map_or_else(|| member.clock.now(), |(_, now)| now);
     let edges = member.edges.statuses(member.clock.monotonic());
-    fresh(json!({ "serverTime": now, "edges": edges }))
+    fresh(EdgeList { server_time: now, edges })
 }
 
 /// Metrics in the Prometheus text format; from this machine or with a duty to read the market.
+#[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
+    responses((status = 200, description = "Prometheus text format.", body = String, content_type = "text/plain")),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn metrics(
     State(api): State<Arc<Api>>,
     caller: Caller,

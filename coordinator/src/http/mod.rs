@@ -22,15 +22,25 @@ mod webhook;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
 use fairground_runtime::config::Secret;
 use fairground_runtime::metrics::PrometheusHandle;
+use fairground_runtime::openapi::{About, Document};
 use fairground_runtime::problem;
 use fairground_runtime::rate::{RateLimit, RateLimiter};
 use fairground_types::Millis;
+use utoipa_axum::router::OpenApiRouter;
+#[cfg(feature = "stripe")]
+use utoipa_axum::router::UtoipaMethodRouterExt as _;
+use utoipa_axum::routes;
 
 use crate::effects::Payments;
 use crate::member::Member;
+
+const ABOUT: About = About {
+    title: "Fairground member",
+    description: include_str!("about.md"),
+    takes_admin_key: true,
+};
 
 /// Sign-in requests of one address: a burst, then one in three seconds.
 const SIGN_IN_RATE: RateLimit =
@@ -70,32 +80,67 @@ impl Api {
 
 /// Every route of a member.
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    let routes = Router::new()
-        .route("/v1/auth/otp/request", post(sign_in::request_code))
-        .route("/v1/auth/otp/verify", post(sign_in::verify_code))
-        .route("/v1/auth/refresh", post(sign_in::refresh))
-        .route("/v1/auth/logout", post(sign_in::logout))
-        .route("/v1/users/me", get(sign_in::me))
-        .route("/v1/edges", get(console::edges))
-        .route("/v1/admin/status", get(admin::status))
-        .route("/v1/admin/digest", get(admin::digest))
-        .route("/v1/admin/violations", get(admin::violations))
-        .route("/v1/admin/stories", get(admin::stories))
-        .route("/v1/admin/stories/{id}/approve", post(admin::approve))
-        .route("/v1/admin/stories/{id}/reject", post(admin::reject))
-        .route("/v1/admin/auctions", get(admin::auctions))
-        .route("/v1/admin/auctions/{id}", get(admin::auction))
-        .route("/v1/admin/auctions/{id}/cancel", post(admin::cancel))
-        .route("/v1/admin/orders", get(admin::orders))
-        .route("/v1/admin/jobs", get(admin::jobs))
-        .route("/v1/admin/roles", post(admin::grant))
-        .route("/v1/cluster/tokens", get(cluster::tokens).post(cluster::create_token))
-        .route("/v1/cluster/tokens/{id}", delete(cluster::revoke_token))
-        .route("/v1/cluster/accounts", post(cluster::create_account))
-        .route("/metrics", get(console::metrics));
-    #[cfg(feature = "stripe")]
-    let routes =
-        routes.route("/v1/webhooks/stripe", post(webhook::stripe).layer(webhook::body_limit()));
+    let (described, _) = routes().split_for_parts();
     let health = api.member.health.routes();
-    problem::wrap(routes.with_state(api).merge(console::pages()).merge(health))
+    let served = described.with_state(api).merge(console::pages()).merge(document().routes());
+    problem::wrap(served.merge(health))
+}
+
+/// The API as a document (OpenAPI 3.1), made from the routes.
+pub(crate) fn document() -> Document {
+    Document::new(routes().get_openapi(), &ABOUT)
+}
+
+/// Every handler says its method and path itself; handlers in one `routes!` share a path.
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    let routes = OpenApiRouter::default()
+        .routes(routes!(sign_in::request_code))
+        .routes(routes!(sign_in::verify_code))
+        .routes(routes!(sign_in::refresh))
+        .routes(routes!(sign_in::logout))
+        .routes(routes!(sign_in::me))
+        .routes(routes!(console::edges))
+        .routes(routes!(admin::status))
+        .routes(routes!(admin::digest))
+        .routes(routes!(admin::violations))
+        .routes(routes!(admin::stories))
+        .routes(routes!(admin::approve))
+        .routes(routes!(admin::reject))
+        .routes(routes!(admin::auctions))
+        .routes(routes!(admin::auction))
+        .routes(routes!(admin::cancel))
+        .routes(routes!(admin::orders))
+        .routes(routes!(admin::jobs))
+        .routes(routes!(admin::grant))
+        .routes(routes!(cluster::tokens, cluster::create_token))
+        .routes(routes!(cluster::revoke_token))
+        .routes(routes!(cluster::create_account))
+        .routes(routes!(console::metrics));
+    #[cfg(feature = "stripe")]
+    let routes = routes.routes(routes!(webhook::stripe).layer(webhook::body_limit()));
+    routes
+}
+
+#[cfg(test)]
+mod tests {
+    use fairground_runtime::openapi::{faults, served};
+
+    use super::*;
+
+    #[test]
+    fn openapi_holds_every_route_and_no_other() {
+        let (described, _) = routes().split_for_parts();
+        assert_eq!(served(&described), document().operations());
+    }
+
+    #[cfg(feature = "stripe")]
+    #[test]
+    fn openapi_of_a_member_is_what_its_golden_file_says() {
+        fairground_runtime::openapi::check_frozen(&document(), "openapi_member.json");
+    }
+
+    #[test]
+    fn openapi_of_a_member_suits_generators() {
+        assert_eq!(faults(&document()), Vec::<String>::new());
+    }
 }

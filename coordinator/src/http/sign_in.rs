@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use fairground_market::MeRow;
 use fairground_runtime::problem::{ApiJson, Problem};
 use fairground_types::Code;
 use fairground_types::command::{AccountCommand, Actor, Channel, Command};
@@ -14,11 +15,11 @@ use serde::Deserialize;
 use super::Api;
 use super::answer::{auth_problem, forwarded, fresh, submit};
 use super::guard::Caller;
-use crate::auth;
+use crate::auth::{self, CodeRequested, Tokens};
 use crate::edge::forward::request_code_here;
 
 /// Body of a request for a code.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RequestCodeBody {
     identifier: String,
@@ -26,7 +27,7 @@ pub(super) struct RequestCodeBody {
 }
 
 /// Body that redeems a code.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct VerifyCodeBody {
     identifier: String,
@@ -34,7 +35,7 @@ pub(super) struct VerifyCodeBody {
 }
 
 /// Body of a refresh.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RefreshBody {
     refresh_token: String,
@@ -48,6 +49,10 @@ fn limit(api: &Api, peer: SocketAddr) -> Result<(), Problem> {
 }
 
 /// Sends a one-time code; the answer is the same whether the address is known or not.
+#[utoipa::path(post, path = "/v1/auth/otp/request", operation_id = "requestCode", tag = "auth",
+    request_body = RequestCodeBody,
+    responses((status = 200, description = "A code is on its way.", body = CodeRequested)),
+    extensions(("x-codes" = json!(["ACCOUNT_LOCKED", "COORDINATOR_UNAVAILABLE"]))))]
 pub(super) async fn request_code(
     State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -59,6 +64,10 @@ pub(super) async fn request_code(
 }
 
 /// Redeems a one-time code.
+#[utoipa::path(post, path = "/v1/auth/otp/verify", operation_id = "verifyCode", tag = "auth",
+    request_body = VerifyCodeBody,
+    responses((status = 200, description = "Signed in.", body = Tokens)),
+    extensions(("x-codes" = json!(["OTP_INVALID", "OTP_EXPIRED", "ACCOUNT_LOCKED", "LIMIT_REACHED", "COORDINATOR_UNAVAILABLE"]))))]
 pub(super) async fn verify_code(
     State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -70,6 +79,10 @@ pub(super) async fn verify_code(
 }
 
 /// Exchanges a refresh token.
+#[utoipa::path(post, path = "/v1/auth/refresh", operation_id = "refresh", tag = "auth",
+    request_body = RefreshBody,
+    responses((status = 200, description = "The next pair.", body = Tokens)),
+    extensions(("x-codes" = json!(["AUTH_REQUIRED", "TOKEN_EXPIRED", "TOKEN_REUSED", "SESSION_REVOKED", "COORDINATOR_UNAVAILABLE"]))))]
 pub(super) async fn refresh(
     State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -81,6 +94,9 @@ pub(super) async fn refresh(
 }
 
 /// Ends the sign-in of the token shown.
+#[utoipa::path(post, path = "/v1/auth/logout", operation_id = "signOut", tag = "auth",
+    responses((status = 204, description = "Signed out.")),
+    security(("bearer" = [])))]
 pub(super) async fn logout(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -92,6 +108,10 @@ pub(super) async fn logout(
 }
 
 /// The account of the token shown.
+#[utoipa::path(get, path = "/v1/users/me", operation_id = "getMe", tag = "users",
+    responses((status = 200, description = "The account.", body = MeRow)),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["NOT_FOUND"]))))]
 pub(super) async fn me(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, Problem> {
     let (user, _) = caller.account()?;
     let row = api.member.state.read(|market| market.me(user));

@@ -34,6 +34,12 @@ pub(super) const fn body_limit() -> DefaultBodyLimit {
 }
 
 /// Takes one delivery.
+#[utoipa::path(post, path = "/v1/webhooks/stripe", operation_id = "receiveStripeEvent",
+    tag = "webhooks", params(("Stripe-Signature" = String, Header)),
+    request_body(content = String, content_type = "application/json"),
+    responses((status = 200, description = "Kept.")),
+    extensions(("x-codes" = json!(["SIGNATURE_INVALID", "COORDINATOR_UNAVAILABLE",
+        "EXTERNAL_SERVICE_UNAVAILABLE"]))))]
 pub(super) async fn stripe(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
