@@ -45,6 +45,11 @@ impl Directory {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = rows;
     }
 
+    /// Whether an edge fits.
+    pub(crate) fn any(&self, fits: impl Fn(&EdgeStatus) -> bool) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().any(fits)
+    }
+
     /// Every edge, this one as it is now.
     pub(crate) fn rows(&self, own: EdgeStatus) -> Vec<EdgeStatus> {
         let mut rows = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();

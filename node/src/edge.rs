@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use fairground_runtime::cursor::CursorKey;
 use fairground_runtime::health::Health;
 use fairground_runtime::shutdown::{Shutdown, Tasks};
 use fairground_storage::replica::Replica;
@@ -46,6 +47,8 @@ pub(crate) struct Edge {
     pub(crate) prefetch: Prefetch,
     pub(crate) uploads: Uploads,
     pub(crate) work: Work,
+    /// Signs cursors of lists that this edge pages.
+    pub(crate) cursors: CursorKey,
     pub(crate) requests: AtomicUsize,
     pub(crate) live_streams: AtomicUsize,
 }

@@ -29,6 +29,12 @@ pub struct Options {
     pub members: Vec<String>,
     /// Whether this edge takes bids. Default: true.
     pub takes_bids: bool,
+    /// Origins whose pages may call the API, beside those of the cluster's edges; `*` for any.
+    /// Default: none.
+    pub allowed_origins: Vec<String>,
+    /// Whether requests from this machine are limited too. Default: false, they may come from the
+    /// operator's proxy.
+    pub limit_this_machine: bool,
     /// The segment cache.
     pub cache: CacheOptions,
     /// The transcode role.
@@ -98,6 +104,8 @@ impl Default for Options {
             public_url: String::new(),
             members: Vec::new(),
             takes_bids: true,
+            allowed_origins: Vec::new(),
+            limit_this_machine: false,
             cache: CacheOptions::default(),
             transcode: TranscodeOptions::default(),
             media: MediaOptions::default(),

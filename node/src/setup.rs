@@ -11,6 +11,7 @@ use fairground_market::PublicView;
 use fairground_media::{Jail, JailLevel, Launcher, Tools};
 use fairground_runtime::clock::Clock;
 use fairground_runtime::config::ConfigError;
+use fairground_runtime::cursor::CursorKey;
 use fairground_runtime::health::Health;
 use fairground_runtime::http as listening;
 use fairground_runtime::metrics::{self as recording, PrometheusHandle};
@@ -101,6 +102,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
     let links =
         Links::new(Endpoints::bind()?, joined.cluster, client, (tasks.clone(), shutdown.clone()));
     let signer = ReceiptSigner::new(joined.cluster, joined.edge.clone(), &receipt_key)?;
+    let cursors = CursorKey::derive(&receipt_key);
     let intake = IntakeDesk::open(DeskParts {
         journal,
         takes_bids: options.takes_bids,
@@ -130,6 +132,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         prefetch: Prefetch::default(),
         uploads,
         work: Work::default(),
+        cursors,
         requests: 0.into(),
         live_streams: 0.into(),
     });

@@ -22,7 +22,10 @@ mod webhook;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::map_response;
+use axum::response::Response;
 use fairground_runtime::config::Secret;
+use fairground_runtime::guard::secure;
 use fairground_runtime::metrics::PrometheusHandle;
 use fairground_runtime::openapi::{About, Document};
 use fairground_runtime::problem;
@@ -83,7 +86,13 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     let (described, _) = routes().split_for_parts();
     let health = api.member.health.routes();
     let served = described.with_state(api).merge(console::pages()).merge(document().routes());
-    problem::wrap(served.merge(health))
+    problem::wrap(served.merge(health).layer(map_response(secured)))
+}
+
+async fn secured(mut response: Response) -> Response {
+    // Whether a proxy in front speaks TLS is its own to say.
+    secure(response.headers_mut(), false);
+    response
 }
 
 /// The API as a document (OpenAPI 3.1), made from the routes.

@@ -6,18 +6,23 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use fairground_market::{AuctionStatus, AuctionView, PublicView};
+use fairground_runtime::cursor::Paging;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
-use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
+use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
 use fairground_types::command::{AuctionCommand, Command};
 use fairground_types::event::{CloseReason, LockReason, PublicBid};
 use fairground_types::{
-    Accepted, AuctionId, BidId, Code, EdgeId, LogIndex, Money, SaleLockId, StoryId, Timestamp,
+    Accepted, AuctionId, BidId, Code, EdgeId, LogIndex, Millis, Money, SaleLockId, StoryId,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Intent, SignedIn};
 use super::call;
 use crate::edge::Edge;
+
+/// How long a cursor counts.
+const CURSOR_LIFE: Millis = Millis::from_mins(10);
 
 /// What the maker saw.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -133,10 +138,14 @@ impl AuctionDocument {
     }
 }
 
-/// Bids of an auction, newest first, at most 200.
+/// A page of the bids of an auction, newest first; an edge shows the newest 200.
 #[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AuctionBids {
     bids: Vec<PublicBid>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 /// What an acceptance made.
@@ -169,17 +178,38 @@ pub(crate) async fn show(
 
 /// Lists the bids of an auction, newest first.
 #[utoipa::path(get, path = "/v1/auctions/{auction}/bids", operation_id = "listAuctionBids",
-    tag = "auctions", params(("auction" = AuctionId, Path)),
-    responses((status = 200, description = "The newest bids.", body = AuctionBids)))]
+    tag = "auctions", params(("auction" = AuctionId, Path), Paging),
+    responses((status = 200, description = "The newest bids.", body = AuctionBids)),
+    extensions(("x-codes" = json!(["CURSOR_EXPIRED"]))))]
 pub(crate) async fn bids(
     State(edge): State<Arc<Edge>>,
     ApiPath(auction): ApiPath<AuctionId>,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Json<AuctionBids>, Problem> {
-    let found = edge.view.read(|view| {
-        let row = view.auction(auction)?;
-        Some(AuctionBids { bids: row.bids.iter().rev().cloned().collect() })
-    });
-    found.map(Json).ok_or_else(unknown)
+    let limit = paging.limit()?;
+    let now = edge.time.now();
+    let list = format!("bids of {auction}");
+    let after: Option<BidId> = paging.position(&edge.cursors, &list, now)?;
+    let newest_first: Vec<PublicBid> = edge
+        .view
+        .read(|view| view.auction(auction).map(|row| row.bids.iter().rev().cloned().collect()))
+        .ok_or_else(unknown)?;
+    let begin = match after {
+        None => 0,
+        // The last bid shown has left the newest ones only when 200 others came since.
+        Some(last) => newest_first
+            .iter()
+            .position(|bid| bid.bid_id == last)
+            .map(|at| at.saturating_add(1))
+            .ok_or_else(|| Problem::from(Code::CursorExpired))?,
+    };
+    let has_more = newest_first.len() > begin.saturating_add(limit);
+    let bids: Vec<PublicBid> = newest_first.into_iter().skip(begin).take(limit).collect();
+    let next_cursor = bids
+        .last()
+        .filter(|_| has_more)
+        .map(|last| edge.cursors.seal(&list, &last.bid_id, (now, CURSOR_LIFE)));
+    Ok(Json(AuctionBids { bids, next_cursor }))
 }
 
 /// Accepts the highest bid, for the maker.

@@ -62,14 +62,35 @@ fn check(edge: &Edge, token: &str) -> Result<SignedIn, Problem> {
     Ok(SignedIn { user: claims.sub, sign_in: claims.sid, roles: claims.roles })
 }
 
+/// Whoever a request comes from, found out once: an account, nobody, or a token that does not count.
+#[derive(Clone, Debug)]
+pub(crate) struct Identified(Option<Result<SignedIn, Problem>>);
+
+impl Identified {
+    /// The account, if there is one.
+    pub(crate) fn account(&self) -> Option<&SignedIn> {
+        self.0.as_ref()?.as_ref().ok()
+    }
+}
+
+/// Finds out who sends a request.
+pub(crate) fn identify(edge: &Edge, headers: &HeaderMap) -> Identified {
+    let found = bearer(headers).map(|token| token.and_then(|token| check(edge, token)));
+    Identified(found)
+}
+
+/// What [`identify`] found before the route, or finds now.
+fn identified(parts: &Parts, edge: &Edge) -> Option<Result<SignedIn, Problem>> {
+    let known = parts.extensions.get::<Identified>().cloned();
+    known.unwrap_or_else(|| identify(edge, &parts.headers)).0
+}
+
 impl FromRequestParts<Arc<Edge>> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Problem> {
-        match bearer(&parts.headers) {
-            Some(token) => check(edge, token?),
-            None => Err(Problem::new(Code::AuthRequired, "sign in first")),
-        }
+        let first = || Err(Problem::new(Code::AuthRequired, "sign in first"));
+        identified(parts, edge).unwrap_or_else(first)
     }
 }
 
@@ -80,10 +101,7 @@ impl OptionalFromRequestParts<Arc<Edge>> for SignedIn {
         parts: &mut Parts,
         edge: &Arc<Edge>,
     ) -> Result<Option<Self>, Problem> {
-        match bearer(&parts.headers) {
-            Some(token) => check(edge, token?).map(Some),
-            None => Ok(None),
-        }
+        identified(parts, edge).transpose()
     }
 }
 

@@ -26,6 +26,7 @@ use fairground_wire::message::ReadRequest;
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Intent, PreferredWait, SignedIn};
+use super::price::{MinorUnits, money_of};
 use super::{call, problem_map};
 use crate::edge::Edge;
 use crate::intake::{Answer, Known, auction_of, offer_of};
@@ -37,8 +38,13 @@ const VIEW_WAIT: Duration = Duration::from_millis(500);
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct BidRequest {
-    amount_minor: u64,
+    #[serde(default)]
+    amount_minor: Option<MinorUnits>,
+    /// A decimal in major units, as text, instead of `amountMinor`.
+    #[serde(default)]
+    amount: Option<String>,
     currency: Currency,
+    /// How long the bid may wait for its verdict; 120,000 unless said.
     #[serde(default)]
     valid_for_ms: Option<u64>,
 }
@@ -47,8 +53,13 @@ pub(crate) struct BidRequest {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct OfferRequest {
-    amount_minor: u64,
+    #[serde(default)]
+    amount_minor: Option<MinorUnits>,
+    /// A decimal in major units, as text, instead of `amountMinor`.
+    #[serde(default)]
+    amount: Option<String>,
     currency: Currency,
+    /// Bid when an auction is open already.
     #[serde(default)]
     bid_if_open: bool,
     #[serde(default)]
@@ -156,7 +167,7 @@ pub(crate) async fn place(
         command: intent.command(&who, "bid", &auction.to_string()),
         auction,
         bidder: who.user,
-        amount: Money::new(body.amount_minor, body.currency),
+        amount: money_of(body.amount_minor, body.amount.as_deref(), body.currency)?,
         valid_until: valid_until(&edge, body.valid_for_ms)?,
     };
     take(&edge, Intake::Bid(bid), preferred).await
@@ -190,7 +201,7 @@ pub(crate) async fn offer(
         auction: auction_of(&command),
         story,
         buyer: who.user,
-        amount: Money::new(body.amount_minor, body.currency),
+        amount: money_of(body.amount_minor, body.amount.as_deref(), body.currency)?,
         bid_if_open: body.bid_if_open,
         valid_until: valid_until(&edge, body.valid_for_ms)?,
     };

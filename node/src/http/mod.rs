@@ -13,7 +13,10 @@ mod media;
 mod orders;
 mod pages;
 mod payments;
+mod price;
 mod problem_map;
+mod quotas;
+mod seed;
 mod segments;
 mod sign_in;
 mod stack;
@@ -60,8 +63,8 @@ pub(crate) fn router(edge: &Arc<Edge>, recorder: PrometheusHandle) -> Router {
         .merge(document().routes())
         .merge(edge.health.routes())
         .merge(metrics::routes(recorder))
-        .layer(from_fn(stack::cross_origin));
-    problem::wrap(routes)
+        .layer(from_fn_with_state(Arc::clone(edge), stack::cross_origin));
+    seed::with_seed_paths(problem::wrap(routes))
 }
 
 /// The API as a document (OpenAPI 3.1), made from the routes.

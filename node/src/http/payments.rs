@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use fairground_market::LockList;
+use fairground_runtime::guard::origin_of as origin;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::command::{Command, PaymentCommand, StartCheckout};
@@ -60,14 +61,6 @@ pub(crate) async fn mine(
     who: SignedIn,
 ) -> Result<Json<Value>, Problem> {
     call::read(&edge, ReadRequest::MyLocks { user: who.user }).await.map(Json)
-}
-
-/// Scheme and authority of an absolute http address.
-fn origin(url: &str) -> Option<&str> {
-    let scheme = ["https://", "http://"].into_iter().find(|scheme| url.starts_with(scheme))?;
-    let rest = url.get(scheme.len()..)?;
-    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    url.get(..scheme.len().saturating_add(authority))
 }
 
 /// An address that the buyer is sent to: on an edge of this cluster, so that a payment page cannot

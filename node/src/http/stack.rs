@@ -1,75 +1,81 @@
 //! What every request goes through, outermost first.
 //!
 //! ```text
+//!   seed paths                    `seed.rs`: addresses without /v1
 //!   request id, span, metrics     fairground_runtime::problem::wrap
 //!   panic -> 500                  likewise
 //!   body limit 64 KiB             likewise; uploads read their body as a stream
-//!   cross-origin answers          players and pages of other edges read us; no cookies exist
+//!   headers, cross-origin         nosniff ...; pages of the allow-list and of our edges read us
 //!   load shed                     too many requests in hand: 429 at once
-//!   rate limit                    per address, loopback (a proxy of the operator) excepted
+//!   sign-in                       the access token is checked once, before anything is counted
+//!   quotas                        per account or address, `quotas.rs`
 //!   time limit                    504; uploads excepted, whose silence the listener bounds
-//!   route -> sign-in -> handler
+//!   route -> handler
 //! ```
 //! It must not know any route.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use fairground_runtime::guard::{self, Quotas, Reader, Subject};
 use fairground_runtime::problem::Problem;
-use fairground_runtime::rate::{RateLimit, RateLimiter};
-use fairground_types::{Code, Millis};
+use fairground_types::Code;
 
+use super::auth::{self, Identified};
+use super::quotas;
 use crate::edge::{Edge, REQUESTS_MAX};
 
 /// How long a handler may take; a bid waits ten seconds at most, a checkout as long again.
 const HANDLER_WAIT: Duration = Duration::from_secs(30);
-/// One address: bursts of 400 requests, 200 per second for long.
-const RATE: RateLimit = RateLimit { burst: 400, refill: Millis::new(5), keys_max: 16_384 };
 
-const ALLOWED_METHODS: HeaderValue =
-    HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, Range, \
-     Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset, X-Request-Id",
-);
-const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Accept-Ranges, Content-Range, ETag, Fairground-Asset, Location, Preference-Applied, \
-     Retry-After, Tus-Resumable, Upload-Expires, Upload-Length, Upload-Offset, X-Request-Id",
-);
-const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
-
-/// The limiter of addresses.
-pub(crate) type AddressLimiter = RateLimiter<IpAddr>;
-
-/// A limiter with the rate of this file.
-pub(crate) fn limiter() -> Arc<AddressLimiter> {
-    Arc::new(RateLimiter::new(RATE))
+/// The quotas of an edge.
+pub(crate) fn limiter() -> Arc<Quotas> {
+    Arc::new(Quotas::new(&quotas::table(), quotas::GENERAL, quotas::KEYS_MAX))
 }
 
-/// Lets pages and players of other origins read answers, and answers their preflights. Nothing here
-/// is told by a cookie, so nothing is given away by it.
-pub(crate) async fn cross_origin(request: Request, next: Next) -> Response {
-    let is_preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response =
-        if is_preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
-    let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    let mut set = |name: HeaderName, value: HeaderValue| headers.insert(name, value);
-    if is_preflight {
-        set(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS);
-        set(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
-        set(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
-    } else {
-        set(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+/// Lets pages of known origins read answers, and answers their preflights. Players load media from
+/// anywhere; documents are for everybody.
+pub(crate) async fn cross_origin(
+    State(edge): State<Arc<Edge>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let reader = reader_of(&edge, &request);
+    if guard::is_preflight(&request) {
+        return guard::preflight(&reader);
     }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    guard::share(headers, &reader);
+    guard::secure(headers, edge.public_url.starts_with("https://"));
     response
+}
+
+fn reader_of(edge: &Edge, request: &Request) -> Reader {
+    let path = request.uri().path();
+    let is_open = ["/p/", "/openapi.json", "/.well-known/"];
+    if is_open.iter().any(|open| path.starts_with(open)) {
+        return Reader::Anybody;
+    }
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return Reader::Nobody };
+    if may_read(edge, origin) { Reader::Origin(origin.clone()) } else { Reader::Nobody }
+}
+
+fn may_read(edge: &Edge, origin: &HeaderValue) -> bool {
+    let Ok(origin) = origin.to_str() else { return false };
+    let is_same = |known: &str| {
+        known == "*"
+            || guard::origin_of(known).is_some_and(|known| known.eq_ignore_ascii_case(origin))
+    };
+    is_same(&edge.public_url)
+        || edge.options.allowed_origins.iter().any(|known| is_same(known))
+        || edge.directory.any(|row| is_same(&row.public_url))
 }
 
 /// Counts a request as long as it is in hand.
@@ -91,21 +97,39 @@ pub(crate) async fn shed(State(edge): State<Arc<Edge>>, request: Request, next: 
     next.run(request).await
 }
 
-/// Refuses an address that asks too often.
+/// Finds out who asks, and refuses who asks too often.
 pub(crate) async fn limit(
-    State((edge, limiter)): State<(Arc<Edge>, Arc<AddressLimiter>)>,
-    request: Request,
+    State((edge, quotas)): State<(Arc<Edge>, Arc<Quotas>)>,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-    if let Some(peer) = peer.filter(|peer| !peer.to_canonical().is_loopback())
-        && let Err(wait) = limiter.check(&peer, edge.time.monotonic())
-    {
-        return Problem::new(Code::RateLimited, "too many requests from this address")
-            .with_retry_after(wait)
-            .into_response();
+    let who = auth::identify(&edge, request.headers());
+    let subject = subject_of(&edge, &request, &who);
+    request.extensions_mut().insert(who);
+    let Some(subject) = subject else { return next.run(request).await };
+    let route = guard::route_of(&request);
+    let asked = (request.method(), route.as_str(), request.uri().path());
+    match quotas.count(subject, asked, edge.time.monotonic()) {
+        Ok(standing) => {
+            let mut response = next.run(request).await;
+            standing.tell(response.headers_mut());
+            response
+        }
+        Err(problem) => {
+            let mut response = problem.into_response();
+            guard::tell_refused(response.headers_mut());
+            response
+        }
     }
-    next.run(request).await
+}
+
+/// For whom a request counts: nobody when it comes from this machine.
+fn subject_of(edge: &Edge, request: &Request, who: &Identified) -> Option<Subject> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>()?.0.ip().to_canonical();
+    if peer.is_loopback() && !edge.options.limit_this_machine {
+        return None;
+    }
+    Some(who.account().map_or(Subject::Address(peer), |who| Subject::User(who.user)))
 }
 
 /// Ends what takes too long.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
 use fairground_market::{PublicView, StoryList, StoryStatus, StoryView};
-use fairground_runtime::openapi::IdempotencyKeyHeader;
+use fairground_runtime::openapi::{IdempotencyKeyHeader, IfMatchHeader};
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
+use fairground_runtime::version::{self, IfMatch};
 use fairground_types::command::{Clip, Command, SaveDraft, StoryCommand, StoryDraft};
 use fairground_types::limits::PAGE_MAX;
 use fairground_types::text::{Category, Handle, Overview, Summary, Title};
@@ -27,7 +29,9 @@ use crate::intake::derived_bits;
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DraftChange {
-    base_version: u64,
+    /// The version that was changed, where `If-Match` does not say it.
+    #[serde(default)]
+    base_version: Option<u64>,
     draft: StoryDraft,
 }
 
@@ -161,10 +165,11 @@ async fn save_draft(
     who: &SignedIn,
     id: CommandId,
     draft: SaveDraft,
-) -> Result<Json<StorySaved>, Problem> {
+) -> Result<([(HeaderName, HeaderValue); 1], Json<StorySaved>), Problem> {
     match call::command(edge, who, id, Command::Story(StoryCommand::SaveDraft(draft))).await? {
         Accepted::StorySaved { story, version } => {
-            Ok(Json(StorySaved { story_id: story, version }))
+            let saved = Json(StorySaved { story_id: story, version });
+            Ok(([(header::ETAG, version::tag(version))], saved))
         }
         _ => Err(call::wrong_kind()),
     }
@@ -181,7 +186,7 @@ pub(crate) async fn create(
     who: SignedIn,
     intent: Intent,
     ApiJson(draft): ApiJson<StoryDraft>,
-) -> Result<(StatusCode, Json<StorySaved>), Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let id = intent.command(&who, "create-story", "");
     let story = StoryId::from_bits(derived_bits("fairground 2026 story id v1", &id));
     let draft = SaveDraft { story, base_version: None, draft };
@@ -190,7 +195,8 @@ pub(crate) async fn create(
 
 /// Changes a story.
 #[utoipa::path(put, path = "/v1/stories/{story}", operation_id = "saveStory", tag = "stories",
-    params(("story" = StoryId, Path), IdempotencyKeyHeader), request_body = DraftChange,
+    params(("story" = StoryId, Path), IdempotencyKeyHeader, IfMatchHeader),
+    request_body = DraftChange,
     responses((status = 200, description = "A new version is kept.", body = StorySaved)),
     security(("bearer" = [])),
     extensions(("x-codes" = json!(["CAPABILITY_REQUIRED", "DRAFT_CONFLICT"]))))]
@@ -198,12 +204,14 @@ pub(crate) async fn save(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
     intent: Intent,
+    seen: IfMatch,
     ApiPath(story): ApiPath<StoryId>,
     ApiJson(body): ApiJson<DraftChange>,
-) -> Result<Json<StorySaved>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
+    let base = seen.or("baseVersion", body.base_version)?;
     let id = intent.command(&who, "save-story", &story.to_string());
-    let draft = SaveDraft { story, base_version: Some(body.base_version), draft: body.draft };
-    save_draft(&edge, &who, id, draft).await
+    let draft = SaveDraft { story, base_version: Some(base), draft: body.draft };
+    save_draft(&edge, &who, id, draft).await.map_err(|problem| seen.explain(problem))
 }
 
 /// The state of a story after a command, as the cluster says.

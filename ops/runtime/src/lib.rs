@@ -8,7 +8,9 @@
 pub mod access;
 pub mod clock;
 pub mod config;
+pub mod cursor;
 pub mod error;
+pub mod guard;
 pub mod health;
 pub mod http;
 pub mod ids;
@@ -20,4 +22,5 @@ pub mod rate;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
+pub mod version;
 pub mod web;

@@ -433,12 +433,36 @@ pub fn faults(document: &Document) -> Vec<String> {
                     faults.push(format!("{place}: parameter {word} is not described"));
                 }
             }
+            faults.extend(missing_manners(json, (*method, path), operation));
             for code in operation[UNKNOWN_CODES].as_array().into_iter().flatten() {
                 faults.push(format!("{place}: there is no code {code}"));
             }
         }
     }
     faults
+}
+
+/// Addresses whose requests need no `Idempotency-Key`: sign-in has codes and tokens that count once,
+/// tus has offsets, and an operator's command makes ids of its own.
+const WITHOUT_KEY: [&str; 4] = ["/v1/auth/", "/v1/uploads/", "/v1/cluster/", "/v1/webhooks/"];
+
+fn missing_manners(json: &Value, (method, path): (&str, &str), operation: &Value) -> Vec<String> {
+    let mut missing = Vec::new();
+    let parameters = operation["parameters"].as_array();
+    let has_key = parameters
+        .is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "Idempotency-Key"));
+    let changes = matches!(method, "post" | "put" | "delete" | "patch");
+    if changes && !has_key && !WITHOUT_KEY.iter().any(|prefix| path.starts_with(prefix)) {
+        missing.push(format!("{method} {path} takes no Idempotency-Key"));
+    }
+    let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+    if let Some(name) = body["$ref"].as_str().and_then(|text| text.rsplit('/').next()) {
+        let schema = &json["components"]["schemas"][name];
+        if schema["additionalProperties"] != Value::Bool(false) {
+            missing.push(format!("{method} {path}: {name} takes unknown members"));
+        }
+    }
+    missing
 }
 
 fn is_camel_case(name: &str) -> bool {
@@ -556,7 +580,7 @@ mod tests {
 
     #[test]
     fn a_router_says_what_it_serves() {
-        let router = Router::new()
+        let router = Router::<()>::new()
             .route("/a", get(make).post(make))
             .route("/a/{b}", delete(make))
             .route("/c", post(make));

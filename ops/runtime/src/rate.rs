@@ -25,6 +25,15 @@ pub struct RateLimit {
     pub keys_max: usize,
 }
 
+/// What is left in a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Requests that would be allowed at once.
+    pub requests: u32,
+    /// Until the bucket is full again.
+    pub full_in: Millis,
+}
+
 /// Limits requests per key. Times come from `Clock::monotonic`.
 pub struct RateLimiter<K> {
     limit: RateLimit,
@@ -51,6 +60,20 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
     /// # Errors
     /// How long until the next request is allowed; nothing is taken then.
     pub fn check(&self, key: &K, now: Millis) -> Result<(), Millis> {
+        self.take(key, now).map(|_| ())
+    }
+
+    /// The limit.
+    #[must_use]
+    pub const fn limit(&self) -> RateLimit {
+        self.limit
+    }
+
+    /// Takes one request from the bucket of `key` and says what is left in it.
+    ///
+    /// # Errors
+    /// How long until the next request is allowed; nothing is taken then.
+    pub fn take(&self, key: &K, now: Millis) -> Result<Left, Millis> {
         let now = now.as_millis();
         let refill = self.limit.refill.as_millis().max(1);
         let capacity = refill.saturating_mul(u64::from(self.limit.burst.max(1)));
@@ -74,7 +97,9 @@ impl<K: Hash + Eq + Clone> RateLimiter<K> {
                 }
             }
         }
-        Ok(())
+        let used = next.saturating_sub(now);
+        let left = capacity.saturating_sub(used) / refill;
+        Ok(Left { requests: u32::try_from(left).unwrap_or(u32::MAX), full_in: Millis::new(used) })
     }
 }
 
@@ -102,6 +127,15 @@ mod tests {
         assert_eq!(limiter.check(&1, Millis::new(1_100)), Ok(()));
         assert!(limiter.check(&1, Millis::new(1_100)).is_err());
         assert_eq!(limiter.check(&2, start), Ok(()));
+    }
+
+    #[test]
+    fn what_is_left_is_told() {
+        let limiter = limiter();
+        let left = |requests, full_in| Ok(Left { requests, full_in: Millis::new(full_in) });
+        assert_eq!(limiter.take(&1, Millis::new(0)), left(2, 100));
+        assert_eq!(limiter.take(&1, Millis::new(0)), left(1, 200));
+        assert_eq!(limiter.take(&1, Millis::new(150)), left(1, 150));
     }
 
     #[test]

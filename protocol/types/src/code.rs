@@ -72,6 +72,7 @@ codes! {
     NotFound "NOT_FOUND" 404 "Not found" false;
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 "The method is not allowed here" false;
     Gone "GONE" 410 "No longer there" false;
+    CursorExpired "CURSOR_EXPIRED" 410 "The cursor does not count any more" false;
     UploadExpired "UPLOAD_EXPIRED" 410 "The upload has expired" false;
     InvalidState "INVALID_STATE" 409 "The state does not allow it" false;
     VersionConflict "VERSION_CONFLICT" 409 "Somebody else changed it first" false;

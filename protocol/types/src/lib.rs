@@ -28,7 +28,7 @@ pub use code::Code;
 pub use command::{Command, Entry, LogCommand};
 pub use event::PublicEvent;
 pub use id::*;
-pub use money::{Currency, Money};
+pub use money::{Currency, Money, MoneyError};
 pub use role::Role;
 pub use time::{Millis, Timestamp};
 pub use verdict::{Accepted, Rejection, Verdict};

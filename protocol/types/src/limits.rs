@@ -132,5 +132,9 @@ pub const FEED_BACKLOG_MAX: usize = 20_000;
 pub const LIVE_STREAMS_MAX: usize = 10_000;
 /// Entries that an edge's journal may hold without a verdict.
 pub const JOURNAL_OPEN_MAX: usize = 100_000;
-/// Items of one page.
+/// Items of one page of the feed.
 pub const PAGE_MAX: usize = 50;
+/// Rows of one page of any other list.
+pub const PAGE_LONG_MAX: usize = 100;
+/// Rows of one page when a client says nothing.
+pub const PAGE_DEFAULT: usize = 20;

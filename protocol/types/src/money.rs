@@ -89,6 +89,23 @@ impl fmt::Display for Currency {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BasisPoints(pub u32);
 
+/// Why a text is no amount. Public: may be shown to whoever sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// Not digits with at most one point.
+    #[error("must be a decimal like 125.50, without sign or separators")]
+    Malformed,
+    /// More digits behind the point than the currency has.
+    #[error("may have at most {digits} digits behind the point in this currency")]
+    TooFine {
+        /// How many it may have.
+        digits: usize,
+    },
+    /// Larger than any amount.
+    #[error("is larger than any amount")]
+    TooLarge,
+}
+
 /// An amount of one currency. JSON: `{"amountMinor": 12500, "currency": "EUR"}`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -103,6 +120,30 @@ impl Money {
     #[must_use]
     pub const fn new(amount_minor: u64, currency: Currency) -> Self {
         Self { amount_minor, currency }
+    }
+
+    /// Parses a decimal in major units: digits, at most one point, at most as many digits behind it as
+    /// the currency has. No sign, no exponent, no separators.
+    ///
+    /// # Errors
+    /// When it is no such text, or too large for any amount.
+    pub fn parse_major(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        let (whole, fraction) = match text.split_once('.') {
+            Some((_, "")) => return Err(MoneyError::Malformed),
+            Some(parts) => parts,
+            None => (text, ""),
+        };
+        let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
+            return Err(MoneyError::Malformed);
+        }
+        let digits = usize::try_from(currency.exponent()).unwrap_or_default();
+        if fraction.len() > digits {
+            return Err(MoneyError::TooFine { digits });
+        }
+        let all = format!("{whole}{fraction:0<digits$}");
+        // Only digits are left, so only size can be wrong.
+        all.parse().map(|minor| Self::new(minor, currency)).map_err(|_| MoneyError::TooLarge)
     }
 
     /// Minor units.
@@ -191,6 +232,25 @@ mod tests {
         assert_eq!(Money::new(12_505, Currency::Eur).to_string(), "EUR 125.05");
         assert_eq!(Money::new(125, Currency::Jpy).to_string(), "JPY 125");
         assert_eq!(Money::new(125_005, Currency::Kwd).to_string(), "KWD 125.005");
+    }
+
+    #[test]
+    fn decimals_in_major_units_are_read_exactly_or_refused() {
+        let read = |text| Money::parse_major(text, Currency::Eur).map(Money::minor);
+        assert_eq!(read("125.5"), Ok(12_550));
+        assert_eq!(read("125.05"), Ok(12_505));
+        assert_eq!(read("007"), Ok(700));
+        assert_eq!(read("0.00"), Ok(0));
+        for text in
+            ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,000", "1 ", "1.2.3", "0x1", "\u{661}"]
+        {
+            assert_eq!(read(text), Err(MoneyError::Malformed), "{text}");
+        }
+        assert_eq!(read("1.005"), Err(MoneyError::TooFine { digits: 2 }));
+        assert_eq!(read("999999999999999999999"), Err(MoneyError::TooLarge));
+        let yen = |text| Money::parse_major(text, Currency::Jpy).map(Money::minor);
+        assert_eq!((yen("125"), yen("125.0")), (Ok(125), Err(MoneyError::TooFine { digits: 0 })));
+        assert_eq!(Money::parse_major("1.005", Currency::Kwd).map(Money::minor), Ok(1_005));
     }
 
     #[test]
