@@ -21,6 +21,7 @@ use fairground_runtime::shutdown::{Shutdown, Tasks};
 use fairground_runtime::telemetry;
 use fairground_storage::KeyFile;
 use fairground_storage::blob::BlobStore;
+use fairground_storage::history::History as Store;
 use fairground_storage::raft_log::LogStore;
 use fairground_storage::snapshot::SnapshotStore;
 use fairground_types::command::{ClusterCommand, Command, InitialiseCluster, RegisterMember};
@@ -38,6 +39,7 @@ use crate::effects::mail::Mailer;
 use crate::effects::sms::Texter;
 use crate::effects::{EffectRunner, Outlets, Payments};
 use crate::error::Error;
+use crate::history::History;
 use crate::http::{Api, Webhooks, router};
 use crate::identity::{ClusterFile, DataDir};
 use crate::join::Admission;
@@ -45,6 +47,7 @@ use crate::member::Member;
 use crate::options::Options;
 use crate::peers::Peers;
 use crate::propose::{ProposerLoop, ProposerParts, proposer};
+use crate::raft::archive::ArchiveLoop;
 use crate::raft::deadline::DeadlineLoop;
 use crate::raft::membership::MembershipLoop;
 use crate::raft::network::Network;
@@ -190,6 +193,7 @@ struct Started {
     proposer_loop: ProposerLoop,
     office_loop: OfficeLoop,
     deadline_loop: DeadlineLoop,
+    archive_loop: ArchiveLoop,
     membership_loop: MembershipLoop,
 }
 
@@ -202,10 +206,13 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
     std::fs::create_dir_all(&raft_folder).map_err(Error::file(&raft_folder))?;
     let log = LogStore::open(&raft_folder, &own.key)?;
     let snapshots = SnapshotStore::open(&raft_folder, &own.key)?;
+    let history = History::new(Store::open(&raft_folder, &own.key)?);
     let blob_store = BlobStore::open(&own.dir.path("blobs"))?;
 
     let state = Arc::new(State::new());
-    let machine = StateMachine::open(Arc::clone(&state), snapshots).await.map_err(Error::State)?;
+    let machine = StateMachine::open(Arc::clone(&state), snapshots, history.clone())
+        .await
+        .map_err(Error::State)?;
     let client = tls::client(&own.identity)?;
     let peers = Arc::new(Peers::new(sockets.endpoint.clone(), cluster, client));
     for (member, address) in &own.file.members {
@@ -244,6 +251,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         proposer: handle.clone(),
         edges: Arc::clone(&edges),
         blobs: Arc::new(blobs),
+        history,
         auth,
         admission: Admission::new(ca),
         health: Health::new(&["raft", "http"]),
@@ -259,6 +267,11 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
             proposer: handle.clone(),
             clock,
         },
+        archive_loop: ArchiveLoop {
+            state: Arc::clone(&state),
+            office: Arc::clone(&office),
+            proposer: handle.clone(),
+        },
         deadline_loop: DeadlineLoop { state: Arc::clone(&state), office, edges, proposer: handle },
         membership_loop: MembershipLoop { me: id, raft, state, peers },
     })
@@ -271,7 +284,14 @@ async fn serve(
     sockets: Sockets,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let Started { member, proposer_loop, office_loop, deadline_loop, membership_loop } = started;
+    let Started {
+        member,
+        proposer_loop,
+        office_loop,
+        deadline_loop,
+        archive_loop,
+        membership_loop,
+    } = started;
     // The loops outlive the HTTP listener, so that running requests can end: they stop by a token
     // of their own. When one panics the whole daemon stops.
     let closing = Shutdown::new();
@@ -280,6 +300,10 @@ async fn serve(
     loops.spawn("office", office_loop.run(closing.clone()));
     loops.spawn("deadlines", deadline_loop.run(closing.clone()));
     loops.spawn("membership", membership_loop.run(closing.clone()));
+    loops.spawn("archive", archive_loop.run(closing.clone()));
+    let (history, state, peers) =
+        (member.history.clone(), Arc::clone(&member.state), Arc::clone(&member.peers));
+    loops.spawn("history", history.fill(member.id, state, peers, closing.clone()));
     loops
         .spawn("health", watch_health(Arc::clone(&member), [shutdown, &closing].map(Clone::clone)));
     let payments = Payments::new(&options.stripe, member.id.0)?;

@@ -21,6 +21,7 @@ mod daemon;
 mod edge;
 mod effects;
 mod error;
+mod history;
 mod http;
 mod identity;
 mod join;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::auth::Auth;
 use crate::blobs::Blobs;
 use crate::edge::directory::EdgeDirectory;
+use crate::history::History;
 use crate::identity::Secrets;
 use crate::join::Admission;
 use crate::peers::Peers;
@@ -41,6 +42,7 @@ pub(crate) struct Member {
     pub(crate) proposer: Proposer,
     pub(crate) edges: Arc<EdgeDirectory>,
     pub(crate) blobs: Arc<Blobs>,
+    pub(crate) history: History,
     pub(crate) auth: Auth,
     pub(crate) admission: Admission,
     pub(crate) health: Health,

@@ -10,6 +10,8 @@ pub(crate) const ENTRY_COMMANDS: &str = "fairground_entry_commands";
 pub(crate) const PROPOSALS_FAILED: &str = "fairground_proposals_failed_total";
 /// Snapshots built here.
 pub(crate) const SNAPSHOTS_BUILT: &str = "fairground_snapshots_built_total";
+/// Sales that left the state for the history of this member.
+pub(crate) const SALES_ARCHIVED: &str = "fairground_sales_archived_total";
 /// Whole views sent to edges.
 pub(crate) const VIEWS_SENT: &str = "fairground_views_sent_total";
 /// Terms in which this member took office.

@@ -210,6 +210,7 @@ async fn serve_stream(
         (Some(StreamKind::Raft), Role::Member(from)) => {
             Box::pin(raft::serve::serve(&member, from, send, receive)).await
         }
+        (Some(StreamKind::History), Role::Member(_)) => member.history.serve(send, receive).await,
         (Some(StreamKind::Join), _) => join::renew(&member, &connection, send, receive).await,
         (Some(StreamKind::Blob), peer) => {
             let is_edge = matches!(peer, Role::Edge(_));
@@ -223,7 +224,16 @@ async fn serve_stream(
             Box::pin(edge::uplink::serve(&member, &edge, send, receive)).await
         }
         (Some(StreamKind::Feed), Role::Edge(_)) => edge::feed::serve(&member, send, receive).await,
-        (Some(StreamKind::Raft | StreamKind::Uplink | StreamKind::Feed | StreamKind::Clock), _)
+        (
+            Some(
+                StreamKind::Raft
+                | StreamKind::Uplink
+                | StreamKind::Feed
+                | StreamKind::Clock
+                | StreamKind::History,
+            ),
+            _,
+        )
         | (None, _) => {
             connection.close(CLOSE_REFUSED, b"stream kind");
             return;

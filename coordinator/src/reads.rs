@@ -7,6 +7,7 @@
 use fairground_market::{
     AssetList, BidList, BidRow, JobList, LockList, Market, OrderList, StoryList,
 };
+use fairground_types::limits::PAGE_MAX;
 use fairground_types::{AuctionId, Code, Rejection, UserId};
 use fairground_wire::message::{ForwardResponse, ReadRequest};
 use serde::Serialize;
@@ -25,7 +26,23 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         let retry_after = fairground_types::Millis::new(500);
         return ForwardResponse::Unavailable { retry_after };
     }
-    member.state.read(|market| look_up(market, read))
+    let answer = member.state.read(|market| look_up(market, read));
+    match read {
+        ReadRequest::Order { user, order } if is_absent(&answer) => {
+            one(member.history.order(*order, *user).await)
+        }
+        ReadRequest::MyOrders { user } => {
+            let mut orders = member.state.read(|market| market.orders_of(*user));
+            orders.extend(member.history.orders(*user, u64::MAX, PAGE_MAX).await);
+            document(&json!({ "orders": orders }))
+        }
+        _ => answer,
+    }
+}
+
+/// Whether the market has no such thing: it may have left for the history.
+fn is_absent(answer: &ForwardResponse) -> bool {
+    matches!(answer, ForwardResponse::Rejected(rejection) if rejection.code == Code::NotFound)
 }
 
 const fn shows_money(read: &ReadRequest) -> bool {

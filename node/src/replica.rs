@@ -372,7 +372,8 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             | PublicEvent::BidPlaced { .. }
             | PublicEvent::CloseExtended { .. }
             | PublicEvent::AuctionLocked { .. }
-            | PublicEvent::AuctionAwaitsDecision { .. } => {}
+            | PublicEvent::AuctionAwaitsDecision { .. }
+            | PublicEvent::AuctionArchived { .. } => {}
         }
     }
     if concerns_members {

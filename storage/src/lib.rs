@@ -11,6 +11,8 @@ pub mod blob;
 pub mod error;
 #[cfg(any(test, feature = "test-util"))]
 pub mod fault;
+#[cfg(feature = "raft")]
+pub mod history;
 #[cfg(feature = "edge")]
 pub mod intake;
 #[cfg(feature = "edge")]

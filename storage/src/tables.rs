@@ -4,6 +4,8 @@
 //!  file            table               key                       value
 //!  raft.redb       raft_log            index u64                 LogEntryWire
 //!                  raft_state          "vote" | "committed" | "purged"
+//!  history.redb    history_records     seq u64                   HistoryRecord
+//!                  history_keys        key and seq u64 BE        nothing
 //!  journal.redb    journal_entries     seq u64                   JournalEntry
 //!                  journal_verdicts    seq u64                   Judged
 //!                  journal_commands    command id, 32 bytes      seq of its first entry
@@ -28,6 +30,11 @@ pub(crate) const RAFT_LOG_NAME: &str = "raft_log";
 pub(crate) const RAFT_LOG: ByIndex = TableDefinition::new(RAFT_LOG_NAME);
 pub(crate) const RAFT_STATE_NAME: &str = "raft_state";
 pub(crate) const RAFT_STATE: ByName = TableDefinition::new(RAFT_STATE_NAME);
+
+pub(crate) const HISTORY_RECORDS_NAME: &str = "history_records";
+pub(crate) const HISTORY_RECORDS: ByIndex = TableDefinition::new(HISTORY_RECORDS_NAME);
+pub(crate) const HISTORY_KEYS: TableDefinition<'static, &'static [u8], ()> =
+    TableDefinition::new("history_keys");
 
 pub(crate) const JOURNAL_ENTRIES_NAME: &str = "journal_entries";
 pub(crate) const JOURNAL_ENTRIES: ByIndex = TableDefinition::new(JOURNAL_ENTRIES_NAME);

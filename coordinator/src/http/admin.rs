@@ -292,7 +292,11 @@ pub(super) async fn auction(
     ApiPath(auction): ApiPath<AuctionId>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
-    let record = api.member.state.read(|market| market.auction_record(auction));
+    let live = api.member.state.read(|market| market.auction_record(auction));
+    let record = match live {
+        Some(record) => Some(record),
+        None => api.member.history.auction(auction).await,
+    };
     record.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
 }
 

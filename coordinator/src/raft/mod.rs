@@ -18,6 +18,7 @@ pub(crate) use fairground_storage::raft_types::{ApplyReply, LogPayload, MemberNo
 use crate::error::Error;
 use crate::options::RaftOptions;
 
+pub(crate) mod archive;
 pub(crate) mod clock;
 pub(crate) mod deadline;
 pub(crate) mod membership;

@@ -24,6 +24,7 @@ use openraft::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 
 use super::{ApplyReply, TypeConfig};
+use crate::history::History;
 use crate::state::State;
 
 const DIGEST_LEN: usize = 32;
@@ -42,6 +43,7 @@ struct Progress {
 pub(crate) struct StateMachine {
     state: Arc<State>,
     snapshots: SnapshotStore,
+    history: History,
     progress: Progress,
 }
 
@@ -54,8 +56,12 @@ pub(crate) struct Builder {
 
 impl StateMachine {
     /// A state machine that starts from the newest snapshot, if there is one.
-    pub(crate) async fn open(state: Arc<State>, snapshots: SnapshotStore) -> io::Result<Self> {
-        let mut machine = Self { state, snapshots, progress: Progress::default() };
+    pub(crate) async fn open(
+        state: Arc<State>,
+        snapshots: SnapshotStore,
+        history: History,
+    ) -> io::Result<Self> {
+        let mut machine = Self { state, snapshots, history, progress: Progress::default() };
         if let Some((meta, bytes)) = load(&machine.snapshots).await? {
             machine.adopt(&meta, &bytes)?;
         }
@@ -71,7 +77,7 @@ impl StateMachine {
         Ok(())
     }
 
-    fn apply_one(&mut self, entry: &openraft::alias::EntryOf<TypeConfig>) -> io::Result<()> {
+    async fn apply_one(&mut self, entry: &openraft::alias::EntryOf<TypeConfig>) -> io::Result<()> {
         let index = LogIndex(entry.log_id.index);
         self.progress.last = Some(entry.log_id);
         match &entry.payload {
@@ -83,10 +89,14 @@ impl StateMachine {
             }
             EntryPayload::Normal(payload) => {
                 let decoded = codec::decode_entry(&payload.0).map_err(io::Error::other)?;
-                let applied = self.state.write(|market| market.apply(index, &decoded));
+                let mut applied = self.state.write(|market| market.apply(index, &decoded));
                 self.progress.digest =
                     next_digest(&self.progress.digest, index, &payload.0, &applied)?;
                 note(&applied);
+                let left = std::mem::take(&mut applied.archived);
+                if !left.is_empty() {
+                    self.history.keep(&left).await?;
+                }
                 self.state.publish(applied, self.digest());
             }
         }
@@ -168,7 +178,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
-            self.apply_one(&entry)?;
+            self.apply_one(&entry).await?;
             if let Some(responder) = responder {
                 responder.send(ApplyReply::NONE);
             }

@@ -252,7 +252,8 @@ impl LiveEvent {
             | PublicEvent::HandleSet { .. }
             | PublicEvent::AssetPublished { .. }
             | PublicEvent::StoryListed { .. }
-            | PublicEvent::StorySold { .. } => return None,
+            | PublicEvent::StorySold { .. }
+            | PublicEvent::AuctionArchived { .. } => return None,
         };
         live.tell(event);
         Some(live)

@@ -17,6 +17,7 @@ use fairground_types::{
     Accepted, Code, EdgeId, LogIndex, PublicEvent, Rejection, Timestamp, Verdict, limits,
 };
 
+use crate::archive::ArchivedSale;
 use crate::dedup::Remembered;
 use crate::fingerprint::fingerprint;
 use crate::memory::memory_of;
@@ -35,6 +36,7 @@ pub(crate) struct Turn {
     made: u64,
     pub(crate) events: Vec<PublicEvent>,
     pub(crate) told: Vec<JudgedIntake>,
+    pub(crate) archived: Vec<ArchivedSale>,
     pub(crate) effects_added: bool,
     /// Held bids that an extension lets go, in the order of bids.
     released: BTreeMap<(u64, EdgeId, u64), Candidate>,
@@ -48,6 +50,7 @@ impl Turn {
             made: 0,
             events: Vec::new(),
             told: Vec::new(),
+            archived: Vec::new(),
             effects_added: false,
             released: BTreeMap::new(),
         }
@@ -102,7 +105,10 @@ impl Market {
         self.run_batches(&mut turn, entry);
         self.close_reached(&mut turn);
         self.leave_intake(&mut turn);
-        self.dedup.forget(turn.at);
+        let auctions = &self.auctions;
+        self.dedup.forget(turn.at, |entry| {
+            entry.auction().is_some_and(|auction| auctions.contains_key(&auction))
+        });
         self.payments.forget(turn.at);
         let feed = FeedItem { index, at: turn.at, events: turn.events };
         self.view.fold(&feed);
@@ -113,6 +119,7 @@ impl Market {
             judged: turn.told,
             feed,
             effects_added: turn.effects_added,
+            archived: turn.archived,
         }
     }
 
@@ -253,6 +260,7 @@ impl Market {
             ClusterCommand::RegisterEdge(register) => self.register_edge(turn, register),
             ClusterCommand::AdmitEdge { edge, tail } => self.admit_edge(turn, edge, *tail),
             ClusterCommand::SealEdge { edge, tail } => self.seal_edge(edge, *tail),
+            ClusterCommand::Archive { max } => self.archive(turn, *max),
         }
     }
 

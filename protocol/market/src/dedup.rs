@@ -1,6 +1,6 @@
 //! The memory of verdicts: one per [`CommandId`], whichever way the command comes.
 //!
-//! Commands about money are remembered for 90 days, the others for an hour, heartbeats not at all
+//! Commands about money are remembered for 120 days, the others for an hour, heartbeats not at all
 //! (they may be repeated without harm). It must not know what a command means. Read next:
 //! `apply.rs` and `offer.rs`, which ask it first.
 
@@ -8,14 +8,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fairground_types::verdict::Judged;
-use fairground_types::{BidId, CommandId, Digest, Millis, Timestamp, UserId};
+use fairground_types::{
+    Accepted, AuctionId, BidId, CommandId, Digest, Millis, Timestamp, UserId, Verdict,
+};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
 use crate::cow_map::CowMap;
 
-/// How long a verdict on money is remembered.
-pub(crate) const LONG_MEMORY: Millis = Millis::from_hours(90 * 24);
+/// How long a verdict on money is remembered: by then most auctions have left the state, a month of
+/// bidding, paying and shipping and [`fairground_types::limits::ARCHIVE_AFTER`] behind them.
+pub(crate) const LONG_MEMORY: Millis = Millis::from_hours(120 * 24);
 /// How long any other verdict is remembered.
 pub(crate) const SHORT_MEMORY: Millis = Millis::from_hours(1);
 
@@ -26,7 +29,7 @@ pub(crate) enum Memory {
     None,
     /// An hour.
     Short,
-    /// Ninety days.
+    /// Until the auction has left the state.
     Long,
 }
 
@@ -37,6 +40,19 @@ pub(crate) struct Remembered {
     /// Who sent a bid or offer; absent for direct commands.
     pub(crate) user: Option<UserId>,
     pub(crate) judged: Judged,
+}
+
+impl Remembered {
+    /// The auction that a bid or an offer was about: its verdict stays as long as the auction does.
+    pub(crate) const fn auction(&self) -> Option<AuctionId> {
+        match &self.judged.verdict {
+            Verdict::Accepted(
+                Accepted::BidPlaced { auction, .. } | Accepted::AuctionOpened { auction, .. },
+            ) => Some(*auction),
+            Verdict::Accepted(_) => None,
+            Verdict::Rejected(rejection) => rejection.auction,
+        }
+    }
 }
 
 /// Verdicts by command, with their age.
@@ -73,8 +89,8 @@ impl Dedup {
         self.verdicts.insert(command, Arc::new(entry));
     }
 
-    /// Forgets what is older than its memory.
-    pub(crate) fn forget(&mut self, at: Timestamp) {
+    /// Forgets what is older than its memory, unless it is still `needed`: that is asked again later.
+    pub(crate) fn forget(&mut self, at: Timestamp, needed: impl Fn(&Remembered) -> bool) {
         let Self { verdicts, short, long } = self;
         for (queue, memory) in [(short, SHORT_MEMORY), (long, LONG_MEMORY)] {
             while let Some((judged_at, command)) = queue.front().copied() {
@@ -82,7 +98,11 @@ impl Dedup {
                     break;
                 }
                 queue.pop_front();
-                verdicts.remove(&command);
+                if verdicts.get(&command).is_some_and(|entry| needed(entry)) {
+                    queue.push_back((at, command));
+                } else {
+                    verdicts.remove(&command);
+                }
             }
         }
     }

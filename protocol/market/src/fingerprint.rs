@@ -58,7 +58,8 @@ fn cluster_parts(parts: Parts, command: &ClusterCommand) -> Parts {
         | ClusterCommand::RegisterMember(_)
         | ClusterCommand::RegisterEdge(_)
         | ClusterCommand::AdmitEdge { .. }
-        | ClusterCommand::SealEdge { .. } => parts.text("machine"),
+        | ClusterCommand::SealEdge { .. }
+        | ClusterCommand::Archive { .. } => parts.text("machine"),
     }
 }
 

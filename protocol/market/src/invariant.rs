@@ -3,9 +3,9 @@
 //! For tests, the simulator and audits; slow on purpose: it derives everything again. Each line names
 //! what is broken. Read next: `docs/src/internals/bids.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use fairground_types::{Currency, Timestamp};
+use fairground_types::Timestamp;
 
 use crate::auction::{Auction, AuctionState, min_next};
 use crate::sale::LockState;
@@ -28,7 +28,7 @@ impl Market {
     }
 
     fn check_ledger(&self, broken: &mut Vec<String>) {
-        let mut balances: BTreeMap<(crate::LedgerAccount, Currency), i128> = BTreeMap::new();
+        let mut balances = self.ledger.archived.clone();
         for (cause, posting) in self.postings() {
             for line in &posting.lines {
                 let currency = line.amount.currency();

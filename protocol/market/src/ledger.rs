@@ -84,6 +84,8 @@ pub struct Posting {
 pub(crate) struct Ledger {
     pub(crate) postings: BTreeMap<LedgerCause, Arc<Posting>>,
     pub(crate) balances: BTreeMap<(LedgerAccount, Currency), i128>,
+    /// What postings that left the state add to the balances.
+    pub(crate) archived: BTreeMap<(LedgerAccount, Currency), i128>,
 }
 
 impl Posting {
@@ -106,6 +108,16 @@ fn signed(line: &LedgerLine) -> i128 {
 }
 
 impl Ledger {
+    /// Lets a posting go; its part of the balances stays.
+    pub(crate) fn archive(&mut self, cause: &LedgerCause) -> Option<Arc<Posting>> {
+        let posting = self.postings.remove(cause)?;
+        for line in &posting.lines {
+            let carried = self.archived.entry((line.account, line.amount.currency())).or_default();
+            *carried = carried.saturating_add(signed(line));
+        }
+        Some(posting)
+    }
+
     /// Posts once per cause; says whether it did.
     pub(crate) fn post(&mut self, turn: &Turn, cause: LedgerCause, lines: Vec<LedgerLine>) -> bool {
         if self.postings.contains_key(&cause) {
@@ -139,6 +151,10 @@ impl Market {
     #[must_use]
     pub fn ledger_totals(&self) -> BTreeMap<Currency, i128> {
         let mut totals = BTreeMap::new();
+        for ((_, currency), carried) in &self.ledger.archived {
+            let total = totals.entry(*currency).or_insert(0_i128);
+            *total = total.saturating_add(*carried);
+        }
         for line in self.ledger.postings.values().flat_map(|posting| &posting.lines) {
             let total = totals.entry(line.amount.currency()).or_insert(0_i128);
             *total = total.saturating_add(signed(line));

@@ -20,6 +20,7 @@
 
 mod account;
 mod apply;
+mod archive;
 mod auction;
 mod cluster;
 mod cow_map;
@@ -63,6 +64,7 @@ use wincode::{SchemaRead, SchemaWrite};
 use cow_map::CowMap;
 
 pub use account::{Account, Challenge, SignIn};
+pub use archive::ArchivedSale;
 pub use auction::admission;
 pub use auction::{Auction, AuctionState, Bid, Ended, Extension, RefusedBid};
 pub use cluster::JoinToken;
@@ -113,6 +115,7 @@ pub struct Market {
     pub(crate) outbox: outbox::Outbox,
     pub(crate) dedup: dedup::Dedup,
     pub(crate) deadlines: deadline::Deadlines,
+    pub(crate) archive: archive::Archive,
     pub(crate) view: PublicView,
 }
 
@@ -141,6 +144,7 @@ impl Default for Market {
             outbox: outbox::Outbox::default(),
             dedup: dedup::Dedup::default(),
             deadlines: deadline::Deadlines::default(),
+            archive: archive::Archive::default(),
             view: PublicView::default(),
         }
     }
@@ -161,6 +165,8 @@ pub struct Applied {
     pub feed: FeedItem,
     /// Whether the outbox has something new.
     pub effects_added: bool,
+    /// What left the state, in the order of its place in the history.
+    pub archived: Vec<ArchivedSale>,
 }
 
 /// The verdict on one journal entry.

@@ -24,6 +24,7 @@ pub(crate) const fn memory_of(command: &Command) -> Memory {
 
 const fn cluster_memory(command: &ClusterCommand) -> Memory {
     match command {
+        ClusterCommand::Archive { .. } => Memory::None,
         ClusterCommand::AdmitEdge { .. }
         | ClusterCommand::SealEdge { .. }
         | ClusterCommand::RegisterMember(_)

@@ -98,6 +98,15 @@ impl OrderState {
         }
     }
 
+    /// Since when nothing happens to it any more.
+    #[must_use]
+    pub const fn settled_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::AwaitingShipment | Self::InTransit { .. } | Self::Delivered { .. } => None,
+            Self::Completed { completed_at, .. } => Some(*completed_at),
+        }
+    }
+
     /// The parcel, once there is one.
     #[must_use]
     pub const fn tracking(&self) -> Option<&Tracking> {

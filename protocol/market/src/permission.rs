@@ -66,7 +66,7 @@ const fn cluster_need(command: &ClusterCommand) -> Need<'_> {
         ClusterCommand::CreateJoinToken(_) | ClusterCommand::RevokeJoinToken { .. } => {
             Need::DutyOrCluster(Action::Administer)
         }
-        ClusterCommand::InitialiseCluster(_) => Need::Cluster,
+        ClusterCommand::InitialiseCluster(_) | ClusterCommand::Archive { .. } => Need::Cluster,
         ClusterCommand::AdmitEdge { edge, .. } | ClusterCommand::SealEdge { edge, .. } => {
             Need::ThisEdge(edge)
         }

@@ -405,7 +405,7 @@ fn job_row(asset: &Asset) -> JobRow {
     }
 }
 
-fn role_in(order: &Order, reader: UserId) -> Option<OrderRole> {
+pub(crate) fn role_in(order: &Order, reader: UserId) -> Option<OrderRole> {
     if order.buyer == reader {
         Some(OrderRole::Buyer)
     } else if order.maker == reader {
@@ -415,7 +415,7 @@ fn role_in(order: &Order, reader: UserId) -> Option<OrderRole> {
     }
 }
 
-fn order_row(order: &Order, role: OrderRole) -> OrderRow {
+pub(crate) fn order_row(order: &Order, role: OrderRole) -> OrderRow {
     let (delivered_at, completed_at) = match &order.state {
         OrderState::AwaitingShipment | OrderState::InTransit { .. } => (None, None),
         OrderState::Delivered { delivered_at, .. } => (Some(*delivered_at), None),
@@ -450,7 +450,7 @@ fn newest_first(mut rows: Vec<OrderRow>) -> Vec<OrderRow> {
     rows
 }
 
-fn record_of(row: &Auction) -> AuctionRecord {
+pub(crate) fn record_of(row: &Auction) -> AuctionRecord {
     let ended = row.ended();
     let (status, close_reason) = match &row.state {
         AuctionState::Open => (AuctionStatus::Open, None),

@@ -411,6 +411,10 @@ impl World {
                     Command::Auction(AuctionCommand::CancelAuction { auction, reason }),
                 ))
             }
+            "archive" => {
+                let max = words.next("how many")?.parse().map_err(|_| "how many")?;
+                Ok((Actor::Cluster, Command::Cluster(ClusterCommand::Archive { max })))
+            }
             "checkout" | "opened" | "refused" | "paid" | "expired" => {
                 self.read_payment(verb, words, at)
             }
@@ -563,6 +567,10 @@ impl World {
             }
             PublicEvent::AuctionClosed { auction, reason } => {
                 Some(format!("{} closed ({reason:?})", capital(*auction)))
+            }
+            PublicEvent::AuctionArchived { auction, with_story, .. } => {
+                let and = if *with_story { " and its story" } else { "" };
+                Some(format!("{} archived{and}", capital(*auction)))
             }
             PublicEvent::StorySold { story } => Some(format!("S{} sold", story.to_bits())),
             PublicEvent::EdgeLeftIntake { edge } => Some(format!("{} left", edge.name())),

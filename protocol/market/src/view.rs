@@ -273,7 +273,8 @@ impl PublicView {
             | PublicEvent::CloseExtended { .. }
             | PublicEvent::AuctionLocked { .. }
             | PublicEvent::AuctionAwaitsDecision { .. }
-            | PublicEvent::AuctionClosed { .. } => self.fold_auction_event(event),
+            | PublicEvent::AuctionClosed { .. }
+            | PublicEvent::AuctionArchived { .. } => self.fold_auction_event(event),
         }
     }
 
@@ -329,6 +330,9 @@ impl PublicView {
                     }
                 });
             }
+            PublicEvent::AuctionArchived { auction, story, with_story } => {
+                self.archive(*auction, *story, *with_story);
+            }
             PublicEvent::ClusterInitialised { .. }
             | PublicEvent::KeyAdded { .. }
             | PublicEvent::MemberChanged { .. }
@@ -342,6 +346,16 @@ impl PublicView {
             | PublicEvent::StoryListed { .. }
             | PublicEvent::StorySold { .. } => {}
         }
+    }
+
+    fn archive(&mut self, auction: AuctionId, story: StoryId, with_story: bool) {
+        self.auctions.remove(&auction);
+        if with_story {
+            self.stories.remove(&story);
+        }
+        self.change_story(story, |row| {
+            row.auction = row.auction.filter(|newest| *newest != auction);
+        });
     }
 
     fn open_auction(&mut self, event: &PublicEvent) {

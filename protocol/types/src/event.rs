@@ -218,4 +218,13 @@ pub enum PublicEvent {
         /// Why.
         reason: CloseReason,
     },
+    /// A finished auction left the state; members still answer about it from their history.
+    AuctionArchived {
+        /// The auction.
+        auction: AuctionId,
+        /// Its story.
+        story: StoryId,
+        /// Whether the story, sold, left with it.
+        with_story: bool,
+    },
 }

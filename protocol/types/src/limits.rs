@@ -105,6 +105,10 @@ pub const CLIP_BYTES_MAX: u64 = 500 * 1024 * 1024;
 /// Longest clip of a story.
 pub const CLIP_DURATION_MAX: Millis = Millis::from_secs(420);
 
+/// How long what is over stays in the state; bids.md section 4 names it as the least.
+pub const ARCHIVE_AFTER: Millis = Millis::from_hours(90 * 24);
+/// Sales that one Archive step looks at.
+pub const ARCHIVE_STEP_MAX: usize = 256;
 /// Life of a join token at most.
 pub const JOIN_TOKEN_LIFE_MAX: Millis = Millis::from_hours(7 * 24);
 /// Join tokens that are open at a time.

@@ -13,6 +13,7 @@
 
 pub mod codec;
 pub mod frame;
+pub mod history;
 pub mod message;
 pub mod raft;
 pub mod session;

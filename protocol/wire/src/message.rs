@@ -45,11 +45,13 @@ pub enum StreamKind {
     Join,
     /// Member to member: wall clocks.
     Clock,
+    /// Member to member: records of the history.
+    History,
 }
 
 impl StreamKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Uplink,
         Self::Feed,
         Self::Beat,
@@ -58,6 +60,7 @@ impl StreamKind {
         Self::Raft,
         Self::Join,
         Self::Clock,
+        Self::History,
     ];
 
     /// The byte.
@@ -72,6 +75,7 @@ impl StreamKind {
             Self::Raft => 6,
             Self::Join => 7,
             Self::Clock => 8,
+            Self::History => 9,
         }
     }
 

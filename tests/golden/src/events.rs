@@ -125,6 +125,7 @@ fn auction_events() -> Vec<PublicEvent> {
         },
         PublicEvent::AuctionAwaitsDecision { auction: AUCTION, decide_by: at(86_400) },
         PublicEvent::AuctionClosed { auction: AUCTION, reason: CloseReason::Unsold },
+        PublicEvent::AuctionArchived { auction: AUCTION, story: STORY, with_story: true },
     ]
 }
 

@@ -5,6 +5,7 @@ use fairground_types::command::{AccountCommand, Actor, Channel, Command, Envelop
 use fairground_types::event::FeedItem;
 use fairground_types::id::MemberId;
 use fairground_types::time::Millis;
+use fairground_wire::history::{HistoryRecord, HistoryRequest, HistoryResponse};
 use fairground_wire::message::{
     BeatDown, BeatUp, BlobRequest, BlobResponse, ClockProbe, ClockReply, CommandReply, EdgeStatus,
     FeedDown, FeedRequest, ForwardRequest, ForwardResponse, JoinKind, JoinRequest, JoinResponse,
@@ -213,6 +214,16 @@ fn blob() -> Vec<Sample> {
     [each("blob_request", requests), each("blob_response", responses)].concat()
 }
 
+fn history() -> Vec<Sample> {
+    let record = HistoryRecord { seq: 7, keys: vec![vec![1, 2]], body: vec![3, 4] };
+    let request = HistoryRequest { from: 7, max: 256 };
+    [
+        each("history_request", vec![("some", request)]),
+        each("history_response", vec![("one", HistoryResponse { records: vec![record] })]),
+    ]
+    .concat()
+}
+
 fn join() -> Vec<Sample> {
     let request = |kind| JoinRequest::Join {
         token: TOKEN,
@@ -317,5 +328,5 @@ fn raft() -> Vec<Sample> {
 }
 
 pub(crate) fn samples() -> Vec<Sample> {
-    [uplink(), feed_and_beat(), reads(), forward(), blob(), join(), raft()].concat()
+    [uplink(), feed_and_beat(), reads(), forward(), blob(), history(), join(), raft()].concat()
 }

@@ -220,10 +220,15 @@ impl Market {
         if auction.is_open() {
             self.open.remove(&(auction.closes_at, id));
         }
+        let was_closed = matches!(auction.state, AuctionState::Closed { .. });
         let auction = Arc::make_mut(auction);
         auction.evolve(event);
         if auction.is_open() {
             self.open.insert((auction.closes_at, id));
+        }
+        if let (false, AuctionState::Closed { closed_at, .. }) = (was_closed, &auction.state) {
+            let closed_at = *closed_at;
+            self.plan_archive(id, closed_at);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The market's own tests: tables of cases and laws that hold for any input.
 #![expect(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests may panic")]
 
+mod archive;
 mod laws;
 mod parts;
 mod tables;

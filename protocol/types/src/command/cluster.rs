@@ -40,6 +40,11 @@ pub enum ClusterCommand {
         /// Where its journal ends.
         tail: Tail,
     },
+    /// Finished sales leave the state for the history.
+    Archive {
+        /// How many are looked at, at most [`crate::limits::ARCHIVE_STEP_MAX`].
+        max: u32,
+    },
 }
 
 /// See [`ClusterCommand::InitialiseCluster`].

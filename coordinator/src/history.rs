@@ -1,0 +1,210 @@
+//! The history of this member: what has left the market's state, and how it is read.
+//!
+//! ```text
+//!  state machine --Applied.archived--> keep (durable before the entry counts as applied)
+//!  after a snapshot from another member: fill, from whichever member holds the records
+//!  reads that find nothing in the market look here
+//! ```
+//! Records have the same places on every member; a member that misses some says nothing about them
+//! until it has fetched them. Read next: `fairground_storage::history`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fairground_market::{ArchivedSale, AuctionRecord, OrderRow};
+use fairground_runtime::shutdown::Shutdown;
+use fairground_storage::StorageError;
+use fairground_storage::history::History as Store;
+use fairground_types::limits::FRAME_MAX;
+use fairground_types::{AuctionId, MemberId, OrderId, UserId};
+use fairground_wire::codec;
+use fairground_wire::history::{
+    HISTORY_RECORDS_MAX, HistoryRecord, HistoryRequest, HistoryResponse,
+};
+use fairground_wire::message::StreamKind;
+use quinn::{RecvStream, SendStream};
+
+use crate::peers::Peers;
+use crate::state::State;
+use crate::stream::{self, StreamError};
+
+/// Shape of the body of a record.
+const BODY_VERSION: u8 = 1;
+const FILL_PERIOD: Duration = Duration::from_secs(5);
+/// How long another member may take to answer.
+const FILL_WAIT: Duration = Duration::from_secs(20);
+/// Room that an answer leaves in its frame for what surrounds the records.
+const ANSWER_BYTES: usize = FRAME_MAX / 2;
+
+/// What a record is found by.
+#[derive(Clone, Copy, Debug)]
+enum Key {
+    Auction(AuctionId),
+    Order(OrderId),
+    /// Buyer or maker of an order.
+    Party(UserId),
+}
+
+impl Key {
+    fn bytes(self) -> Vec<u8> {
+        let (kind, bits) = match self {
+            Self::Auction(id) => (1, id.to_bits()),
+            Self::Order(id) => (2, id.to_bits()),
+            Self::Party(id) => (3, id.to_bits()),
+        };
+        let mut bytes = vec![kind];
+        bytes.extend_from_slice(&bits.to_be_bytes());
+        bytes
+    }
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct History {
+    store: Store,
+}
+
+fn record_of(sale: &ArchivedSale) -> Result<HistoryRecord, fairground_wire::CodecError> {
+    let mut keys = vec![Key::Auction(sale.auction().id())];
+    if let Some(order) = sale.order() {
+        keys.extend([Key::Order(order.id()), Key::Party(order.buyer()), Key::Party(order.maker())]);
+    }
+    Ok(HistoryRecord {
+        seq: sale.seq,
+        keys: keys.into_iter().map(Key::bytes).collect(),
+        body: codec::encode_state(BODY_VERSION, sale)?,
+    })
+}
+
+fn sale_of(record: &HistoryRecord) -> Option<ArchivedSale> {
+    match codec::decode_state::<ArchivedSale>(BODY_VERSION, &record.body) {
+        Ok((_, sale)) => Some(sale),
+        Err(error) => {
+            tracing::error!(seq = record.seq, %error, "a record of the history cannot be read");
+            None
+        }
+    }
+}
+
+impl History {
+    pub(crate) const fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Keeps what left the state; durable when answered.
+    pub(crate) async fn keep(&self, sales: &[ArchivedSale]) -> std::io::Result<()> {
+        let records: Result<Vec<_>, _> = sales.iter().map(record_of).collect();
+        let records = records.map_err(std::io::Error::other)?;
+        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        self.store.append(records).await.map_err(std::io::Error::other)?;
+        metrics::counter!(crate::metrics::SALES_ARCHIVED).increment(count);
+        Ok(())
+    }
+
+    /// An order that left the state, for one who took part in it.
+    pub(crate) async fn order(&self, order: OrderId, reader: UserId) -> Option<OrderRow> {
+        let sales = self.find(Key::Order(order), u64::MAX, 1).await;
+        sales.first().and_then(|sale| sale.order_row(reader))
+    }
+
+    /// Orders of one account that left the state, newest first, from before a place on.
+    pub(crate) async fn orders(&self, party: UserId, before: u64, max: usize) -> Vec<OrderRow> {
+        let sales = self.find(Key::Party(party), before, max).await;
+        sales.iter().filter_map(|sale| sale.order_row(party)).collect()
+    }
+
+    /// The record of an auction that left the state.
+    pub(crate) async fn auction(&self, auction: AuctionId) -> Option<AuctionRecord> {
+        let sales = self.find(Key::Auction(auction), u64::MAX, 1).await;
+        sales.first().map(ArchivedSale::auction_record)
+    }
+
+    async fn find(&self, key: Key, before: u64, max: usize) -> Vec<ArchivedSale> {
+        match self.store.find(key.bytes(), before, max).await {
+            Ok(records) => records.iter().filter_map(sale_of).collect(),
+            Err(error) => {
+                tracing::error!(%error, "the history cannot be read");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Serves records to another member.
+    pub(crate) async fn serve(
+        &self,
+        mut send: SendStream,
+        mut receive: RecvStream,
+    ) -> Result<(), StreamError> {
+        let request: HistoryRequest = stream::expect(&mut receive).await?;
+        let max = request.max.min(HISTORY_RECORDS_MAX);
+        let records = self.store.range(request.from, max, ANSWER_BYTES).await;
+        let records = records.unwrap_or_else(|error| {
+            tracing::error!(%error, "the history cannot be read");
+            Vec::new()
+        });
+        stream::send(&mut send, &HistoryResponse { records }).await?;
+        // A peer that is gone needs no end of stream.
+        let _ = send.finish();
+        Ok(())
+    }
+
+    /// Fetches what this member misses, until `shutdown`.
+    pub(crate) async fn fill(
+        self,
+        me: MemberId,
+        state: Arc<State>,
+        peers: Arc<Peers>,
+        shutdown: Shutdown,
+    ) {
+        loop {
+            let missing = self.store.first_missing();
+            let (archived, others) = state.read(|market| {
+                let others: Vec<MemberId> =
+                    market.members().map(|row| row.member).filter(|member| *member != me).collect();
+                (market.archived(), others)
+            });
+            let mut progressed = false;
+            for other in others.into_iter().take_while(|_| missing < archived) {
+                progressed = self.fetch(&peers, other, missing).await.unwrap_or(false);
+                if progressed {
+                    break;
+                }
+            }
+            if progressed && !shutdown.is_triggered() {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => return,
+                () = tokio::time::sleep(FILL_PERIOD) => {}
+            }
+        }
+    }
+
+    /// Asks one member for the records from `from` on; says whether any came.
+    async fn fetch(
+        &self,
+        peers: &Peers,
+        member: MemberId,
+        from: u64,
+    ) -> Result<bool, StorageError> {
+        let asked = async {
+            let (mut send, mut receive) = peers.open(member, StreamKind::History).await.ok()?;
+            let request = HistoryRequest { from, max: HISTORY_RECORDS_MAX };
+            stream::send(&mut send, &request).await.ok()?;
+            stream::expect::<HistoryResponse>(&mut receive).await.ok()
+        };
+        let answer = tokio::time::timeout(FILL_WAIT, asked).await.ok().flatten();
+        let Some(HistoryResponse { records }) = answer.filter(|answer| !answer.records.is_empty())
+        else {
+            return Ok(false);
+        };
+        let follows = records.iter().zip(from..).all(|(record, seq)| record.seq == seq);
+        if !follows {
+            tracing::error!(%member, from, "another member sent other records than asked for");
+            return Ok(false);
+        }
+        self.store.append(records).await?;
+        Ok(self.store.first_missing() > from)
+    }
+}

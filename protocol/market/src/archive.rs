@@ -1,0 +1,179 @@
+//! What is over for good leaves the state, by a command of its own.
+//!
+//! ```text
+//!  closed --90 d, nothing open any more--> Archive --> Applied.archived --> history (shell, redb)
+//! ```
+//! An auction leaves together with everything that belongs to it: sale locks, the order, postings,
+//! and the story when it was sold. What stays are balances, numbers and the memory of verdicts, which
+//! ends by itself. A command about an archived thing is refused as one about a thing that is not
+//! there: nothing can be done twice. It must not know where the history is kept. Read next:
+//! `dedup.rs`.
+
+use std::sync::Arc;
+
+use fairground_types::{Accepted, AuctionId, Millis, PublicEvent, Timestamp, UserId, limits};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::apply::{Answer, Turn};
+use crate::auction::{Auction, AuctionState};
+use crate::cow_map::CowMap;
+use crate::ledger::{LedgerCause, Posting};
+use crate::order::Order;
+use crate::row::{AuctionRecord, OrderRow};
+use crate::sale::{LockState, SaleLock};
+use crate::story::{Story, StoryState};
+use crate::{Market, query};
+
+/// How long something that still waits for something else is left alone.
+const LOOK_AGAIN: Millis = Millis::from_hours(24);
+
+/// A sale that is over, with everything that belongs to it.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct ArchivedSale {
+    /// Its place in the history, from 0.
+    pub seq: u64,
+    pub(crate) auction: Arc<Auction>,
+    pub(crate) story: Option<Arc<Story>>,
+    pub(crate) locks: Vec<Arc<SaleLock>>,
+    pub(crate) order: Option<Arc<Order>>,
+    pub(crate) postings: Vec<(LedgerCause, Arc<Posting>)>,
+}
+
+/// What has left, and what will.
+#[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
+pub(crate) struct Archive {
+    pub(crate) count: u64,
+    /// Closed auctions by the log time from which on they may leave.
+    pub(crate) due: CowMap<(Timestamp, AuctionId), ()>,
+}
+
+impl ArchivedSale {
+    /// The auction.
+    #[must_use]
+    pub fn auction(&self) -> &Auction {
+        &self.auction
+    }
+
+    /// The story, when it left as well.
+    #[must_use]
+    pub fn story(&self) -> Option<&Story> {
+        self.story.as_deref()
+    }
+
+    /// The order, when there was one.
+    #[must_use]
+    pub fn order(&self) -> Option<&Order> {
+        self.order.as_deref()
+    }
+
+    /// The sale locks.
+    pub fn locks(&self) -> impl Iterator<Item = &SaleLock> {
+        self.locks.iter().map(AsRef::as_ref)
+    }
+
+    /// Everything that explains how the auction came out.
+    #[must_use]
+    pub fn auction_record(&self) -> AuctionRecord {
+        query::record_of(&self.auction)
+    }
+
+    /// The order, for one who takes part in it.
+    #[must_use]
+    pub fn order_row(&self, reader: UserId) -> Option<OrderRow> {
+        let order = self.order()?;
+        query::role_in(order, reader).map(|role| query::order_row(order, role))
+    }
+}
+
+impl Market {
+    /// Sales that have left so far; also the place of the next one in the history.
+    #[must_use]
+    pub const fn archived(&self) -> u64 {
+        self.archive.count
+    }
+
+    /// Whether an Archive step at log time `at` would look at something.
+    #[must_use]
+    pub fn archive_due(&self, at: Timestamp) -> bool {
+        self.archive.due.iter().next().is_some_and(|((due, _), ())| *due <= at)
+    }
+
+    /// Notes that an auction has closed.
+    pub(crate) fn plan_archive(&mut self, auction: AuctionId, closed_at: Timestamp) {
+        self.archive.due.insert((closed_at.plus(limits::ARCHIVE_AFTER), auction), ());
+    }
+
+    /// Lets at most `max` finished sales go.
+    pub(crate) fn archive(&mut self, turn: &mut Turn, max: u32) -> Answer {
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(limits::ARCHIVE_STEP_MAX);
+        for _ in 0..max {
+            let next = self.archive.due.iter().next().map(|(key, ())| *key);
+            let Some((due, auction)) = next.filter(|(due, _)| *due <= turn.at) else { break };
+            self.archive.due.remove(&(due, auction));
+            match self.settled_since(auction) {
+                Some(since) if since.plus(limits::ARCHIVE_AFTER) <= turn.at => {
+                    self.let_go(turn, auction);
+                }
+                Some(since) => {
+                    self.archive.due.insert((since.plus(limits::ARCHIVE_AFTER), auction), ());
+                }
+                None => {
+                    self.archive.due.insert((turn.at.plus(LOOK_AGAIN), auction), ());
+                }
+            }
+        }
+        Ok(Accepted::Done)
+    }
+
+    /// Since when nothing about an auction can change any more.
+    fn settled_since(&self, auction: AuctionId) -> Option<Timestamp> {
+        let auction = self.auctions.get(&auction)?;
+        let AuctionState::Closed { closed_at, .. } = &auction.state else { return None };
+        let Some(order) = self.order_sold_in(auction) else { return Some(*closed_at) };
+        order.state.settled_at().map(|settled_at| settled_at.max(*closed_at))
+    }
+
+    fn order_sold_in(&self, auction: &Auction) -> Option<&Arc<Order>> {
+        match self.locks.get(&auction.lock()?)?.state {
+            LockState::Paid { order, .. } => self.orders.get(&order),
+            LockState::Active | LockState::Expired { .. } => None,
+        }
+    }
+
+    fn let_go(&mut self, turn: &mut Turn, id: AuctionId) {
+        let Some(auction) = self.auctions.get(&id).cloned() else { return };
+        let order = self.order_sold_in(&auction).cloned();
+        let story = self.stories.get(&auction.story).cloned().filter(|_| order.is_some());
+        let story = story.filter(|row| matches!(row.state, StoryState::Sold { .. }));
+        let locks: Vec<Arc<SaleLock>> =
+            auction.lock().and_then(|lock| self.locks.get(&lock)).cloned().into_iter().collect();
+        let causes = locks.iter().map(|lock| LedgerCause::Paid(lock.lock));
+        let causes: Vec<LedgerCause> =
+            causes.chain(order.iter().map(|row| LedgerCause::Completed(row.order))).collect();
+        let postings = causes
+            .into_iter()
+            .filter_map(|cause| self.ledger.archive(&cause).map(|posting| (cause, posting)))
+            .collect();
+        self.auctions.remove(&id);
+        for lock in &locks {
+            self.locks.remove(&lock.lock);
+        }
+        if let Some(order) = &order {
+            self.orders.remove(&order.order);
+            if let Some(parcel) = order.state.tracking() {
+                self.tracking.remove(&(parcel.carrier, parcel.number.as_str().to_owned()));
+            }
+        }
+        if let Some(story) = &story {
+            self.stories.remove(&story.story);
+        }
+        turn.events.push(PublicEvent::AuctionArchived {
+            auction: id,
+            story: auction.story,
+            with_story: story.is_some(),
+        });
+        let seq = self.archive.count;
+        self.archive.count = seq.saturating_add(1);
+        turn.archived.push(ArchivedSale { seq, auction, story, locks, order, postings });
+    }
+}
