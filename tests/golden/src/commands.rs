@@ -82,7 +82,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 33;
+const COMMANDS: usize = 34;
 
 fn cluster_commands() -> Vec<Command> {
     vec![
