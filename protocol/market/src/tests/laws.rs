@@ -26,10 +26,16 @@ const EDGES: [&str; 3] = ["e1", "e2", "e3"];
 
 /// One step of a history.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// Time goes on and a leader ticks; the bits of `heard` say whose marks it has.
     Wait {
         span: u64,
+        heard: u8,
+    },
+    /// Time goes on to within milliseconds of what falls due next.
+    Brink {
+        before: u64,
+        after: u64,
         heard: u8,
     },
     Outage(u64),
@@ -74,12 +80,14 @@ enum Step {
     Term,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let age = prop_oneof![3 => 0..3_000_u64, 1 => 0..70_000_u64];
     let intake = (0..3_usize, 0..4_usize, 0..8_u8, 0..30_000_u64, age, any::<u8>());
     let wait = prop_oneof![4 => 0..4_000_u64, 4 => 0..90_000_u64, 1 => 0..600_000_u64];
     prop_oneof![
         8 => (wait, 0..8_u8).prop_map(|(span, heard)| Step::Wait { span, heard }),
+        6 => (0..4_u64, 0..4_u64, 0..8_u8)
+            .prop_map(|(before, after, heard)| Step::Brink { before, after, heard }),
         1 => (30_000_u64..9_000_000).prop_map(Step::Outage),
         24 => intake.prop_map(|(edge, person, story, minor, age, key)| Step::Intake {
             edge, person, story, minor, age, offer: key.is_multiple_of(4), key
@@ -98,8 +106,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Plays steps, checking what must hold after every entry.
-struct Player {
-    world: World,
+pub(super) struct Player {
+    pub(super) world: World,
     at: Timestamp,
     term: u64,
     commands: u64,
@@ -111,7 +119,7 @@ struct Player {
 }
 
 impl Player {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut policy = MarketPolicy::default();
         policy.auction.initial = Millis::from_mins(5);
         policy.auction.window = Millis::from_mins(1);
@@ -191,9 +199,10 @@ impl Player {
         self.market().orders().get(place).map(|row| row.order_id)
     }
 
-    fn play(&mut self, step: &Step) {
+    pub(super) fn play(&mut self, step: &Step) {
         match step {
             Step::Wait { span, heard } => self.wait(*span, *heard),
+            Step::Brink { before, after, heard } => self.brink(*before, *after, *heard),
             Step::Outage(span) => {
                 self.at = self.at.plus(Millis::new(*span));
                 self.entry(vec![], vec![]);
@@ -265,6 +274,17 @@ impl Player {
             Actor::Cluster,
             Command::Payment(PaymentCommand::CompleteEffect { effect, outcome }),
         );
+    }
+
+    fn brink(&mut self, before: u64, after: u64, heard: u8) {
+        let closes = self.market().auctions().filter(|row| row.is_open());
+        let closes = closes.map(|row| row.closes_at()).min();
+        let due = [self.market().next_deadline(), closes].into_iter().flatten().min();
+        let Some(due) = due.filter(|due| due.since(self.at) < Millis::from_hours(1)) else {
+            return;
+        };
+        let until = due.minus(Millis::new(before)).plus(Millis::new(after));
+        self.wait(until.since(self.at).as_millis(), heard);
     }
 
     fn wait(&mut self, span: u64, heard: u8) {

@@ -1,7 +1,9 @@
 //! The market's own tests: tables of cases and laws that hold for any input.
 #![expect(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests may panic")]
 
+mod against_model;
 mod archive;
 mod laws;
+mod model;
 mod parts;
 mod tables;
