@@ -3,6 +3,7 @@
 
 mod against_model;
 mod archive;
+mod interleavings;
 mod laws;
 mod model;
 mod parts;
