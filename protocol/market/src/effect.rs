@@ -9,8 +9,9 @@ use fairground_types::{
     AuctionId, ChallengeId, EffectId, LogIndex, Money, OrderId, SaleLockId, StoryId, Timestamp,
     UserId,
 };
-use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
+
+pub use fairground_types::NoticeKind;
 
 /// Something to be done in the world, once.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -67,54 +68,6 @@ pub struct OpenCheckout {
     pub cancel_url: String,
     /// The session must not outlive this.
     pub expires_at: Timestamp,
-}
-
-/// What a notice says.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, SchemaRead, SchemaWrite,
-)]
-#[serde(rename_all = "camelCase")]
-pub enum NoticeKind {
-    /// To the maker: an offer opened an auction.
-    AuctionOpened,
-    /// To a bidder: somebody bid more.
-    Outbid,
-    /// To a bidder: a bid was refused after the fact (late, or the close refused it).
-    BidRefused,
-    /// To the buyer: the piece is reserved, pay.
-    Won,
-    /// To the maker: the auction ended with a winner.
-    Ended,
-    /// To the buyer: paid.
-    Paid,
-    /// To the maker: paid, ship it.
-    Sold,
-    /// To the buyer: a payment attempt failed.
-    PaymentFailed,
-    /// To both: the payment window ended.
-    PaymentExpired,
-    /// To everybody who bid: ended without a sale.
-    AuctionCancelled,
-    /// To the maker: ended without a sale.
-    Unsold,
-    /// To the buyer: shipped.
-    Shipped,
-    /// To the maker: not shipped in time.
-    ShipmentOverdue,
-    /// To the maker: delivered.
-    Delivered,
-    /// To both: completed.
-    Completed,
-    /// To the maker: approved.
-    StoryApproved,
-    /// To the maker: rejected, with notes.
-    StoryRejected,
-    /// To the maker: a clip could not be prepared.
-    MediaFailed,
-    /// To an account: a refresh token was used twice; every sign-in was ended.
-    SignInsRevoked,
-    /// To the payer: money that came too late goes back.
-    Refunding,
 }
 
 /// See [`Effect::Notify`].

@@ -17,6 +17,7 @@ pub mod id;
 pub mod journal;
 pub mod limits;
 pub mod money;
+pub mod notice;
 #[cfg(feature = "openapi")]
 mod openapi;
 pub mod role;
@@ -29,6 +30,7 @@ pub use command::{Command, Entry, LogCommand};
 pub use event::PublicEvent;
 pub use id::*;
 pub use money::{Currency, Money, MoneyError};
+pub use notice::{NoticeChannel, NoticeKind};
 pub use role::Role;
 pub use time::{Millis, Timestamp};
 pub use verdict::{Accepted, Rejection, Verdict};
