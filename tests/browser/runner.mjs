@@ -2,6 +2,11 @@
 
 export class Checks {
   #results = new Map();
+  #name;
+
+  constructor(name = "browser") {
+    this.#name = name;
+  }
 
   /** Runs one check; it is skipped when one that it needs did not pass. */
   async check(name, { needs = [], within = 60_000 } = {}, action) {
@@ -36,7 +41,7 @@ export class Checks {
   /** Prints the last line; true when nothing failed. */
   finish() {
     const count = (wanted) => [...this.#results.values()].filter((result) => result === wanted).length;
-    console.log(`browser: ${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped`);
+    console.log(`${this.#name}: ${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped`);
     return count("failed") === 0;
   }
 }

@@ -162,12 +162,31 @@ browser_test() {
         return
     fi
     run "browser" timeout --kill-after=20 900 node tests/browser/run.mjs
+    count_checks browser
+}
+
+# The last line of tests/browser/runner.mjs.
+count_checks() { # NAME
     local line
-    line=$(grep -E '^browser: [0-9]+ passed' "$work/log" | tail -n 1)
+    line=$(grep -E "^$1: [0-9]+ passed" "$work/log" | tail -n 1)
     while IFS= read -r reason; do reasons+=("$reason"); done < <(grep -E '^(skip|not ok) ' "$work/log")
-    count "$(sed -nE 's/^browser: ([0-9]+) passed.*/\1/p' <<<"${line:-browser: 0 passed}")" \
+    count "$(sed -nE "s/^$1: ([0-9]+) passed.*/\\1/p" <<<"${line:-$1: 0 passed}")" \
         "$(sed -nE 's/.* ([0-9]+) failed.*/\1/p' <<<"${line:-, 0 failed}")" \
         "$(sed -nE 's/.* ([0-9]+) skipped.*/\1/p' <<<"${line:-, 0 skipped}")"
+}
+
+# A client from the edge's document, and both documents against what the daemons answer.
+client_test() {
+    local why="" tools="${XDG_CACHE_HOME:-$HOME/.cache}/fairground/python-tests"
+    command -v node >/dev/null 2>&1 || why="node is not installed"
+    [ -d tests/client/node_modules/openapi-typescript ] || why="${why:-openapi-typescript is not installed}"
+    if [ -n "$why" ]; then
+        skip "client" "$why"
+        return
+    fi
+    [ ! -x "$tools/bin/schemathesis" ] || export FAIRGROUND_SCHEMATHESIS="$tools/bin/schemathesis"
+    run "client" timeout --kill-after=20 900 node tests/client/run.mjs
+    count_checks client
 }
 
 if [ "$mode" = static ]; then
@@ -198,5 +217,6 @@ must_build "build of the binary" cargo build --package fairground
 target=$(cargo metadata --format-version 1 --no-deps --offline | sed -nE 's/.*"target_directory":"([^"]+)".*/\1/p')
 export FAIRGROUND_BIN="$target/debug/fairground"
 rust_tests "cluster scenario" --package fairground-tests-cluster
+client_test
 browser_test
 finish

@@ -110,6 +110,24 @@ install_node_packages() {
     fi
 }
 
+# Python tools of the tests, in a folder of their own that the list names.
+install_python_tools() {
+    list="tests/client/requirements.txt"
+    venv="${XDG_CACHE_HOME:-$HOME/.cache}/fairground/python-tests"
+    cmp -s "$list" "$venv/.installed" && return 0
+    python3 -c 'import ensurepip' 2>/dev/null || return 0
+    echo "setup: pip install of $list"
+    rm -rf "$venv"
+    if python3 -m venv "$venv" >"$log" 2>&1 &&
+        timeout 300 "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$list" >"$log" 2>&1; then
+        cp "$list" "$venv/.installed"
+    else
+        tail -n 20 "$log" >&2
+        echo "setup: pip failed for $list" >&2
+        return 1
+    fi
+}
+
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 failed=0
@@ -118,6 +136,8 @@ look_for_tools
 install_packages || failed=1
 install_node_packages node/web || failed=1
 [ "$purpose" = test ] && { install_node_packages tests/browser || failed=1; }
+[ "$purpose" = test ] && { install_node_packages tests/client || failed=1; }
+[ "$purpose" = test ] && { install_python_tools || failed=1; }
 # A demo without the page's player is still a demo.
 [ "$purpose" = demo ] && [ -z "$required" ] && failed=0
 exit "$failed"

@@ -35,7 +35,7 @@ fn may_look(api: &Api, caller: &Caller) -> Result<(), Problem> {
 /// The cluster as this member sees it.
 #[utoipa::path(get, path = "/v1/admin/status", operation_id = "getStatus", tag = "operation",
     responses((status = 200, description = "The cluster.", body = cluster_status::Status)),
-    security(("bearer" = []), ("adminKey" = [])),
+    security((), ("bearer" = []), ("adminKey" = [])),
     extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn status(
     State(api): State<Arc<Api>>,
@@ -71,7 +71,7 @@ pub(super) struct Violations {
 #[utoipa::path(get, path = "/v1/admin/digest", operation_id = "getDigest", tag = "operation",
     params(DigestQuery),
     responses((status = 200, description = "The digest.", body = DigestAt)),
-    security(("bearer" = []), ("adminKey" = [])),
+    security((), ("bearer" = []), ("adminKey" = [])),
     extensions(("x-codes" = json!(["FORBIDDEN", "NOT_FOUND"]))))]
 pub(super) async fn digest(
     State(api): State<Arc<Api>>,
@@ -92,7 +92,7 @@ pub(super) async fn digest(
 /// Broken invariants; there are none.
 #[utoipa::path(get, path = "/v1/admin/violations", operation_id = "listViolations", tag = "operation",
     responses((status = 200, description = "Broken invariants.", body = Violations)),
-    security(("bearer" = []), ("adminKey" = [])),
+    security((), ("bearer" = []), ("adminKey" = [])),
     extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn violations(
     State(api): State<Arc<Api>>,
@@ -313,7 +313,7 @@ pub(super) struct CancelBody {
     request_body = CancelBody,
     responses((status = 200, description = "It is cancelled.", body = AuctionNamed)),
     security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["REASON_REQUIRED"]))))]
+    extensions(("x-codes" = json!(["REASON_REQUIRED", "AUCTION_CLOSED", "AUCTION_LOCKED"]))))]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     caller: Caller,

@@ -78,7 +78,7 @@ pub(super) async fn edges(State(api): State<Arc<Api>>) -> Response {
 /// Metrics in the Prometheus text format; from this machine or with a duty to read the market.
 #[utoipa::path(get, path = "/metrics", operation_id = "getMetrics", tag = "operation",
     responses((status = 200, description = "Prometheus text format.", body = String, content_type = "text/plain")),
-    security(("bearer" = []), ("adminKey" = [])),
+    security((), ("bearer" = []), ("adminKey" = [])),
     extensions(("x-codes" = json!(["FORBIDDEN"]))))]
 pub(super) async fn metrics(
     State(api): State<Arc<Api>>,

@@ -35,10 +35,18 @@ const GZIP_MIN: usize = 256;
     params(("token" = String, Path), ("asset" = AssetId, Path), ("revision" = u32, Path),
         ("path" = String, Path, description = "Below the playback's address; may hold slashes.")),
     responses(
-        (status = 200, description = "The file.", body = Vec<u8>,
-            content_type = "application/octet-stream"),
-        (status = 206, description = "The range asked for.", body = Vec<u8>,
-            content_type = "application/octet-stream"),
+        (status = 200, description = "The file.", content(
+                (Vec<u8> = "application/vnd.apple.mpegurl"),
+                (Vec<u8> = "video/mp4"),
+                (Vec<u8> = "audio/mp4"),
+                (Vec<u8> = "image/jpeg"),
+            )),
+        (status = 206, description = "The range asked for.", content(
+                (Vec<u8> = "application/vnd.apple.mpegurl"),
+                (Vec<u8> = "video/mp4"),
+                (Vec<u8> = "audio/mp4"),
+                (Vec<u8> = "image/jpeg"),
+            )),
         (status = 304, description = "The client has it."),
         (status = 416, description = "There is no such range."),
     ),

@@ -70,7 +70,7 @@ struct Live {
 #[utoipa::path(get, path = "/v1/auctions/{auction}/updates", operation_id = "followAuction",
     tag = "auctions",
     params(("auction" = AuctionId, Path), ("Last-Event-ID" = Option<String>, Header)),
-    responses((status = 200, description = "Messages without end.", body = String,
+    responses((status = 200, description = "Messages without end.", body = LiveMessage,
         content_type = "text/event-stream")))]
 pub(crate) async fn follow(
     State(edge): State<Arc<Edge>>,
@@ -93,7 +93,7 @@ pub(crate) async fn follow(
         LiveStart::Resume(items) => {
             waiting.extend(items.iter().filter_map(|item| update(&edge, auction, item)));
         }
-        LiveStart::Snapshot => waiting.push_back(message(index, "snapshot", &document)),
+        LiveStart::Snapshot => waiting.push_back(message(index, MessageName::Snapshot, &document)),
     }
     let live = Live { stream: open, auction, waiting, feed };
     let sse = Sse::new(stream::unfold(live, next))
@@ -126,17 +126,52 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
                     Some((view.index(), AuctionDocument::of(view, row, now)))
                 });
                 let (index, document) = again?;
-                live.waiting.push_back(message(index, "snapshot", &document));
+                live.waiting.push_back(message(index, MessageName::Snapshot, &document));
             }
             Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
         }
     }
 }
 
-fn message<T: Serialize>(index: LogIndex, name: &str, document: &T) -> Event {
+/// Which document a message holds.
+#[derive(Clone, Copy, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum MessageName {
+    /// `data` is an `AuctionDocument`.
+    Snapshot,
+    /// `data` is a `LiveUpdate`.
+    Update,
+}
+
+impl MessageName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Update => "update",
+        }
+    }
+}
+
+/// One server-sent event.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct LiveMessage {
+    /// Index of the log: what `Last-Event-ID` resumes from.
+    id: String,
+    event: MessageName,
+    /// A JSON document.
+    data: String,
+}
+
+impl From<LiveMessage> for Event {
+    fn from(message: LiveMessage) -> Self {
+        Self::default().id(message.id).event(message.event.as_str()).data(message.data)
+    }
+}
+
+fn message<T: Serialize>(index: LogIndex, event: MessageName, document: &T) -> Event {
     // Our own documents can always be written as JSON.
-    let text = serde_json::to_string(document).unwrap_or_default();
-    Event::default().id(index.to_string()).event(name).data(text)
+    let data = serde_json::to_string(document).unwrap_or_default();
+    LiveMessage { id: index.to_string(), event, data }.into()
 }
 
 /// The message of one index, if it concerns the auction.
@@ -153,7 +188,7 @@ fn update(edge: &Edge, auction: AuctionId, item: &FeedItem) -> Option<Event> {
         server_time: edge.time.now(),
         events,
     };
-    Some(message(item.index, "update", &document))
+    Some(message(item.index, MessageName::Update, &document))
 }
 
 /// What happened in an auction.

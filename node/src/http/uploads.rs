@@ -186,7 +186,10 @@ pub(crate) async fn head(
 #[utoipa::path(options, path = "/v1/uploads/{upload}", operation_id = "getUploadOptions",
     tag = "media", params(("upload" = UploadId, Path)),
     responses((status = 204, description = "`Tus-Version`, `Tus-Extension`, `Tus-Max-Size`.")))]
-pub(crate) async fn options(State(edge): State<Arc<Edge>>) -> Response {
+pub(crate) async fn options(
+    State(edge): State<Arc<Edge>>,
+    ApiPath(_): ApiPath<UploadId>,
+) -> Response {
     with_headers(StatusCode::NO_CONTENT, options_headers(&edge.uploads.policy), None)
 }
 

@@ -5,7 +5,9 @@
 //! repeats it: refusals by status with their codes, the shape of a problem, who may sign in how.
 //! Schemas are bent into what generators of clients cope with: no `allOf` of plain objects.
 //!
-//! It must not know any route. Read next: [`crate::problem`], `docs/src/reference/api.md`.
+//! It must not know any route. Read next: [`crate::problem`], `docs/src/develop/api.md`.
+
+mod links;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -193,8 +195,18 @@ fn complete(document: &mut Value, about: &About) {
         let known = schemas.clone();
         for schema in schemas.values_mut() {
             merge_parts(schema, &known);
+            let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+            for property in properties.into_iter().flat_map(Map::values_mut) {
+                // "Nothing, unless said": generators would make a member of it that must be said.
+                if property.get("default") == Some(&Value::Null)
+                    && let Some(words) = property.as_object_mut()
+                {
+                    words.remove("default");
+                }
+            }
         }
     }
+    links::link(document);
 }
 
 fn security_schemes(takes_admin_key: bool) -> Value {
@@ -516,7 +528,8 @@ mod tests {
     use utoipa::openapi::{Components, OpenApiBuilder};
 
     use super::{
-        About, BTreeSet, Document, IdempotencyKeyHeader, Money, Router, get, json, served,
+        About, AuctionId, BTreeSet, Document, IdempotencyKeyHeader, Money, Router, get, json,
+        served,
     };
 
     #[derive(Serialize, utoipa::ToSchema)]
@@ -578,10 +591,51 @@ mod tests {
         assert_eq!(priced["required"], json!(["amountMinor", "currency"]));
     }
 
+    #[derive(Serialize, utoipa::ToSchema)]
+    #[serde(rename_all = "camelCase")]
+    struct Made {
+        auction_id: AuctionId,
+    }
+
+    #[utoipa::path(post, path = "/auctions", operation_id = "open",
+        responses((status = 201, body = Made)))]
+    async fn open() {}
+
+    #[utoipa::path(get, path = "/auctions/{auction}", operation_id = "look",
+        params(("auction" = AuctionId, Path)),
+        responses((status = 200, body = Made)))]
+    async fn look() {}
+
+    #[test]
+    fn an_answer_with_an_id_links_to_who_takes_it() {
+        use utoipa::Path as _;
+        let mut paths = utoipa::openapi::path::Paths::new();
+        paths.add_path_operation(
+            __path_open::path(),
+            __path_open::methods(),
+            __path_open::operation(),
+        );
+        paths.add_path_operation(
+            __path_look::path(),
+            __path_look::methods(),
+            __path_look::operation(),
+        );
+        let components = Components::builder().schema_from::<Made>().build();
+        let collected = OpenApiBuilder::new().paths(paths).components(Some(components)).build();
+        let about = About { title: "T", description: "D", takes_admin_key: false };
+        let document = Document::new(&collected, &about);
+        let answer = &document.json()["paths"]["/auctions"]["post"]["responses"]["201"];
+        let link = json!({
+            "operationId": "look",
+            "parameters": { "auction": "$response.body#/auctionId" },
+        });
+        assert_eq!(answer["links"], json!({ "look": link }), "{answer:#}");
+    }
+
     #[test]
     fn a_router_says_what_it_serves() {
         let router = Router::<()>::new()
-            .route("/a", get(make).post(make))
+            .route("/a", get(look).post(open))
             .route("/a/{b}", delete(make))
             .route("/c", post(make));
         let pair = |method: &str, path: &str| (method.to_owned(), path.to_owned());

@@ -5,7 +5,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 /// A currency that listings may use (ISO 4217 code).
@@ -111,8 +112,21 @@ pub enum MoneyError {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Money {
+    #[serde(deserialize_with = "exact")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 9_007_199_254_740_991_u64))]
     amount_minor: u64,
     currency: Currency,
+}
+
+/// The largest integer that every reader of JSON keeps exactly (RFC 8259 section 6).
+const EXACT_MAX: u64 = 9_007_199_254_740_991;
+
+fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let amount = u64::deserialize(deserializer)?;
+    if amount > EXACT_MAX {
+        return Err(D::Error::custom("is larger than any amount"));
+    }
+    Ok(amount)
 }
 
 impl Money {

@@ -1,0 +1,8 @@
+"""How schemathesis sends the bytes of an upload (tus 1.0)."""
+
+import schemathesis
+
+
+@schemathesis.serializer("application/offset+octet-stream")
+def offset_bytes(_context, value):
+    return value if isinstance(value, bytes) else str(value).encode()
