@@ -126,7 +126,7 @@ impl Paging {
     /// # Errors
     /// `VALIDATION_FAILED` when it is zero or too many.
     pub fn limit_within(&self, max: usize) -> Result<usize, Problem> {
-        let limit = self.limit.unwrap_or(PAGE_DEFAULT.min(max));
+        let limit = self.limit.unwrap_or_else(|| PAGE_DEFAULT.min(max));
         if (1..=max).contains(&limit) {
             Ok(limit)
         } else {
