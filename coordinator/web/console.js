@@ -85,7 +85,7 @@ async function showStories() {
 }
 
 async function showAuctions() {
-  const { auctions } = await get("/v1/admin/auctions");
+  const { auctions } = await get("/v1/admin/auctions?limit=100");
   const rows = auctions.map((row) => [
     h("code", row.auctionId),
     row.status,
@@ -98,7 +98,7 @@ async function showAuctions() {
 }
 
 async function showOrders() {
-  const { orders } = await get("/v1/admin/orders");
+  const { orders } = await get("/v1/admin/orders?limit=100");
   const rows = orders.map((row) => [row.number, row.state, formatMoney(row), formatInstant(row.paidAt), row.overdue ? h("span.bad", "overdue") : ""]);
   fill(main, h("h1", "Orders"), table("Orders", ["Number", "State", "Amount", "Paid", ""], rows, "No order yet."));
 }

@@ -101,6 +101,71 @@ async function client(demo) {
   return walk(market, step);
 }
 
+/** What all routes share, where no document says it. */
+async function manners(demo) {
+  const [edge, other] = demo.viewers;
+  const ask = (path, init) => fetch(`${edge}${path}`, init);
+  const preflight = (origin, path = "/v1/feed") =>
+    ask(path, { method: "OPTIONS", headers: { Origin: origin, "Access-Control-Request-Method": "GET" } });
+  await checks.check("pages of our edges and nobody else's read answers", {}, async () => {
+    const ours = await preflight(other);
+    assert(ours.headers.get("access-control-allow-origin") === other, "another edge's page is shut out");
+    const foreign = await preflight("https://elsewhere.example");
+    assert(foreign.status === 204 && !foreign.headers.has("access-control-allow-origin"), "a foreign page is let in");
+    const media = await preflight("https://elsewhere.example", "/p/x/y/1/master.m3u8");
+    assert(media.headers.get("access-control-allow-origin") === "*", "media is not open");
+  });
+  await checks.check("addresses without a version are answered as those with it", {}, async () => {
+    for (const path of ["/stories", `/auctions/${demo.auctionId}/bids`, "/media/uploadSession"]) {
+      const answer = await ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" });
+      const problem = await answer.json();
+      assert(problem.code === "AUTH_REQUIRED" && problem.instance === path, `${path}: ${JSON.stringify(problem)}`);
+    }
+    assert((await ask(`/media/${demo.assetId}/playback`)).ok, "no playback without a version");
+    assert((await ask("/feed")).status === 404, "an address that was never published is answered");
+  });
+  await checks.check("answers tell browsers not to guess", {}, async () => {
+    const headers = (await ask("/v1/feed")).headers;
+    assert(headers.get("x-content-type-options") === "nosniff", "types may be guessed");
+    assert(headers.get("content-security-policy")?.includes("frame-ancestors 'none'"), "answers may be framed");
+  });
+  await checks.check("bad input is refused by its code and names the field", {}, async () => {
+    const token = await signIn(demo, edge, "buyer-13@client.example");
+    const bid = async (body, headers = { "Idempotency-Key": crypto.randomUUID() }) => {
+      const answer = await ask(`/v1/auctions/${demo.auctionId}/bids`, {
+        method: "POST",
+        headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}`, ...headers },
+        body,
+      });
+      const problem = await answer.json();
+      return [problem.code, problem.fields?.[0]?.field ?? null].join(" ");
+    };
+    const money = (text) => `{"currency": "EUR", ${text}}`;
+    for (const [body, wanted] of [
+      [money('"amountMinor": 100.5'), "VALIDATION_FAILED amountMinor"],
+      [money('"amountMinor": 1e4'), "VALIDATION_FAILED amountMinor"],
+      [money('"amountMinor": "100"'), "VALIDATION_FAILED amountMinor"],
+      [money('"amountMinor": 0'), "AMOUNT_OUT_OF_RANGE amountMinor"],
+      [money('"amountMinor": -5'), "AMOUNT_OUT_OF_RANGE amountMinor"],
+      [money('"amountMinor": 99999999999999999999'), "AMOUNT_OUT_OF_RANGE amountMinor"],
+      [money('"amount": "1.005"'), "VALIDATION_FAILED amount"],
+      [money('"amount": 100'), "VALIDATION_FAILED amount"],
+      [money('"amount": "100.00", "amountMinor": 10000'), "VALIDATION_FAILED amount"],
+      [money('"amountMinor": 10000, "tip": 1'), "VALIDATION_FAILED tip"],
+      ['{"currency": "XXX", "amountMinor": 10000}', "VALIDATION_FAILED currency"],
+      ['{"currency": "USD", "amountMinor": 10000}', "CURRENCY_MISMATCH "],
+      ["{", "VALIDATION_FAILED "],
+    ]) {
+      const seen = await bid(body);
+      assert(seen === wanted, `${body}: ${seen}, not ${wanted}`);
+    }
+    const nameless = await bid(money('"amountMinor": 10000'), {});
+    assert(nameless === "IDEMPOTENCY_KEY_REQUIRED ", `without a key: ${nameless}`);
+    const other = await ask("/v1/auctions/auc_00000000000000000000000000/bids?cursor=AAAA");
+    assert((await other.json()).code === "CURSOR_EXPIRED", "a forged cursor is read");
+  });
+}
+
 const ids = (rows, name) => (rows ?? []).map((row) => row[name]).filter(Boolean);
 
 /** Ids of what there is, so that not every question is about nothing. */
@@ -161,7 +226,10 @@ async function main() {
   assert(binary, "FAIRGROUND_BIN is not set; `make test` sets it");
   const demo = await startDemo(binary, ["--bots", "1", "--bot-budget", "30", "--auction", "20s"]);
   try {
-    if (only !== "contract") await client(demo);
+    if (only !== "contract") {
+      await manners(demo);
+      await client(demo);
+    }
     if (only !== "client") await compare(demo);
   } finally {
     const { ended, files, said } = await demo.stop();

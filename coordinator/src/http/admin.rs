@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use fairground_market::{AuctionRecord, AuctionView, JobList, Market, MeRow, OrderList, StoryRow};
+use fairground_market::{AuctionRecord, AuctionView, JobList, Market, MeRow, OrderRow, StoryRow};
+use fairground_runtime::cursor::Paging;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
 use fairground_types::command::{
@@ -227,10 +228,24 @@ pub(super) struct AuctionNamed {
     auction_id: AuctionId,
 }
 
-/// Every auction.
+/// A page of auctions, newest first.
 #[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct AuctionList {
     auctions: Vec<AuctionRow>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// A page of orders, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OrderPage {
+    orders: Vec<OrderRow>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 /// An auction in a list.
@@ -265,19 +280,23 @@ fn auction_row(market: &Market, row: &AuctionView) -> AuctionRow {
 
 /// Every auction.
 #[utoipa::path(get, path = "/v1/admin/auctions", operation_id = "listAuctions", tag = "auctions",
+    params(Paging),
     responses((status = 200, description = "The auctions.", body = AuctionList)),
     security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+    extensions(("x-codes" = json!(["FORBIDDEN", "CURSOR_EXPIRED"]))))]
 pub(super) async fn auctions(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
-    let rows = api.member.state.read(|market| {
-        let rows = market.view().auctions().map(|row| auction_row(market, row));
-        AuctionList { auctions: rows.collect() }
-    });
-    Ok(fresh(rows))
+    let list = api.member.state.read(|market| {
+        let keyed = market.view().auctions().map(|row| ((row.opened_at, row.auction), row));
+        let page = paging.page(keyed, api.pager("auctions"))?;
+        let auctions = page.rows.into_iter().map(|row| auction_row(market, row)).collect();
+        Ok::<_, Problem>(AuctionList { auctions, next_cursor: page.next })
+    })?;
+    Ok(fresh(list))
 }
 
 /// Everything that explains how an auction came out.
@@ -333,16 +352,20 @@ pub(super) async fn cancel(
 
 /// Every order.
 #[utoipa::path(get, path = "/v1/admin/orders", operation_id = "listAllOrders", tag = "orders",
-    responses((status = 200, description = "The orders.", body = OrderList)),
+    params(Paging),
+    responses((status = 200, description = "The orders.", body = OrderPage)),
     security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+    extensions(("x-codes" = json!(["FORBIDDEN", "CURSOR_EXPIRED"]))))]
 pub(super) async fn orders(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
-    let orders = api.member.state.read(Market::orders);
-    Ok(fresh(OrderList { orders }))
+    let rows = api.member.state.read(Market::orders);
+    let keyed = rows.into_iter().map(|row| ((row.paid_at, row.order_id), row));
+    let page = paging.page(keyed, api.pager("orders"))?;
+    Ok(fresh(OrderPage { orders: page.rows, next_cursor: page.next }))
 }
 
 /// Transcode jobs that are not done.

@@ -15,6 +15,7 @@ mod answer;
 mod cluster;
 mod console;
 mod guard;
+mod quotas;
 mod sign_in;
 #[cfg(feature = "stripe")]
 mod webhook;
@@ -22,10 +23,11 @@ mod webhook;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use fairground_runtime::config::Secret;
-use fairground_runtime::guard::secure;
+use fairground_runtime::cursor::{CursorKey, Pager};
+use fairground_runtime::guard::{Quotas, secure};
 use fairground_runtime::metrics::PrometheusHandle;
 use fairground_runtime::openapi::{About, Document};
 use fairground_runtime::problem;
@@ -56,6 +58,8 @@ pub(crate) struct Api {
     #[cfg_attr(not(feature = "stripe"), expect(dead_code, reason = "read by webhooks alone"))]
     pub(crate) webhooks: Webhooks,
     pub(crate) sign_in_rate: RateLimiter<std::net::IpAddr>,
+    cursors: CursorKey,
+    quotas: Quotas,
     pub(crate) metrics: Option<PrometheusHandle>,
 }
 
@@ -77,7 +81,15 @@ impl Api {
         metrics: Option<PrometheusHandle>,
     ) -> Self {
         let sign_in_rate = RateLimiter::new(SIGN_IN_RATE);
-        Self { member, admin_key, webhooks, sign_in_rate, metrics }
+        // Every member holds this secret, so any of them reads the cursor of another.
+        let cursors = CursorKey::derive(member.secrets.code.expose());
+        let quotas = Quotas::new(&quotas::table(), quotas::GENERAL, quotas::KEYS_MAX);
+        Self { member, admin_key, webhooks, sign_in_rate, cursors, quotas, metrics }
+    }
+
+    /// Cuts a list into pages.
+    fn pager<'a>(&'a self, list: &'a str) -> Pager<'a> {
+        Pager { key: &self.cursors, list, now: self.member.clock.now() }
     }
 }
 
@@ -85,8 +97,12 @@ impl Api {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let (described, _) = routes().split_for_parts();
     let health = api.member.health.routes();
-    let served = described.with_state(api).merge(console::pages()).merge(document().routes());
-    problem::wrap(served.merge(health).layer(map_response(secured)))
+    let served = described
+        .layer(from_fn_with_state(Arc::clone(&api), quotas::limit))
+        .with_state(api)
+        .merge(console::pages())
+        .merge(document().routes());
+    problem::wrap(served.merge(health)).layer(map_response(secured))
 }
 
 async fn secured(mut response: Response) -> Response {

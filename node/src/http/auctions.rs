@@ -6,23 +6,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use fairground_market::{AuctionStatus, AuctionView, PublicView};
-use fairground_runtime::cursor::Paging;
+use fairground_runtime::cursor::{CURSOR_LIFE, Paging};
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
 use fairground_types::command::{AuctionCommand, Command};
 use fairground_types::event::{CloseReason, LockReason, PublicBid};
 use fairground_types::{
-    Accepted, AuctionId, BidId, Code, EdgeId, LogIndex, Millis, Money, SaleLockId, StoryId,
-    Timestamp,
+    Accepted, AuctionId, BidId, Code, EdgeId, LogIndex, Money, SaleLockId, StoryId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use super::auth::{Intent, SignedIn};
 use super::call;
 use crate::edge::Edge;
-
-/// How long a cursor counts.
-const CURSOR_LIFE: Millis = Millis::from_mins(10);
 
 /// What the maker saw.
 #[derive(Deserialize, utoipa::ToSchema)]

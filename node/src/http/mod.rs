@@ -62,9 +62,11 @@ pub(crate) fn router(edge: &Arc<Edge>, recorder: PrometheusHandle) -> Router {
         .merge(pages::routes())
         .merge(document().routes())
         .merge(edge.health.routes())
-        .merge(metrics::routes(recorder))
-        .layer(from_fn_with_state(Arc::clone(edge), stack::cross_origin));
-    seed::with_seed_paths(problem::wrap(routes))
+        .merge(metrics::routes(recorder));
+    // Outside of what answers unknown methods: a preflight is one.
+    let shared =
+        problem::wrap(routes).layer(from_fn_with_state(Arc::clone(edge), stack::cross_origin));
+    seed::with_seed_paths(shared)
 }
 
 /// The API as a document (OpenAPI 3.1), made from the routes.

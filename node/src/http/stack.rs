@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   seed paths                    `seed.rs`: addresses without /v1
+//!   headers, cross-origin         nosniff ...; pages of the allow-list and of our edges read us
 //!   request id, span, metrics     fairground_runtime::problem::wrap
 //!   panic -> 500                  likewise
 //!   body limit 64 KiB             likewise; uploads read their body as a stream
-//!   headers, cross-origin         nosniff ...; pages of the allow-list and of our edges read us
 //!   load shed                     too many requests in hand: 429 at once
 //!   sign-in                       the access token is checked once, before anything is counted
 //!   quotas                        per account or address, `quotas.rs`
