@@ -1,8 +1,9 @@
-//! Checks and generators of this repository: `cargo xtask tidy | error-pages | golden`.
+//! Checks and generators of this repository: `cargo xtask tidy | error-pages | coverage | golden`.
 //!
 //! It reads the tree and never depends on a crate of it. Read next: [`tidy`] for the rules,
-//! [`error_pages`] for what is generated.
+//! [`error_pages`] for what is generated, [`coverage`] for the table of rules.
 
+mod coverage;
 mod error_pages;
 mod sources;
 mod tidy;
@@ -16,6 +17,7 @@ use anyhow::{Context as _, bail};
 const USAGE: &str = "\
 cargo xtask tidy                 check the house rules that no lint knows
 cargo xtask error-pages          write docs/src/reference/errors/ from xtask/error_pages.toml
+cargo xtask coverage [LOG...]    check the table of rules; with logs, that its tests passed
 cargo xtask golden [--bless]     run the golden tests; --bless rewrites the files from the code
 ";
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["tidy"] => tidy::run(sources::root()),
         ["error-pages"] => error_pages::write(sources::root()),
+        ["coverage", logs @ ..] => coverage::run(sources::root(), logs),
         ["golden"] => golden(sources::root(), false),
         ["golden", "--bless"] => golden(sources::root(), true),
         _ => say(USAGE).map(|()| false),
