@@ -161,7 +161,8 @@ impl Market {
         if let Some(order) = &order {
             self.orders.remove(&order.order);
             if let Some(parcel) = order.state.tracking() {
-                self.tracking.remove(&(parcel.carrier, parcel.number.as_str().to_ascii_uppercase()));
+                self.tracking
+                    .remove(&(parcel.carrier, parcel.number.as_str().to_ascii_uppercase()));
             }
         }
         if let Some(story) = &story {
