@@ -16,7 +16,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::apply::{Answer, Turn};
 use crate::auction::{Auction, AuctionState};
-use crate::cow_map::CowMap;
+use crate::cow_map::CowSet;
 use crate::ledger::{LedgerCause, Posting};
 use crate::order::Order;
 use crate::row::{AuctionRecord, OrderRow};
@@ -44,7 +44,7 @@ pub struct ArchivedSale {
 pub(crate) struct Archive {
     pub(crate) count: u64,
     /// Closed auctions by the log time from which on they may leave.
-    pub(crate) due: CowMap<(Timestamp, AuctionId), ()>,
+    pub(crate) due: CowSet<(Timestamp, AuctionId)>,
 }
 
 impl ArchivedSale {
@@ -95,19 +95,19 @@ impl Market {
     /// Whether an Archive step at log time `at` would look at something.
     #[must_use]
     pub fn archive_due(&self, at: Timestamp) -> bool {
-        self.archive.due.iter().next().is_some_and(|((due, _), ())| *due <= at)
+        self.archive.due.first().is_some_and(|(due, _)| *due <= at)
     }
 
     /// Notes that an auction has closed.
     pub(crate) fn plan_archive(&mut self, auction: AuctionId, closed_at: Timestamp) {
-        self.archive.due.insert((closed_at.plus(limits::ARCHIVE_AFTER), auction), ());
+        self.archive.due.insert((closed_at.plus(limits::ARCHIVE_AFTER), auction));
     }
 
     /// Lets at most `max` finished sales go.
     pub(crate) fn archive(&mut self, turn: &mut Turn, max: u32) -> Answer {
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(limits::ARCHIVE_STEP_MAX);
         for _ in 0..max {
-            let next = self.archive.due.iter().next().map(|(key, ())| *key);
+            let next = self.archive.due.first().copied();
             let Some((due, auction)) = next.filter(|(due, _)| *due <= turn.at) else { break };
             self.archive.due.remove(&(due, auction));
             match self.settled_since(auction) {
@@ -115,10 +115,10 @@ impl Market {
                     self.let_go(turn, auction);
                 }
                 Some(since) => {
-                    self.archive.due.insert((since.plus(limits::ARCHIVE_AFTER), auction), ());
+                    self.archive.due.insert((since.plus(limits::ARCHIVE_AFTER), auction));
                 }
                 None => {
-                    self.archive.due.insert((turn.at.plus(LOOK_AGAIN), auction), ());
+                    self.archive.due.insert((turn.at.plus(LOOK_AGAIN), auction));
                 }
             }
         }

@@ -210,6 +210,54 @@ impl<K: Ord + Clone, V: Clone> CowMap<K, V> {
     }
 }
 
+/// An ordered set of the same kind.
+#[derive(Clone, Debug, SchemaRead, SchemaWrite)]
+pub(crate) struct CowSet<K: Ord> {
+    keys: CowMap<K, ()>,
+}
+
+impl<K: Ord> Default for CowSet<K> {
+    fn default() -> Self {
+        Self { keys: CowMap::default() }
+    }
+}
+
+impl<K: Ord> PartialEq for CowSet<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys == other.keys
+    }
+}
+
+impl<K: Ord> CowSet<K> {
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &K> {
+        self.keys.iter().map(|(key, ())| key)
+    }
+
+    pub(crate) fn first(&self) -> Option<&K> {
+        self.iter().next()
+    }
+}
+
+impl<K: Ord + Clone> CowSet<K> {
+    /// Puts a key in; says whether it is new.
+    pub(crate) fn insert(&mut self, key: K) -> bool {
+        self.keys.insert(key, ()).is_none()
+    }
+
+    /// Takes a key out; says whether it was there.
+    pub(crate) fn remove(&mut self, key: &K) -> bool {
+        self.keys.remove(key).is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

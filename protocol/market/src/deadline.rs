@@ -5,8 +5,6 @@
 //! moves with the marks. It must not know a clock: `at` of an entry is the only time. Read next:
 //! `apply.rs` for the order in which things fire.
 
-use std::collections::BTreeSet;
-
 use fairground_types::{
     AssetId, AuctionId, Digest, EffectId, JoinTokenId, OrderId, SaleLockId, SignInId, Timestamp,
 };
@@ -14,6 +12,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
 use crate::apply::Turn;
+use crate::cow_map::CowSet;
 
 /// What falls due; the order of the variants is the order in which equal deadlines fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, SchemaRead, SchemaWrite)]
@@ -50,7 +49,7 @@ pub(crate) struct Due {
 /// Every deadline but those of closes, earliest first.
 #[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
 pub(crate) struct Deadlines {
-    due: BTreeSet<Due>,
+    due: CowSet<Due>,
 }
 
 impl Deadlines {

@@ -4,7 +4,6 @@
 //! (they may be repeated without harm). It must not know what a command means. Read next:
 //! `apply.rs` and `offer.rs`, which ask it first.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fairground_types::verdict::Judged;
@@ -14,7 +13,7 @@ use fairground_types::{
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
-use crate::cow_map::CowMap;
+use crate::cow_map::{CowMap, CowSet};
 
 /// How long a verdict on money is remembered: by then most auctions have left the state, a month of
 /// bidding, paying and shipping and [`fairground_types::limits::ARCHIVE_AFTER`] behind them.
@@ -59,8 +58,8 @@ impl Remembered {
 #[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
 pub(crate) struct Dedup {
     pub(crate) verdicts: CowMap<CommandId, Arc<Remembered>>,
-    pub(crate) short: VecDeque<(Timestamp, CommandId)>,
-    pub(crate) long: VecDeque<(Timestamp, CommandId)>,
+    pub(crate) short: CowSet<(Timestamp, CommandId)>,
+    pub(crate) long: CowSet<(Timestamp, CommandId)>,
 }
 
 impl Dedup {
@@ -83,8 +82,12 @@ impl Dedup {
         let at = entry.judged.at;
         match memory {
             Memory::None => return,
-            Memory::Short => self.short.push_back((at, command)),
-            Memory::Long => self.long.push_back((at, command)),
+            Memory::Short => {
+                self.short.insert((at, command));
+            }
+            Memory::Long => {
+                self.long.insert((at, command));
+            }
         }
         self.verdicts.insert(command, Arc::new(entry));
     }
@@ -93,13 +96,13 @@ impl Dedup {
     pub(crate) fn forget(&mut self, at: Timestamp, needed: impl Fn(&Remembered) -> bool) {
         let Self { verdicts, short, long } = self;
         for (queue, memory) in [(short, SHORT_MEMORY), (long, LONG_MEMORY)] {
-            while let Some((judged_at, command)) = queue.front().copied() {
+            while let Some((judged_at, command)) = queue.first().copied() {
                 if at.since(judged_at) <= memory {
                     break;
                 }
-                queue.pop_front();
+                queue.remove(&(judged_at, command));
                 if verdicts.get(&command).is_some_and(|entry| needed(entry)) {
-                    queue.push_back((at, command));
+                    queue.insert((at, command));
                 } else {
                     verdicts.remove(&command);
                 }

@@ -95,7 +95,7 @@ impl Market {
             check_auction(row, broken);
             self.check_lock_of(row, broken);
         }
-        if open != self.open {
+        if !open.iter().eq(self.open.iter()) {
             broken.push("the index of open auctions is wrong".to_owned());
         }
         for story in self.stories.values() {

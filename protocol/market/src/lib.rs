@@ -61,7 +61,7 @@ use fairground_types::{
 };
 use wincode::{SchemaRead, SchemaWrite};
 
-use cow_map::CowMap;
+use cow_map::{CowMap, CowSet};
 
 pub use account::{Account, Challenge, SignIn};
 pub use archive::ArchivedSale;
@@ -105,7 +105,7 @@ pub struct Market {
     pub(crate) queue: BTreeSet<(Timestamp, AssetId)>,
     pub(crate) stories: CowMap<StoryId, Arc<Story>>,
     pub(crate) auctions: CowMap<AuctionId, Arc<Auction>>,
-    pub(crate) open: BTreeSet<(Timestamp, AuctionId)>,
+    pub(crate) open: CowSet<(Timestamp, AuctionId)>,
     pub(crate) locks: CowMap<SaleLockId, Arc<SaleLock>>,
     pub(crate) payments: payment::Payments,
     pub(crate) orders: CowMap<OrderId, Arc<Order>>,
@@ -134,7 +134,7 @@ impl Default for Market {
             queue: BTreeSet::new(),
             stories: CowMap::default(),
             auctions: CowMap::default(),
-            open: BTreeSet::new(),
+            open: CowSet::default(),
             locks: CowMap::default(),
             payments: payment::Payments::default(),
             orders: CowMap::default(),

@@ -4,7 +4,7 @@
 //! items from the feed: so both hold the same value at the same index. It must not know anything
 //! private: bidders are numbers. Read next: [`crate::admission`] for what an edge may conclude.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use fairground_types::command::{AuctionPolicy, ClusterKey, MemberRow, StoryDraft};
@@ -18,7 +18,7 @@ use fairground_types::{
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::cow_map::CowMap;
+use crate::cow_map::{CowMap, CowSet};
 
 /// Bids of one auction that a view keeps for display.
 pub const VIEW_BIDS_MAX: usize = 200;
@@ -41,9 +41,9 @@ pub struct PublicView {
     pub(crate) assets: CowMap<AssetId, AssetView>,
     pub(crate) stories: CowMap<StoryId, Arc<StoryView>>,
     pub(crate) auctions: CowMap<AuctionId, Arc<AuctionView>>,
-    pub(crate) open: BTreeSet<AuctionId>,
+    pub(crate) open: CowSet<AuctionId>,
     pub(crate) placed: CowMap<CommandId, Placed>,
-    pub(crate) placed_by_age: VecDeque<(Timestamp, CommandId)>,
+    pub(crate) placed_by_age: CowSet<(Timestamp, CommandId)>,
 }
 
 /// An edge as anybody may see it.
@@ -422,7 +422,7 @@ impl PublicView {
             at: self.at,
         };
         self.placed.insert(bid.command, placed);
-        self.placed_by_age.push_back((self.at, bid.command));
+        self.placed_by_age.insert((self.at, bid.command));
     }
 
     fn set_admitted(&mut self, edge: &EdgeId, admitted_at: Option<Timestamp>) {
@@ -488,11 +488,11 @@ impl PublicView {
     /// sign-ins whose access tokens have expired.
     fn forget(&mut self) {
         let oldest = self.at.minus(PLACED_MEMORY);
-        while let Some((at, command)) = self.placed_by_age.front().copied() {
+        while let Some((at, command)) = self.placed_by_age.first().copied() {
             if at >= oldest {
                 break;
             }
-            self.placed_by_age.pop_front();
+            self.placed_by_age.remove(&(at, command));
             self.placed.remove(&command);
         }
         if !self.revoked.is_empty() {

@@ -53,7 +53,7 @@ impl Market {
     pub(crate) fn next_close_without_marks(&self) -> Option<Timestamp> {
         let promised = self.intake().map(|edge| edge.watermark).min().unwrap_or(Timestamp::MAX);
         let mut earliest: Option<Timestamp> = None;
-        for (closes_at, id) in &self.open {
+        for (closes_at, id) in self.open.iter() {
             if earliest.is_some_and(|known| known <= *closes_at) {
                 break;
             }
