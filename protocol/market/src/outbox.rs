@@ -3,6 +3,8 @@
 //! Bounded: notices are dropped when it is full, nothing else is. It must not know how an effect is
 //! carried out. Read next: [`crate::effect`] for the kinds.
 
+use std::sync::Arc;
+
 use fairground_types::command::EffectOutcome;
 use fairground_types::{Accepted, AuctionId, Code, EffectId, Millis, Rejection, Timestamp, UserId};
 use wincode::{SchemaRead, SchemaWrite};
@@ -21,7 +23,7 @@ pub(crate) const NOTICE_LIFE: Millis = Millis::from_hours(24);
 /// What waits to be done in the world.
 #[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
 pub(crate) struct Outbox {
-    pub(crate) pending: CowMap<EffectId, PendingEffect>,
+    pub(crate) pending: CowMap<EffectId, Arc<PendingEffect>>,
     /// An unsent outbid notice per bidder and auction: one is enough.
     pub(crate) outbid: CowMap<(UserId, AuctionId), EffectId>,
 }
@@ -57,13 +59,13 @@ fn outbid_key(effect: &Effect) -> Option<(UserId, AuctionId)> {
 impl Market {
     /// Effects that are not reported as done, oldest first.
     pub fn outbox(&self) -> impl Iterator<Item = &PendingEffect> {
-        self.outbox.pending.values()
+        self.outbox.pending.values().map(AsRef::as_ref)
     }
 
     /// One effect of the outbox.
     #[must_use]
     pub fn effect(&self, id: EffectId) -> Option<&PendingEffect> {
-        self.outbox.pending.get(&id)
+        self.outbox.pending.get(&id).map(AsRef::as_ref)
     }
 
     pub(crate) fn add_effect(
@@ -87,7 +89,7 @@ impl Market {
             self.deadlines.add(at, DueKind::Effect(id));
         }
         let pending = PendingEffect { id, effect, index: turn.index, at: turn.at, expires_at };
-        self.outbox.pending.insert(id, pending);
+        self.outbox.pending.insert(id, Arc::new(pending));
         turn.effects_added = true;
         id
     }

@@ -42,7 +42,7 @@ pub struct PublicView {
     pub(crate) stories: CowMap<StoryId, Arc<StoryView>>,
     pub(crate) auctions: CowMap<AuctionId, Arc<AuctionView>>,
     pub(crate) open: CowSet<AuctionId>,
-    pub(crate) placed: CowMap<CommandId, Placed>,
+    pub(crate) placed: CowMap<CommandId, Arc<Placed>>,
     pub(crate) placed_by_age: CowSet<(Timestamp, CommandId)>,
 }
 
@@ -421,7 +421,7 @@ impl PublicView {
             index: self.index,
             at: self.at,
         };
-        self.placed.insert(bid.command, placed);
+        self.placed.insert(bid.command, Arc::new(placed));
         self.placed_by_age.insert((self.at, bid.command));
     }
 
@@ -600,7 +600,7 @@ impl PublicView {
     /// What a command placed, if the view knows it as placed.
     #[must_use]
     pub fn placed(&self, command: &CommandId) -> Option<&Placed> {
-        self.placed.get(command)
+        self.placed.get(command).map(AsRef::as_ref)
     }
 }
 
