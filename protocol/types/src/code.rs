@@ -67,10 +67,12 @@ codes! {
     Forbidden "FORBIDDEN" 403 "Not allowed" false;
     NotEligible "NOT_ELIGIBLE" 403 "Not eligible" false;
     SelfBid "SELF_BID" 403 "A maker cannot bid on an own piece" false;
+    SecondApproverRequired "SECOND_APPROVER_REQUIRED" 403 "A second person must approve" false;
     CapabilityRequired "CAPABILITY_REQUIRED" 403 "A capability is missing" false;
     PlaybackDenied "PLAYBACK_DENIED" 403 "Playback is not allowed" false;
     NotFound "NOT_FOUND" 404 "Not found" false;
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 "The method is not allowed here" false;
+    LinkExpired "LINK_EXPIRED" 410 "The link has expired" false;
     Gone "GONE" 410 "No longer there" false;
     CursorExpired "CURSOR_EXPIRED" 410 "The cursor does not count any more" false;
     UploadExpired "UPLOAD_EXPIRED" 410 "The upload has expired" false;
@@ -92,6 +94,7 @@ codes! {
     IssueOpen "ISSUE_OPEN" 409 "An issue is open" false;
     PaymentTimeout "PAYMENT_TIMEOUT" 409 "The payment window has ended" false;
     RetryExhausted "RETRY_EXHAUSTED" 409 "No payment attempt is left" false;
+    AmountMismatch "AMOUNT_MISMATCH" 409 "The payment does not match its sale lock" false;
     ResubmitLimit "RESUBMIT_LIMIT" 409 "The story cannot be submitted again" false;
     UploadOffsetMismatch "UPLOAD_OFFSET_MISMATCH" 409 "The upload continues at another offset" false;
     PreconditionFailed "PRECONDITION_FAILED" 412 "A precondition failed" false;

@@ -149,6 +149,10 @@ typed_id! {
     PlaybackId = "ply";
     /// A join token.
     JoinTokenId = "jtk";
+    /// A refund.
+    RefundId = "rfd";
+    /// A chargeback: a dispute of a card holder, named by the provider's id.
+    DisputeId = "dsp";
     /// An effect in the outbox; its text is the idempotency key abroad.
     EffectId = "eff";
 }

@@ -81,6 +81,28 @@ pub const RESUBMISSIONS_MAX: u32 = 3;
 /// Checkout attempts of one sale lock: the first and three retries.
 pub const CHECKOUT_ATTEMPTS_MAX: u32 = 4;
 
+/// Bytes of an id, code, URL or reason of the payment provider.
+pub const PROVIDER_TEXT_MAX: usize = 2_048;
+/// Payments of one lock that wait for finance.
+pub const FINANCE_HOLDS_MAX: usize = 16;
+/// Dead letters that are kept; the oldest goes first.
+pub const DEAD_LETTERS_MAX: usize = 10_000;
+/// Refunds of one order.
+pub const REFUNDS_PER_ORDER_MAX: usize = 50;
+/// Rows of one page of the ledger.
+pub const LEDGER_PAGE_MAX: usize = 500;
+/// Life of a link to a receipt.
+pub const RECEIPT_LINK_LIFE: Millis = Millis::from_hours(24);
+/// First reminder before the end of a payment window.
+pub const PAYMENT_REMINDER_FIRST: Millis = Millis::from_hours(12);
+/// Last reminder before the end of a payment window.
+pub const PAYMENT_REMINDER_LAST: Millis = Millis::from_hours(2);
+/// How long past its end a window waits for the provider to say how its sessions stand.
+pub const PAYMENT_SETTLE_MAX: Millis = Millis::from_hours(25);
+/// How far an admin may move the end of a payment window at a time.
+pub const PAYMENT_EXTENSION_MAX: Millis = Millis::from_hours(72);
+/// How long a share waits for a maker who cannot be paid.
+pub const PAYOUT_WAIT_MAX: Millis = Millis::from_hours(80 * 24);
 /// Payment window.
 pub const PAYMENT_WINDOW: Millis = Millis::from_hours(24);
 /// Time in which a maker decides after a failed payment.

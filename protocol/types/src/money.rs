@@ -68,6 +68,26 @@ impl Currency {
         }
     }
 
+    /// Minor units of an amount that a policy names in hundredths of a unit. A yen counts as a
+    /// hundredth, as with increments.
+    #[must_use]
+    pub const fn from_hundredths(self, hundredths: u64) -> u64 {
+        match self {
+            Self::Eur | Self::Usd | Self::Gbp | Self::Chf | Self::Jpy => hundredths,
+            Self::Kwd => hundredths.saturating_mul(10),
+        }
+    }
+
+    /// The least step of an amount that is sent to a maker, in minor units: providers want the last
+    /// digit of three-digit currencies to be 0.
+    #[must_use]
+    pub const fn payout_step_minor(self) -> u64 {
+        match self {
+            Self::Eur | Self::Usd | Self::Gbp | Self::Chf | Self::Jpy => 1,
+            Self::Kwd => 10,
+        }
+    }
+
     /// "Five units" of the minimum increment, in minor units (domain: 5.00, for yen 500).
     #[must_use]
     pub const fn increment_floor_minor(self) -> u64 {
@@ -207,6 +227,54 @@ impl Money {
     pub fn share_ceil(self, share: BasisPoints) -> Self {
         let product = u128::from(self.amount_minor).saturating_mul(u128::from(share.0));
         Self::new(u64::try_from(product.div_ceil(10_000)).unwrap_or(u64::MAX), self.currency)
+    }
+
+    /// The part of this amount that `part` is of `whole`, half a minor unit rounded up; all of it
+    /// when there is no whole.
+    #[must_use]
+    pub fn pro_rata(self, part: Self, whole: Self) -> Self {
+        if whole.amount_minor == 0 || part.amount_minor >= whole.amount_minor {
+            return self;
+        }
+        let product = u128::from(self.amount_minor).saturating_mul(u128::from(part.amount_minor));
+        let half = u128::from(whole.amount_minor) / 2;
+        let shared = product.saturating_add(half).checked_div(u128::from(whole.amount_minor));
+        let minor = shared.and_then(|minor| u64::try_from(minor).ok()).unwrap_or(self.amount_minor);
+        Self::new(minor, self.currency)
+    }
+
+    /// The lesser of two amounts; this one when their currencies differ.
+    #[must_use]
+    pub const fn at_most(self, other: Self) -> Self {
+        if other.amount_minor < self.amount_minor {
+            Self::new(other.amount_minor, self.currency)
+        } else {
+            self
+        }
+    }
+
+    /// What is left after `other` was taken, nothing at least.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self::new(self.amount_minor.saturating_sub(other.amount_minor), self.currency)
+    }
+
+    /// The sum, as far as it fits.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self::new(self.amount_minor.saturating_add(other.amount_minor), self.currency)
+    }
+
+    /// Nothing, in this currency.
+    #[must_use]
+    pub const fn none(self) -> Self {
+        Self::new(0, self.currency)
+    }
+
+    /// Whether it is nothing.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.amount_minor == 0
     }
 
     /// Compares two amounts of one currency.

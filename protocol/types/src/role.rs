@@ -44,6 +44,10 @@ pub enum Action {
     ReviewStory,
     /// Read every order, auction record and the ledger.
     ReadMarket,
+    /// Ask for a refund.
+    ProposeRefund,
+    /// Decide about refunds, holds and payouts.
+    MoveMoney,
     /// Grant roles, cancel auctions, change policies.
     Administer,
 }
@@ -55,17 +59,38 @@ impl Role {
         match (self, action) {
             (Self::Maker, Action::WriteStory | Action::SellPiece)
             | (Self::Moderator, Action::ReviewStory)
-            | (Self::Support | Self::Finance, Action::ReadMarket)
-            | (Self::Admin, Action::ReviewStory | Action::ReadMarket | Action::Administer) => true,
-            (Self::Maker, Action::ReviewStory | Action::ReadMarket | Action::Administer)
+            | (Self::Support, Action::ReadMarket | Action::ProposeRefund)
+            | (Self::Finance, Action::ReadMarket | Action::ProposeRefund | Action::MoveMoney)
+            | (
+                Self::Admin,
+                Action::ReviewStory
+                | Action::ReadMarket
+                | Action::ProposeRefund
+                | Action::MoveMoney
+                | Action::Administer,
+            ) => true,
+            (
+                Self::Maker,
+                Action::ReviewStory
+                | Action::ReadMarket
+                | Action::ProposeRefund
+                | Action::MoveMoney
+                | Action::Administer,
+            )
             | (
                 Self::Moderator,
-                Action::WriteStory | Action::SellPiece | Action::ReadMarket | Action::Administer,
+                Action::WriteStory
+                | Action::SellPiece
+                | Action::ReadMarket
+                | Action::ProposeRefund
+                | Action::MoveMoney
+                | Action::Administer,
             )
             | (
                 Self::Support | Self::Finance,
                 Action::WriteStory | Action::SellPiece | Action::ReviewStory | Action::Administer,
             )
+            | (Self::Support, Action::MoveMoney)
             | (Self::Admin, Action::WriteStory | Action::SellPiece) => false,
         }
     }

@@ -5,8 +5,8 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::code::Code;
 use crate::id::{
-    AssetId, AuctionId, BidId, EdgeId, LogIndex, MemberId, OfferId, OrderId, SaleLockId, SignInId,
-    StoryId, UserId,
+    AssetId, AuctionId, BidId, EdgeId, LogIndex, MemberId, OfferId, OrderId, RefundId, SaleLockId,
+    SignInId, StoryId, UserId,
 };
 use crate::journal::Tail;
 use crate::money::Money;
@@ -99,6 +99,13 @@ pub enum Accepted {
         lock: SaleLockId,
         /// Which attempt, from 1.
         attempt: u32,
+    },
+    /// A refund was asked for.
+    Refunded {
+        /// The refund.
+        refund: RefundId,
+        /// Whether a second person must approve it first.
+        awaits_approval: bool,
     },
     /// An order changed.
     OrderChanged {

@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 mod account;
 mod auction;
 mod cluster;
+mod finance;
 mod media;
 mod order;
 mod payment;
@@ -21,6 +22,7 @@ mod story;
 pub use account::*;
 pub use auction::*;
 pub use cluster::*;
+pub use finance::*;
 pub use media::*;
 pub use order::*;
 pub use payment::*;
@@ -91,4 +93,6 @@ pub enum Command {
     Payment(PaymentCommand),
     /// About orders.
     Order(OrderCommand),
+    /// About money behind a sale.
+    Finance(FinanceCommand),
 }

@@ -25,6 +25,17 @@ pub enum PaymentCommand {
         /// Why, without anything private.
         reason: String,
     },
+    /// The provider was asked to end a session and said how it stands.
+    CheckoutEnded {
+        /// The effect.
+        effect: EffectId,
+        /// The lock.
+        lock: SaleLockId,
+        /// Which attempt.
+        attempt: u32,
+        /// How it stands.
+        end: CheckoutEnd,
+    },
     /// A verified webhook of the payment provider.
     RecordProviderEvent(ProviderEvent),
     /// An effect happened, or never will.
@@ -62,6 +73,15 @@ pub struct CheckoutOpened {
     pub url: String,
     /// Until when.
     pub expires_at: Timestamp,
+}
+
+/// How a session stands that was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum CheckoutEnd {
+    /// It cannot be paid any more.
+    Ended,
+    /// It was paid before; the payment is told by an event of its own.
+    Paid,
 }
 
 /// What a provider's event says about a checkout session.

@@ -23,12 +23,32 @@ pub struct MarketPolicy {
     pub auto_complete: Millis,
     /// The platform's share.
     pub fee: BasisPoints,
-    /// Least fee, minor units.
+    /// Least fee, hundredths of a unit of the currency.
     pub fee_min_minor: u64,
-    /// Greatest fee, minor units.
+    /// Greatest fee, hundredths of a unit of the currency.
     pub fee_max_minor: u64,
+    /// Greatest refund that one person decides alone, hundredths of a unit of the currency.
+    pub refund_alone_max_minor: u64,
+    /// When a maker's share is let go.
+    pub payout_release: PayoutRelease,
+    /// How long a share waits for a maker who cannot be paid before a person must decide.
+    pub payout_wait_max: Millis,
+    /// By how much an admin may move the end of a payment window at a time.
+    pub payment_extension_max: Millis,
+    /// Whether a maker must be able to be paid out before a buyer pays.
+    pub payout_account_required: bool,
     /// Whether a viewer becomes a maker by asking.
     pub makers_open: bool,
+}
+
+/// When a maker's share is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "snake_case")]
+pub enum PayoutRelease {
+    /// When the order is completed.
+    OnCompleted,
+    /// When the buyer may open no issue any more.
+    AfterIssueWindow,
 }
 
 /// Timing of auctions. Preset `fixed72` is the default.
@@ -82,6 +102,11 @@ impl Default for MarketPolicy {
             fee: BasisPoints(500),
             fee_min_minor: 50,
             fee_max_minor: 5_000,
+            refund_alone_max_minor: 50_000,
+            payout_release: PayoutRelease::OnCompleted,
+            payout_wait_max: crate::limits::PAYOUT_WAIT_MAX,
+            payment_extension_max: crate::limits::PAYMENT_EXTENSION_MAX,
+            payout_account_required: false,
             makers_open: true,
         }
     }
