@@ -139,6 +139,8 @@ pub struct StripeSettings {
     pub webhook_secret_file: Option<PathBuf>,
     /// The secret before it, while it is being replaced.
     pub webhook_secret_old_file: Option<PathBuf>,
+    /// Two letters of the country that makers' payout accounts are made in.
+    pub country: String,
     /// Whether events about real money are expected.
     pub live: bool,
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use fairground_market::{OpenCheckout, PendingEffect};
 use fairground_types::SaleLockId;
+#[cfg(feature = "stripe")]
+use fairground_types::command::{self, CheckoutEnd, ProviderEventKind};
 use fairground_types::command::{Command, EffectOutcome, PaymentCommand};
 
 use super::{Carried, complete};
@@ -20,13 +22,15 @@ use crate::member::Member;
 use crate::options::StripeSettings;
 
 #[cfg(feature = "stripe")]
-use fairground_stripe::{CheckoutSession, Stripe, StripeError, StripeOptions};
+use fairground_stripe::{
+    CheckoutSession, CheckoutStatus, PaymentStatus, Stripe, StripeError, StripeOptions,
+};
 #[cfg(feature = "stripe")]
-use fairground_types::Millis;
+use fairground_types::{CommandId, Digest, Millis, OrderId};
 
 /// Age from which a key may be forgotten at the provider, so that repeating is not safe.
 #[cfg(feature = "stripe")]
-const KEY_LIFE: Millis = Millis::from_hours(20);
+pub(super) const KEY_LIFE: Millis = Millis::from_hours(20);
 /// Least wait before a call is made again.
 #[cfg(feature = "stripe")]
 const AGAIN: Duration = Duration::from_secs(1);
@@ -36,6 +40,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Payments {
     #[cfg(feature = "stripe")]
     stripe: Option<Stripe>,
+    #[cfg(feature = "stripe")]
+    country: String,
 }
 
 impl Payments {
@@ -44,7 +50,7 @@ impl Payments {
     pub(crate) fn new(settings: &StripeSettings, seed: u64) -> Result<Self, Error> {
         use fairground_runtime::config::Secret;
         let Some(key) = Secret::from_option(settings.secret_key_file.as_deref())? else {
-            return Ok(Self { stripe: None });
+            return Ok(Self { stripe: None, country: settings.country.clone() });
         };
         let mut options = StripeOptions::new(key.expose().trim());
         if let Some(base) = &settings.base_url {
@@ -52,7 +58,19 @@ impl Payments {
         }
         options.retry_seed = seed;
         let stripe = Stripe::new(options).map_err(|error| Error::Stripe(Box::new(error)))?;
-        Ok(Self { stripe: Some(stripe) })
+        Ok(Self { stripe: Some(stripe), country: settings.country.clone() })
+    }
+
+    /// The client, when payments are on.
+    #[cfg(feature = "stripe")]
+    pub(crate) const fn stripe(&self) -> Option<&Stripe> {
+        self.stripe.as_ref()
+    }
+
+    /// The country that makers' accounts are made in.
+    #[cfg(feature = "stripe")]
+    pub(super) fn country(&self) -> &str {
+        if self.country.is_empty() { "US" } else { &self.country }
     }
 
     /// Payments as configured: off, in this build.
@@ -110,7 +128,7 @@ impl Payments {
         let key = key(member, "checkout.open", open.lock, open.attempt);
         match stripe.open_checkout(&request, &key).await {
             Ok(opened) => Carried::Report(Command::Payment(PaymentCommand::CheckoutOpened(
-                fairground_types::command::CheckoutOpened {
+                command::CheckoutOpened {
                     effect: pending.id,
                     lock: open.lock,
                     attempt: open.attempt,
@@ -160,13 +178,63 @@ impl Payments {
         };
         let key = key(member, "checkout.expire", lock, attempt);
         match stripe.expire_checkout(checkout_session, &key).await {
-            Ok(_) => complete(pending.id, EffectOutcome::Happened),
-            // Not open any more: paid or expired, and the webhook says which.
-            Err(StripeError::Refused { .. }) => complete(pending.id, EffectOutcome::Abandoned),
+            Ok(_) => ended(pending, (lock, attempt), CheckoutEnd::Ended),
+            // Not open any more: paid or expired, so it is looked up.
+            Err(StripeError::Refused { .. }) => match stripe.checkout(checkout_session).await {
+                Ok(found) if found.status == CheckoutStatus::Complete => {
+                    self.told_by_look_up(member, &found).await;
+                    ended(pending, (lock, attempt), CheckoutEnd::Paid)
+                }
+                Ok(found) if found.status == CheckoutStatus::Open => Carried::Later(AGAIN),
+                Ok(_) | Err(StripeError::Refused { .. }) => {
+                    ended(pending, (lock, attempt), CheckoutEnd::Ended)
+                }
+                Err(error) => {
+                    tracing::warn!(%lock, %error, "checkout not looked up yet");
+                    Carried::Later(again(&error))
+                }
+            },
             Err(error) => {
                 tracing::warn!(%lock, %error, "checkout not ended yet");
                 Carried::Later(again(&error))
             }
+        }
+    }
+}
+
+#[cfg(feature = "stripe")]
+fn ended(pending: &PendingEffect, (lock, attempt): (SaleLockId, u32), end: CheckoutEnd) -> Carried {
+    let effect = pending.id;
+    let report = PaymentCommand::CheckoutEnded { effect, lock, attempt, end };
+    Carried::Report(Command::Payment(report))
+}
+
+#[cfg(feature = "stripe")]
+impl Payments {
+    /// A session that was found paid tells of its payment like the webhook that may be lost.
+    async fn told_by_look_up(&self, member: &Member, found: &CheckoutSession) {
+        if found.payment_status != PaymentStatus::Paid {
+            return;
+        }
+        let event = format!("look_up:{}", found.session_id);
+        let digest = Digest::of(event.as_bytes());
+        let (half, _) = digest.as_bytes().split_at(16);
+        let told = command::ProviderEvent {
+            event: event.clone(),
+            kind: ProviderEventKind::CheckoutPaid,
+            created: member.clock.now(),
+            lock: found.sale_lock(),
+            checkout_session: Some(found.session_id.clone()),
+            payment: found.payment_intent.clone(),
+            amount: found.total(),
+            raw: digest,
+            new_order: OrderId::from_bits(half.try_into().map_or(0, u128::from_be_bytes)),
+        };
+        let id = CommandId::derive_system("stripe", &event, "");
+        let record = Command::Payment(PaymentCommand::RecordProviderEvent(told));
+        if let Err(error) = member.command(id, record).await {
+            // The webhook tells of it as well.
+            tracing::warn!(event, %error, "a payment that was looked up is not recorded");
         }
     }
 }
@@ -177,7 +245,7 @@ fn key(member: &Member, operation: &str, lock: SaleLockId, attempt: u32) -> Stri
 }
 
 #[cfg(feature = "stripe")]
-fn again(error: &StripeError) -> Duration {
+pub(super) fn again(error: &StripeError) -> Duration {
     match error {
         StripeError::Unavailable { retry_after, .. } => retry_after.to_duration().max(AGAIN),
         _ => AGAIN,

@@ -7,10 +7,11 @@
 //! An effect carries its id abroad, so doing it twice is doing it once, where the other side knows
 //! such a thing. Where it does not (codes), a new leader does not repeat it: the outcome is unknown.
 //! What was done and not yet reported is remembered here and reported again, not done again. Read
-//! next: `checkout.rs`, `notice.rs`.
+//! next: `checkout.rs`, `money.rs`, `notice.rs`.
 
 mod checkout;
 pub(crate) mod mail;
+pub(crate) mod money;
 mod notice;
 pub(crate) mod sms;
 
@@ -250,9 +251,20 @@ async fn carry_out(
         Effect::ExpireCheckout { lock, attempt, checkout_session } => {
             outlets.payments.expire(member, pending, (*lock, *attempt), checkout_session).await
         }
-        Effect::RefundPayment { lock, payment, .. } => {
-            tracing::error!(%lock, payment, "a payment must be given back by hand at the provider");
-            complete(pending.id, EffectOutcome::Abandoned)
+        Effect::CreateRefund(create) => {
+            outlets.payments.refund(member, (pending, tries), create).await
+        }
+        Effect::CreateTransfer(create) => {
+            outlets.payments.transfer(member, (pending, tries), create).await
+        }
+        Effect::ReverseTransfer(back) => {
+            outlets.payments.reverse(member, (pending, tries), back).await
+        }
+        Effect::CreateConnectedAccount { user } => {
+            outlets.payments.make_account(member, (pending, tries), *user).await
+        }
+        Effect::ReadCharge { payment, .. } => {
+            outlets.payments.read_charge((pending, tries), payment).await
         }
         Effect::Notify(told) => notify(member, outlets, pending.id, told, tries).await,
     };

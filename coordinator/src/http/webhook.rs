@@ -15,7 +15,10 @@ use axum::http::{HeaderMap, StatusCode};
 use fairground_runtime::problem::{ApiBytes, Problem};
 use fairground_stripe::webhook::{self, EventObject};
 use fairground_stripe::{PaymentStatus, ProviderEvent, StripeError};
-use fairground_types::command::{self, Command, PaymentCommand, ProviderEventKind};
+use fairground_types::command::{
+    self, Command, FinanceCommand, PaymentCommand, ProviderAccountState, ProviderDisputeState,
+    ProviderEventKind, ProviderObject, ProviderObjectEvent,
+};
 use fairground_types::limits::WEBHOOK_BODY_MAX;
 use fairground_types::{Code, CommandId, Digest, OrderId, Verdict};
 
@@ -71,7 +74,14 @@ pub(super) async fn stripe(
     }
     let raw = Digest::of(&body);
     let id = CommandId::derive_system("stripe", &event.id, &raw.to_string());
-    let command = Command::Payment(PaymentCommand::RecordProviderEvent(record(&event, raw)));
+    let command = match shown_object(&api.webhooks, &event).await? {
+        Some(object) => {
+            let (event, created) = (event.id.clone(), event.created);
+            let told = ProviderObjectEvent { event, created, object, raw };
+            Command::Finance(FinanceCommand::RecordProviderObject(told))
+        }
+        None => Command::Payment(PaymentCommand::RecordProviderEvent(record(&event, raw))),
+    };
     let judged = member.command(id, command).await.map_err(|error| {
         count("unavailable");
         propose_problem(error)
@@ -97,8 +107,12 @@ async fn in_full(webhooks: &Webhooks, event: ProviderEvent) -> Result<ProviderEv
     }
     let named = match &event.object {
         EventObject::Checkout(session) => Some(&session.session_id),
-        EventObject::PaymentIntent(_) => None,
         EventObject::Other { id } => id.as_ref(),
+        EventObject::PaymentIntent(_)
+        | EventObject::Refund(_)
+        | EventObject::Dispute(_)
+        | EventObject::Account { .. }
+        | EventObject::FraudWarning { .. } => None,
     };
     let Some(session) = named else {
         tracing::error!(event = event.id, "an event about a session that it does not name");
@@ -124,6 +138,94 @@ async fn in_full(webhooks: &Webhooks, event: ProviderEvent) -> Result<ProviderEv
     }
 }
 
+/// What an event about something other than a checkout shows. An account is always read again: its
+/// events may come in any sequence.
+async fn shown_object(
+    webhooks: &Webhooks,
+    event: &ProviderEvent,
+) -> Result<Option<ProviderObject>, Problem> {
+    let object = match &event.object {
+        EventObject::Refund(shown) => ProviderObject::Refund {
+            refund: shown.id.clone(),
+            ours: shown.ours,
+            payment: shown.payment.clone(),
+            amount: shown.amount,
+            state: crate::effects::money::state_of(shown.status),
+        },
+        EventObject::Dispute(shown) => ProviderObject::Dispute {
+            dispute: shown.id.clone(),
+            payment: shown.payment.clone(),
+            charge: shown.charge.clone(),
+            amount: shown.amount,
+            fee: shown.fee,
+            reason: shown.reason.clone(),
+            due_by: shown.due_by,
+            state: dispute_state(&shown.status),
+        },
+        EventObject::Account { id } => match read_account(webhooks, event, id).await? {
+            Some(object) => object,
+            None => return Ok(None),
+        },
+        EventObject::FraudWarning { payment, charge } => {
+            ProviderObject::FraudWarning { payment: payment.clone(), charge: charge.clone() }
+        }
+        EventObject::Other { .. } if event.kind == "balance.available" => {
+            ProviderObject::BalanceAvailable
+        }
+        EventObject::Checkout(_) | EventObject::PaymentIntent(_) | EventObject::Other { .. } => {
+            return Ok(None);
+        }
+    };
+    Ok(Some(object))
+}
+
+async fn read_account(
+    webhooks: &Webhooks,
+    event: &ProviderEvent,
+    id: &str,
+) -> Result<Option<ProviderObject>, Problem> {
+    let Some(stripe) = webhooks.payments.stripe() else { return Ok(None) };
+    if event.kind == "account.application.deauthorized" {
+        let state = ProviderAccountState::Closed;
+        return Ok(Some(ProviderObject::Account { account: id.to_owned(), user: None, state }));
+    }
+    match stripe.account(id).await {
+        Ok(shown) => {
+            let state = if shown.is_closed {
+                ProviderAccountState::Closed
+            } else if shown.is_ready {
+                ProviderAccountState::Ready
+            } else if shown.is_restricted {
+                ProviderAccountState::Restricted
+            } else {
+                ProviderAccountState::Onboarding
+            };
+            Ok(Some(ProviderObject::Account { account: shown.id, user: shown.user, state }))
+        }
+        Err(error @ StripeError::Refused { .. }) => {
+            tracing::error!(event = event.id, %error, "an event about an account that there is not");
+            Ok(None)
+        }
+        Err(error) => {
+            count("not_looked_up");
+            tracing::error!(event = event.id, %error, "an event's account was not looked up");
+            let detail = "the account of this event cannot be looked up now";
+            Err(Problem::new(Code::ExternalServiceUnavailable, detail))
+        }
+    }
+}
+
+/// Stripe's word for a dispute. One that is not known moves no money; a later event will.
+fn dispute_state(status: &str) -> ProviderDisputeState {
+    match status {
+        "needs_response" | "under_review" => ProviderDisputeState::Open,
+        "won" => ProviderDisputeState::Won,
+        "lost" => ProviderDisputeState::Lost,
+        "warning_closed" | "prevented" => ProviderDisputeState::InquiryClosed,
+        _ => ProviderDisputeState::Inquiry,
+    }
+}
+
 /// Whether it can be told if the session is paid, and how much.
 fn shows_enough(object: &EventObject) -> bool {
     match object {
@@ -132,7 +234,11 @@ fn shows_enough(object: &EventObject) -> bool {
             PaymentStatus::Unpaid | PaymentStatus::NoPaymentRequired => true,
             PaymentStatus::Other(_) => false,
         },
-        EventObject::PaymentIntent(_) => true,
+        EventObject::PaymentIntent(_)
+        | EventObject::Refund(_)
+        | EventObject::Dispute(_)
+        | EventObject::Account { .. }
+        | EventObject::FraudWarning { .. } => true,
         EventObject::Other { .. } => false,
     }
 }
@@ -143,7 +249,11 @@ fn record(event: &ProviderEvent, raw: Digest) -> command::ProviderEvent {
             (Some(session.session_id.clone()), session.payment_intent.clone())
         }
         EventObject::PaymentIntent(intent) => (None, Some(intent.payment_intent.clone())),
-        EventObject::Other { .. } => (None, None),
+        EventObject::Refund(_)
+        | EventObject::Dispute(_)
+        | EventObject::Account { .. }
+        | EventObject::FraudWarning { .. }
+        | EventObject::Other { .. } => (None, None),
     };
     command::ProviderEvent {
         event: event.id.clone(),
@@ -161,7 +271,12 @@ fn record(event: &ProviderEvent, raw: Digest) -> command::ProviderEvent {
 fn kind(event: &ProviderEvent) -> ProviderEventKind {
     let is_paid = match &event.object {
         EventObject::Checkout(session) => session.payment_status == PaymentStatus::Paid,
-        EventObject::PaymentIntent(_) | EventObject::Other { .. } => false,
+        EventObject::PaymentIntent(_)
+        | EventObject::Refund(_)
+        | EventObject::Dispute(_)
+        | EventObject::Account { .. }
+        | EventObject::FraudWarning { .. }
+        | EventObject::Other { .. } => false,
     };
     match event.kind.as_str() {
         "checkout.session.completed" | "checkout.session.async_payment_succeeded" if is_paid => {

@@ -270,7 +270,7 @@ fn idempotent(operation: &str, key: &str) -> Result<RequestStrategy, StripeError
 }
 
 /// The id goes into a path: nothing that could lead elsewhere.
-fn plain_id<'a>(operation: &str, id: &'a str) -> Result<&'a str, StripeError> {
+pub(crate) fn plain_id<'a>(operation: &str, id: &'a str) -> Result<&'a str, StripeError> {
     let plain = !id.is_empty()
         && id.len() <= 255
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
@@ -306,7 +306,7 @@ fn stripe_seconds(instant: Timestamp) -> stripe_types::Timestamp {
     i64::try_from(instant.as_unix_seconds()).unwrap_or(i64::MAX)
 }
 
-fn instant(seconds: stripe_types::Timestamp) -> Timestamp {
+pub(crate) fn instant(seconds: stripe_types::Timestamp) -> Timestamp {
     let seconds = u64::try_from(seconds).unwrap_or(0);
     Timestamp::from_unix_millis(seconds.saturating_mul(1_000))
 }

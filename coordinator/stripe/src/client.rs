@@ -91,6 +91,42 @@ impl fmt::Debug for Stripe {
     }
 }
 
+/// A call of ours. One with a key changes something.
+#[derive(Default)]
+pub(crate) struct Ask<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) pairs: &'a [(String, String)],
+    pub(crate) json: Option<&'a serde_json::Value>,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) account: Option<&'a str>,
+}
+
+/// Pairs as a form.
+fn form_of(pairs: &[(String, String)]) -> String {
+    let mut form = String::new();
+    for (name, value) in pairs {
+        if !form.is_empty() {
+            form.push('&');
+        }
+        escape(&mut form, name);
+        form.push('=');
+        escape(&mut form, value);
+    }
+    form
+}
+
+/// Everything but letters, digits and a few marks by its bytes (WHATWG URL, form-urlencoded).
+fn escape(form: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'[' | b']' => {
+                form.push(char::from(byte));
+            }
+            _ => form.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
 /// One call, the same bytes at every attempt.
 struct Call {
     operation: String,
@@ -98,6 +134,10 @@ struct Call {
     url: String,
     key: Option<HeaderValue>,
     body: Option<String>,
+    /// Whether the body is JSON, not a form.
+    is_json: bool,
+    /// On behalf of which connected account.
+    account: Option<HeaderValue>,
     timeout: Duration,
 }
 
@@ -176,8 +216,34 @@ impl Stripe {
             url,
             key,
             body: (!reads).then(|| canonical_form(body.as_deref().unwrap_or_default())),
+            is_json: false,
+            account: None,
             timeout: overrides.timeout.unwrap_or(timeout),
         })
+    }
+
+    /// Sends a call of ours: a path below the base, pairs of a form or query, or a JSON body.
+    pub(crate) async fn ask(&self, ask: Ask<'_>) -> Result<Bytes, StripeError> {
+        let reads = ask.key.is_none();
+        let method = if reads { Method::GET } else { Method::POST };
+        let operation = format!("{method} {}", ask.path);
+        let header = |text: &str, code: &str| {
+            HeaderValue::from_str(text).map_err(|_| StripeError::refused_here(&operation, code))
+        };
+        let key = ask.key.map(|key| header(key, "idempotency_key_invalid")).transpose()?;
+        let account = ask.account.map(|id| header(id, "account_invalid")).transpose()?;
+        let pairs = form_of(ask.pairs);
+        let query = if reads && !pairs.is_empty() { format!("?{pairs}") } else { String::new() };
+        let (body, is_json) = match ask.json {
+            Some(json) => (Some(json.to_string()), true),
+            None => ((!reads).then(|| canonical_form(&pairs)), false),
+        };
+        let timeout = if reads { self.read_timeout } else { self.call_timeout };
+        let url = format!("{}{}{query}", self.base_url, ask.path);
+        let call = Call { operation, method, url, key, body, is_json, account, timeout };
+        // The semaphore is never closed; without a permit the call would only be unbounded.
+        let _permit = self.permits.acquire().await.ok();
+        self.send(&call).await
     }
 
     async fn send(&self, call: &Call) -> Result<Bytes, StripeError> {
@@ -218,10 +284,13 @@ impl Stripe {
         if let Some(key) = &call.key {
             request = request.header("Idempotency-Key", key.clone());
         }
+        if let Some(account) = &call.account {
+            request = request.header("Stripe-Account", account.clone());
+        }
         if let Some(body) = &call.body {
-            request = request
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(body.clone());
+            let kind =
+                if call.is_json { "application/json" } else { "application/x-www-form-urlencoded" };
+            request = request.header(CONTENT_TYPE, kind).body(body.clone());
         }
         let response = request.send().await.map_err(|error| {
             if error.is_connect() || error.is_builder() {

@@ -1,4 +1,4 @@
-//! Stripe: hosted checkout, its look-ups, and the check of its webhooks.
+//! Stripe: hosted checkout, refunds, transfers, makers' accounts, look-ups, the check of webhooks.
 //!
 //! Requests and answers are async-stripe's types; the transport, the retries and the webhook check
 //! are ours, because a payment must be repeated with the caller's idempotency key and because one
@@ -14,10 +14,15 @@
 mod checkout;
 mod client;
 mod error;
+mod money;
 mod retry;
 pub mod webhook;
 
 pub use checkout::{CheckoutSession, CheckoutStatus, OpenCheckout, OpenedCheckout, PaymentStatus};
 pub use client::{API_VERSION, DEFAULT_BASE_URL, Stripe, StripeOptions};
 pub use error::StripeError;
+pub use money::{
+    AccountReadiness, ChargeRecord, DisputeShown, NewAccount, NewRefund, NewTransfer, RefundShown,
+    RefundStatus,
+};
 pub use webhook::{EventObject, PaymentIntent, ProviderEvent, WebhookError};

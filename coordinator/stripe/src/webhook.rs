@@ -14,6 +14,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use crate::checkout::{CheckoutSession, CheckoutStatus, PaymentStatus, metadata_id, money};
+use crate::money::{DisputeShown, RefundShown};
 
 /// How far the time in a signature may be from ours, in both directions.
 pub const TOLERANCE: Millis = Millis::from_secs(300);
@@ -44,6 +45,22 @@ pub enum EventObject {
     Checkout(CheckoutSession),
     /// Of `payment_intent.*`.
     PaymentIntent(PaymentIntent),
+    /// Of `refund.*` and `charge.refund.updated`.
+    Refund(RefundShown),
+    /// Of `charge.dispute.*`.
+    Dispute(DisputeShown),
+    /// Of `account.*`, `capability.*` and their like: the account, to be read again.
+    Account {
+        /// Stripe's id of the account.
+        id: String,
+    },
+    /// Of `radar.early_fraud_warning.created`.
+    FraudWarning {
+        /// Stripe's id of the payment.
+        payment: Option<String>,
+        /// Stripe's id of the charge.
+        charge: Option<String>,
+    },
     /// Anything else, or one of the above in a shape we do not read: look it up by its id.
     Other {
         /// The object's id, if it has one.
@@ -73,7 +90,11 @@ impl ProviderEvent {
         match &self.object {
             EventObject::Checkout(session) => session.sale_lock(),
             EventObject::PaymentIntent(intent) => metadata_id(&intent.metadata, "sale_lock"),
-            EventObject::Other { .. } => None,
+            EventObject::Refund(_)
+            | EventObject::Dispute(_)
+            | EventObject::Account { .. }
+            | EventObject::FraudWarning { .. }
+            | EventObject::Other { .. } => None,
         }
     }
 
@@ -83,7 +104,11 @@ impl ProviderEvent {
         match &self.object {
             EventObject::Checkout(session) => session.cluster(),
             EventObject::PaymentIntent(intent) => metadata_id(&intent.metadata, "cluster"),
-            EventObject::Other { .. } => None,
+            EventObject::Refund(_)
+            | EventObject::Dispute(_)
+            | EventObject::Account { .. }
+            | EventObject::FraudWarning { .. }
+            | EventObject::Other { .. } => None,
         }
     }
 
@@ -93,7 +118,11 @@ impl ProviderEvent {
         match &self.object {
             EventObject::Checkout(session) => session.total(),
             EventObject::PaymentIntent(intent) => money(intent.amount, intent.currency.as_deref()),
-            EventObject::Other { .. } => None,
+            EventObject::Refund(_)
+            | EventObject::Dispute(_)
+            | EventObject::Account { .. }
+            | EventObject::FraudWarning { .. }
+            | EventObject::Other { .. } => None,
         }
     }
 }
@@ -255,25 +284,78 @@ struct RawPaymentIntent {
     currency: Option<String>,
 }
 
+/// A notification of API v2: it shows no object, only names it.
+#[derive(Deserialize)]
+struct RawThin {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    created: Timestamp,
+    livemode: bool,
+    #[serde(default)]
+    related_object: Option<RawRelated>,
+}
+
+#[derive(Deserialize)]
+struct RawRelated {
+    id: String,
+}
+
 fn read_event(raw: &[u8]) -> Result<ProviderEvent, serde_json::Error> {
-    let event: RawEvent = serde_json::from_slice(raw)?;
-    let object = if event.kind.starts_with("checkout.session.") {
-        RawCheckout::deserialize(&event.data.object)
-            .map(|session| EventObject::Checkout(session.into()))
-    } else if event.kind.starts_with("payment_intent.") {
-        RawPaymentIntent::deserialize(&event.data.object)
-            .map(|intent| EventObject::PaymentIntent(intent.into()))
-    } else {
-        Ok(EventObject::Other { id: id_of(&event.data.object) })
-    };
+    let value: Value = serde_json::from_slice(raw)?;
+    if value.get("object").and_then(Value::as_str) == Some("v2.core.event") {
+        let thin = RawThin::deserialize(&value)?;
+        let id = thin.related_object.map(|object| object.id);
+        let object = match id {
+            Some(id) if thin.kind.starts_with("v2.core.account") => EventObject::Account { id },
+            id => EventObject::Other { id },
+        };
+        return Ok(ProviderEvent {
+            object,
+            id: thin.id,
+            kind: thin.kind,
+            created: thin.created,
+            livemode: thin.livemode,
+            account: None,
+        });
+    }
+    let event = RawEvent::deserialize(value)?;
+    let object = read_object(&event);
     Ok(ProviderEvent {
-        object: object.unwrap_or_else(|_| EventObject::Other { id: id_of(&event.data.object) }),
+        object: object.unwrap_or_else(|| EventObject::Other { id: id_of(&event.data.object) }),
         id: event.id,
         kind: event.kind,
         created: Timestamp::from_unix_millis(event.created.saturating_mul(1_000)),
         livemode: event.livemode,
         account: event.account,
     })
+}
+
+fn read_object(event: &RawEvent) -> Option<EventObject> {
+    let object = &event.data.object;
+    let kind = event.kind.as_str();
+    if kind.starts_with("checkout.session.") {
+        let session = RawCheckout::deserialize(object).ok()?;
+        Some(EventObject::Checkout(session.into()))
+    } else if kind.starts_with("payment_intent.") {
+        let intent = RawPaymentIntent::deserialize(object).ok()?;
+        Some(EventObject::PaymentIntent(intent.into()))
+    } else if kind.starts_with("refund.") || kind == "charge.refund.updated" {
+        RefundShown::of(object).map(EventObject::Refund)
+    } else if kind.starts_with("charge.dispute.") {
+        DisputeShown::of(object).map(EventObject::Dispute)
+    } else if kind.starts_with("account.") || kind.starts_with("capability.") {
+        let account = object.get("account").map_or_else(|| id_of(object), id_of);
+        let id = event.account.clone().or(account)?;
+        Some(EventObject::Account { id })
+    } else if kind == "radar.early_fraud_warning.created" {
+        Some(EventObject::FraudWarning {
+            payment: object.get("payment_intent").and_then(id_of),
+            charge: object.get("charge").and_then(id_of),
+        })
+    } else {
+        None
+    }
 }
 
 /// An id, or the id of an object that was put in its place.

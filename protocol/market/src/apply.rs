@@ -241,6 +241,7 @@ impl Market {
             Command::Auction(command) => self.run_auction(turn, subject, command),
             Command::Payment(command) => self.run_payment(turn, subject, command),
             Command::Order(command) => self.run_order(turn, subject, command),
+            Command::Finance(command) => self.run_finance(turn, subject, command),
         }
     }
 
@@ -340,6 +341,9 @@ impl Market {
             PaymentCommand::CheckoutOpened(opened) => self.checkout_opened(turn, opened),
             PaymentCommand::CheckoutRefused { effect, lock, attempt, reason } => {
                 self.checkout_refused(turn, *effect, *lock, *attempt, reason)
+            }
+            PaymentCommand::CheckoutEnded { effect, lock, attempt, end } => {
+                self.checkout_ended(turn, *effect, (*lock, *attempt), *end)
             }
             PaymentCommand::RecordProviderEvent(event) => self.record_provider_event(turn, event),
             PaymentCommand::CompleteEffect { effect, outcome } => {

@@ -22,6 +22,7 @@ use crate::order::Order;
 use crate::row::{AuctionRecord, OrderRow};
 use crate::sale::{LockState, SaleLock};
 use crate::story::{Story, StoryState};
+use crate::treasury::{Charge, Refund};
 use crate::{Market, query};
 
 /// How long something that still waits for something else is left alone.
@@ -36,6 +37,8 @@ pub struct ArchivedSale {
     pub(crate) story: Option<Arc<Story>>,
     pub(crate) locks: Vec<Arc<SaleLock>>,
     pub(crate) order: Option<Arc<Order>>,
+    pub(crate) charge: Option<Arc<Charge>>,
+    pub(crate) refunds: Vec<Arc<Refund>>,
     pub(crate) postings: Vec<(LedgerCause, Arc<Posting>)>,
 }
 
@@ -129,14 +132,24 @@ impl Market {
     fn settled_since(&self, auction: AuctionId) -> Option<Timestamp> {
         let auction = self.auctions.get(&auction)?;
         let AuctionState::Closed { closed_at, .. } = &auction.state else { return None };
+        let lock = auction.lock().and_then(|lock| self.locks.get(&lock));
+        if lock.is_some_and(|lock| lock.holds.iter().any(|hold| hold.resolved.is_none())) {
+            return None;
+        }
         let Some(order) = self.order_sold_in(auction) else { return Some(*closed_at) };
+        if !self.money_is_settled(order.order) {
+            return None;
+        }
         order.state.settled_at().map(|settled_at| settled_at.max(*closed_at))
     }
 
     fn order_sold_in(&self, auction: &Auction) -> Option<&Arc<Order>> {
         match self.locks.get(&auction.lock()?)?.state {
             LockState::Paid { order, .. } => self.orders.get(&order),
-            LockState::Active | LockState::Expired { .. } => None,
+            LockState::Active
+            | LockState::Ending { .. }
+            | LockState::Released { .. }
+            | LockState::Expired { .. } => None,
         }
     }
 
@@ -147,9 +160,9 @@ impl Market {
         let story = story.filter(|row| matches!(row.state, StoryState::Sold { .. }));
         let locks: Vec<Arc<SaleLock>> =
             auction.lock().and_then(|lock| self.locks.get(&lock)).cloned().into_iter().collect();
-        let causes = locks.iter().map(|lock| LedgerCause::Paid(lock.lock));
+        let money = order.as_ref().and_then(|order| self.archive_charge(order.order));
         let causes: Vec<LedgerCause> =
-            causes.chain(order.iter().map(|row| LedgerCause::Completed(row.order))).collect();
+            money.iter().flat_map(|(charge, _)| charge.causes.iter().cloned()).collect();
         let postings = causes
             .into_iter()
             .filter_map(|cause| self.ledger.archive(&cause).map(|posting| (cause, posting)))
@@ -175,6 +188,9 @@ impl Market {
         });
         let seq = self.archive.count;
         self.archive.count = seq.saturating_add(1);
-        turn.archived.push(ArchivedSale { seq, auction, story, locks, order, postings });
+        let (charge, refunds) = money.unzip();
+        let refunds = refunds.unwrap_or_default();
+        let sale = ArchivedSale { seq, auction, story, locks, order, charge, refunds, postings };
+        turn.archived.push(sale);
     }
 }

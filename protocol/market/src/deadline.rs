@@ -37,6 +37,16 @@ pub(crate) enum DueKind {
     JoinToken(JoinTokenId),
     /// An effect that has become pointless.
     Effect(EffectId),
+    /// A buyer is reminded of a payment.
+    PaymentReminder(SaleLockId),
+    /// Sessions of a lock have ended at the provider, whatever it says.
+    PaymentSettled(SaleLockId),
+    /// The money of a charge can be used.
+    Available(OrderId),
+    /// A share may go, before its order is completed.
+    Payout(OrderId),
+    /// A maker who cannot be paid is reminded.
+    PayoutReminder(OrderId),
 }
 
 /// One deadline.
@@ -102,6 +112,11 @@ impl Market {
             DueKind::Gate(identifier) => self.accounts.close_gate(&identifier, turn.at),
             DueKind::JoinToken(token) => self.cluster.expire_token(token, due.at),
             DueKind::Effect(effect) => self.outbox.remove(effect),
+            DueKind::PaymentReminder(lock) => self.remind_of_payment(turn, lock, due.at),
+            DueKind::PaymentSettled(lock) => self.settle_window(turn, lock),
+            DueKind::Available(order) => self.money_available(turn, order),
+            DueKind::Payout(order) => self.release_payout(turn, order),
+            DueKind::PayoutReminder(order) => self.remind_of_payout(turn, order),
         }
     }
 }

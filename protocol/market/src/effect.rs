@@ -4,10 +4,10 @@
 //! be the idempotency key abroad. It must not hold anything in clear that a member would not log.
 //! Read next: [`crate::outbox`] for how long one lives.
 
-use fairground_types::command::{Channel, SealedContact};
+use fairground_types::command::{Channel, RefundCause, SealedContact};
 use fairground_types::{
-    AuctionId, ChallengeId, EffectId, LogIndex, Money, OrderId, SaleLockId, StoryId, Timestamp,
-    UserId,
+    AuctionId, ChallengeId, EffectId, LogIndex, Money, OrderId, RefundId, SaleLockId, StoryId,
+    Timestamp, UserId,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -38,15 +38,73 @@ pub enum Effect {
     },
     /// Tell an account something.
     Notify(Notice),
-    /// Give a payment back in full.
-    RefundPayment {
-        /// The lock that it was meant for.
-        lock: SaleLockId,
+    /// Give a payment back, or a part of it.
+    CreateRefund(CreateRefund),
+    /// Send a share to its maker.
+    CreateTransfer(CreateTransfer),
+    /// Take a transfer back, as far as it goes.
+    ReverseTransfer(ReverseTransfer),
+    /// Make a maker's account.
+    CreateConnectedAccount {
+        /// Whose.
+        user: UserId,
+    },
+    /// Read a charge and its record in the provider's books.
+    ReadCharge {
+        /// The order that it paid.
+        order: OrderId,
         /// The provider's id of the payment.
         payment: String,
-        /// How much.
-        amount: Money,
     },
+}
+
+/// See [`Effect::CreateRefund`].
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct CreateRefund {
+    /// The refund.
+    pub refund: RefundId,
+    /// The lock that the payment was meant for.
+    pub lock: SaleLockId,
+    /// The order that it paid, if it bought one.
+    pub order: Option<OrderId>,
+    /// The provider's id of the payment.
+    pub payment: String,
+    /// How much.
+    pub amount: Money,
+    /// Why.
+    pub cause: RefundCause,
+}
+
+/// See [`Effect::CreateTransfer`].
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct CreateTransfer {
+    /// The order.
+    pub order: OrderId,
+    /// Its sale lock.
+    pub lock: SaleLockId,
+    /// The provider's id of the maker's account.
+    pub account: String,
+    /// The provider's id of the payment.
+    pub payment: String,
+    /// The provider's id of the charge, where it was read.
+    pub charge: Option<String>,
+    /// How much.
+    pub amount: Money,
+}
+
+/// See [`Effect::ReverseTransfer`].
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct ReverseTransfer {
+    /// The order.
+    pub order: OrderId,
+    /// The provider's id of the transfer.
+    pub transfer: String,
+    /// The provider's id of the account that it went to.
+    pub account: String,
+    /// How much at most.
+    pub amount: Money,
+    /// The refund that waits for it.
+    pub refund: Option<RefundId>,
 }
 
 /// See [`Effect::OpenCheckout`].
@@ -119,7 +177,27 @@ impl Effect {
             Self::OpenCheckout(_) => "open_checkout",
             Self::ExpireCheckout { .. } => "expire_checkout",
             Self::Notify(_) => "notify",
-            Self::RefundPayment { .. } => "refund_payment",
+            Self::CreateRefund(_) => "create_refund",
+            Self::CreateTransfer(_) => "create_transfer",
+            Self::ReverseTransfer(_) => "reverse_transfer",
+            Self::CreateConnectedAccount { .. } => "create_connected_account",
+            Self::ReadCharge { .. } => "read_charge",
+        }
+    }
+
+    /// Whether its outcome is reported with what came of it, and a failure kept for finance.
+    #[must_use]
+    pub const fn moves_money(&self) -> bool {
+        match self {
+            Self::CreateRefund(_)
+            | Self::CreateTransfer(_)
+            | Self::ReverseTransfer(_)
+            | Self::CreateConnectedAccount { .. }
+            | Self::ReadCharge { .. } => true,
+            Self::SendCode { .. }
+            | Self::OpenCheckout(_)
+            | Self::ExpireCheckout { .. }
+            | Self::Notify(_) => false,
         }
     }
 }

@@ -6,8 +6,9 @@
 
 use fairground_types::Digest;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, MediaCommand,
-    OrderCommand, PaymentCommand, ReviewDecision, SaveDraft, StoryCommand,
+    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, FinanceCommand,
+    HoldDecision, MediaCommand, OrderCommand, PaymentCommand, RefundDecision, ReviewDecision,
+    SaveDraft, StoryCommand, WindowChange,
 };
 
 /// Parts of a request, each behind its length so that no two lists of parts collide.
@@ -46,6 +47,7 @@ fn body(parts: Parts, command: &Command) -> Parts {
         Command::Auction(command) => auction_parts(parts, command),
         Command::Payment(command) => payment_parts(parts, command),
         Command::Order(command) => order_parts(parts, command),
+        Command::Finance(command) => finance_parts(parts, command),
     }
 }
 
@@ -127,6 +129,7 @@ fn payment_parts(parts: Parts, command: &PaymentCommand) -> Parts {
         // Their ids are made by machines, one for one request: the id alone tells.
         PaymentCommand::CheckoutOpened(_)
         | PaymentCommand::CheckoutRefused { .. }
+        | PaymentCommand::CheckoutEnded { .. }
         | PaymentCommand::CompleteEffect { .. } => parts.text("machine"),
     }
 }
@@ -137,6 +140,55 @@ fn order_parts(parts: Parts, command: &OrderCommand) -> Parts {
             parts.text("tracking").text(order).text(number)
         }
         OrderCommand::ConfirmDelivery { order } => parts.text("delivery").text(order),
+    }
+}
+
+fn finance_parts(parts: Parts, command: &FinanceCommand) -> Parts {
+    match command {
+        FinanceCommand::OpenPayoutAccount => parts.text("payout account"),
+        FinanceCommand::RecordProviderObject(event) => {
+            parts.text("provider object").text(&event.event)
+        }
+        // Its id is made by a machine, one for one request: the id alone tells.
+        FinanceCommand::ReportEffect { .. } => parts.text("machine"),
+        FinanceCommand::OverrideWindow { lock, change, reason } => {
+            let parts = parts.text("window").text(lock).text(reason);
+            match change {
+                WindowChange::Extend { by } => parts.text("extend").text(by.as_millis()),
+                WindowChange::Terminate => parts.text("terminate"),
+            }
+        }
+        FinanceCommand::ResolveHold { lock, event, decision, new_order: _, reason } => {
+            let decision = match decision {
+                HoldDecision::Accept => "accept",
+                HoldDecision::Refund => "refund",
+            };
+            parts.text("hold").text(lock).text(event).text(decision).text(reason)
+        }
+        FinanceCommand::ProposeRefund { order, amount, reason } => {
+            parts.text("refund").text(order).text(amount).text(reason)
+        }
+        FinanceCommand::DecideRefund { refund, decision, reason } => {
+            let decision = match decision {
+                RefundDecision::Approve => "approve",
+                RefundDecision::Reject => "reject",
+                RefundDecision::Retry => "retry",
+                RefundDecision::Cancel => "cancel",
+            };
+            parts.text("decide refund").text(refund).text(decision).text(reason)
+        }
+        FinanceCommand::HoldPayout { order, reason } => {
+            parts.text("hold payout").text(order).text(reason)
+        }
+        FinanceCommand::UnholdPayout { order, reason } => {
+            parts.text("unhold payout").text(order).text(reason)
+        }
+        FinanceCommand::RetryPayout { order, reason } => {
+            parts.text("retry payout").text(order).text(reason)
+        }
+        FinanceCommand::ReplayEffect { effect, reason } => {
+            parts.text("replay").text(effect).text(reason)
+        }
     }
 }
 

@@ -19,6 +19,7 @@ impl Market {
     pub fn violations(&self) -> Vec<String> {
         let mut broken = Vec::new();
         self.check_ledger(&mut broken);
+        self.check_money(&mut broken);
         self.check_locks(&mut broken);
         self.check_auctions(&mut broken);
         self.check_edges(&mut broken);
@@ -58,7 +59,7 @@ impl Market {
     fn check_locks(&self, broken: &mut Vec<String>) {
         let mut active = BTreeSet::new();
         for lock in self.locks.values() {
-            if lock.is_active() && !active.insert(lock.story) {
+            if lock.reserves() && !active.insert(lock.story) {
                 broken.push(format!("story {} has two active locks", lock.story));
             }
             if let LockState::Paid { order, .. } = lock.state
@@ -111,9 +112,9 @@ impl Market {
         let lock = row.lock().and_then(|id| self.locks.get(&id));
         let is_sound = match &row.state {
             AuctionState::Open => lock.is_none(),
-            AuctionState::Locked { .. } => lock.is_some_and(|lock| lock.is_active()),
-            AuctionState::AwaitingDecision { .. } => lock.is_some_and(|lock| !lock.is_active()),
-            AuctionState::Closed { .. } => lock.is_none_or(|lock| !lock.is_active()),
+            AuctionState::Locked { .. } => lock.is_some_and(|lock| lock.reserves()),
+            AuctionState::AwaitingDecision { .. } => lock.is_some_and(|lock| !lock.reserves()),
+            AuctionState::Closed { .. } => lock.is_none_or(|lock| !lock.reserves()),
         };
         if !is_sound {
             broken.push(format!("auction {} and its lock disagree", row.auction));

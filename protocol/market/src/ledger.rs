@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fairground_types::{Currency, LogIndex, Money, OrderId, SaleLockId, Timestamp, UserId};
+use fairground_types::{
+    Currency, DisputeId, EffectId, LogIndex, Money, OrderId, RefundId, SaleLockId, Timestamp,
+    UserId,
+};
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -19,21 +22,38 @@ use crate::apply::Turn;
 )]
 #[serde(rename_all = "camelCase")]
 pub enum LedgerAccount {
-    /// Money that the payment provider holds for the market.
-    Provider,
-    /// Money of a paid order that is not completed.
-    Escrow(OrderId),
+    /// Money at the payment provider that cannot be used yet.
+    ProviderPending,
+    /// Money at the payment provider that can be used.
+    ProviderAvailable,
+    /// Money of a paid order whose share was not let go.
+    Held(OrderId),
+    /// Money that bought nothing: late, or not as its lock says.
+    Unclaimed(SaleLockId),
+    /// What goes back to buyers and is not with their banks.
+    BuyerRefunds,
     /// What the market owes a maker.
     MakerPayable(UserId),
+    /// What a maker owes the market.
+    MakerDebt(UserId),
     /// The market's share.
-    FeeIncome,
-    /// What goes back to a payer.
-    RefundDue(SaleLockId),
+    FeePlatform,
+    /// What the payment provider keeps.
+    CostProvider,
+    /// What the payment provider takes for chargebacks.
+    CostDispute,
+    /// Money that a bank took back and that is argued about.
+    DisputeOpen(DisputeId),
+    /// Charges that the provider books in another currency.
+    Conversion,
+    /// What nobody pays.
+    Writeoff,
 }
 
 /// Side of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Side {
     /// Adds to what the market has.
     Debit,
@@ -63,8 +83,34 @@ pub enum LedgerCause {
     Completed(OrderId),
     /// Money came that bought nothing; named by the provider's payment.
     Unwanted(String),
-    /// It went back; named by the provider's payment.
-    Refunded(String),
+    /// What the provider kept; named by its record.
+    ProviderFee(String),
+    /// The money can be used; named by the provider's record.
+    Available(String),
+    /// A share reached its maker; named by the provider's transfer.
+    Transferred(String),
+    /// A debt of a maker was paid from a share: of this order, the so manieth posting.
+    DebtPaid(OrderId, u32),
+    /// A transfer came back; named by the effect that asked.
+    Reversed(EffectId),
+    /// A refund was begun.
+    RefundOpened(RefundId),
+    /// An attempt at a refund reached the buyer.
+    RefundSettled(RefundId, u32),
+    /// An attempt at a refund came back.
+    RefundBounced(RefundId, u32),
+    /// A refund was given up.
+    RefundCancelled(RefundId),
+    /// A bank took money back.
+    DisputeOpened(DisputeId),
+    /// What the maker has of it was asked back.
+    DisputeClaimed(DisputeId),
+    /// What the provider takes for it.
+    DisputeFee(DisputeId),
+    /// The money came back.
+    DisputeWon(DisputeId),
+    /// The money is gone.
+    DisputeLost(DisputeId),
 }
 
 /// A posting.

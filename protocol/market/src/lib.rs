@@ -48,6 +48,7 @@ mod snapshot;
 mod story;
 #[cfg(test)]
 mod tests;
+mod treasury;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +70,10 @@ pub use auction::admission;
 pub use auction::{Auction, AuctionState, Bid, Ended, Extension, RefusedBid};
 pub use cluster::JoinToken;
 pub use edge_ledger::{EdgeState, Standing};
-pub use effect::{Effect, Notice, NoticeKind, OpenCheckout, PendingEffect};
+pub use effect::{
+    CreateRefund, CreateTransfer, Effect, Notice, NoticeKind, OpenCheckout, PendingEffect,
+    ReverseTransfer,
+};
 pub use ledger::{LedgerAccount, LedgerCause, LedgerLine, Posting, Side};
 pub use media::{Asset, Job};
 pub use order::{Order, OrderState, Tracking};
@@ -82,6 +86,12 @@ pub use row::{
 pub use sale::{LockState, SaleLock};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot};
 pub use story::{Story, StoryState};
+pub use treasury::{
+    Charge, ChargeRow, DeadLetter, DeadLetterList, DeadLetterRow, Dispute, DisputeList, DisputeRow,
+    DisputeState, HoldList, HoldRow, LedgerList, LedgerRow, PaymentRow, Payout, PayoutAccount,
+    PayoutAccountRow, PayoutHold, PayoutList, ReceiptNumber, ReceiptRow, Refund, RefundList,
+    RefundRow, RefundState, Transfer,
+};
 pub use view::{
     AssetView, AuctionStatus, AuctionView, EdgeView, ExtensionView, Placed, PublicView,
     StoryStatus, StoryView, VIEW_BIDS_MAX,
@@ -112,6 +122,7 @@ pub struct Market {
     pub(crate) order_count: u64,
     pub(crate) tracking: BTreeSet<(fairground_types::command::Carrier, String)>,
     pub(crate) ledger: ledger::Ledger,
+    pub(crate) treasury: treasury::Treasury,
     pub(crate) outbox: outbox::Outbox,
     pub(crate) dedup: dedup::Dedup,
     pub(crate) deadlines: deadline::Deadlines,
@@ -141,6 +152,7 @@ impl Default for Market {
             order_count: 0,
             tracking: BTreeSet::new(),
             ledger: ledger::Ledger::default(),
+            treasury: treasury::Treasury::default(),
             outbox: outbox::Outbox::default(),
             dedup: dedup::Dedup::default(),
             deadlines: deadline::Deadlines::default(),

@@ -3,8 +3,8 @@
 //! Commands about money are remembered long, heartbeats not at all. Read next: `dedup.rs`.
 
 use fairground_types::command::{
-    AccountCommand, AuctionCommand, ClusterCommand, Command, MediaCommand, OrderCommand,
-    PaymentCommand, StoryCommand,
+    AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, MediaCommand,
+    OrderCommand, PaymentCommand, StoryCommand,
 };
 
 use crate::dedup::Memory;
@@ -19,6 +19,7 @@ pub(crate) const fn memory_of(command: &Command) -> Memory {
         Command::Auction(command) => auction_memory(command),
         Command::Payment(command) => payment_memory(command),
         Command::Order(command) => order_memory(command),
+        Command::Finance(command) => finance_memory(command),
     }
 }
 
@@ -77,6 +78,7 @@ const fn payment_memory(command: &PaymentCommand) -> Memory {
         PaymentCommand::StartCheckout(_)
         | PaymentCommand::CheckoutOpened(_)
         | PaymentCommand::CheckoutRefused { .. }
+        | PaymentCommand::CheckoutEnded { .. }
         | PaymentCommand::RecordProviderEvent(_) => Memory::Long,
     }
 }
@@ -84,5 +86,20 @@ const fn payment_memory(command: &PaymentCommand) -> Memory {
 const fn order_memory(command: &OrderCommand) -> Memory {
     match command {
         OrderCommand::AddTracking { .. } | OrderCommand::ConfirmDelivery { .. } => Memory::Long,
+    }
+}
+
+const fn finance_memory(command: &FinanceCommand) -> Memory {
+    match command {
+        FinanceCommand::OpenPayoutAccount | FinanceCommand::ReportEffect { .. } => Memory::Short,
+        FinanceCommand::RecordProviderObject(_)
+        | FinanceCommand::OverrideWindow { .. }
+        | FinanceCommand::ResolveHold { .. }
+        | FinanceCommand::ProposeRefund { .. }
+        | FinanceCommand::DecideRefund { .. }
+        | FinanceCommand::HoldPayout { .. }
+        | FinanceCommand::UnholdPayout { .. }
+        | FinanceCommand::RetryPayout { .. }
+        | FinanceCommand::ReplayEffect { .. } => Memory::Long,
     }
 }

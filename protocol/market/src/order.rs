@@ -19,7 +19,6 @@ use crate::Market;
 use crate::apply::{Answer, Turn};
 use crate::deadline::DueKind;
 use crate::effect::NoticeKind;
-use crate::ledger::{LedgerAccount, LedgerCause, credit, debit};
 use crate::notice::about_order;
 use crate::sale::SaleLock;
 
@@ -175,11 +174,12 @@ impl Market {
     }
 
     /// The market's share of a price: rounded half up, between its bounds, never above the price.
-    fn fee_of(&self, amount: Money) -> Money {
+    pub(crate) fn fee_of(&self, amount: Money) -> Money {
         let policy = &self.cluster.policy;
         let least = policy.fee_min_minor.min(policy.fee_max_minor);
+        let bound = |hundredths| amount.currency().from_hundredths(hundredths);
         let share = amount.share_half_up(policy.fee).minor();
-        let fee = share.clamp(least, policy.fee_max_minor).min(amount.minor());
+        let fee = share.clamp(bound(least), bound(policy.fee_max_minor)).min(amount.minor());
         Money::new(fee, amount.currency())
     }
 
@@ -265,6 +265,7 @@ impl Market {
                 };
                 self.change_order(id, |order| order.state = state);
                 self.deadlines.add(completes_at, DueKind::AutoComplete(id));
+                self.plan_payout(id, turn.at);
                 self.notify(turn, about_order(order.maker, NoticeKind::Delivered, &order));
             }
             OrderState::Delivered { completes_at, .. } => {
@@ -306,14 +307,7 @@ impl Market {
             by_time,
         };
         self.change_order(id, |order| order.state = state);
-        let net = order.amount.checked_sub(order.fee).unwrap_or(order.amount);
-        let fee = order.amount.checked_sub(net).unwrap_or(order.fee);
-        let lines = vec![
-            debit(LedgerAccount::Escrow(id), order.amount),
-            credit(LedgerAccount::FeeIncome, fee),
-            credit(LedgerAccount::MakerPayable(order.maker), net),
-        ];
-        self.ledger.post(turn, LedgerCause::Completed(id), lines);
+        self.release_payout(turn, id);
         for user in [order.buyer, order.maker] {
             self.notify(turn, about_order(user, NoticeKind::Completed, &order));
         }

@@ -52,7 +52,11 @@ fn outbid_key(effect: &Effect) -> Option<(UserId, AuctionId)> {
         | Effect::SendCode { .. }
         | Effect::OpenCheckout(_)
         | Effect::ExpireCheckout { .. }
-        | Effect::RefundPayment { .. } => None,
+        | Effect::CreateRefund(_)
+        | Effect::CreateTransfer(_)
+        | Effect::ReverseTransfer(_)
+        | Effect::CreateConnectedAccount { .. }
+        | Effect::ReadCharge { .. } => None,
     }
 }
 
@@ -94,6 +98,12 @@ impl Market {
         id
     }
 
+    /// Puts an effect back under its own id, the key abroad.
+    pub(crate) fn put_back(&mut self, turn: &mut Turn, pending: PendingEffect) {
+        self.outbox.pending.insert(pending.id, pending);
+        turn.effects_added = true;
+    }
+
     pub(crate) fn drop_effect(&mut self, id: EffectId) {
         if let Some(at) = self.outbox.pending.get(&id).and_then(|pending| pending.expires_at) {
             self.deadlines.remove(at, DueKind::Effect(id));
@@ -110,19 +120,28 @@ impl Market {
     ) -> Answer {
         let Some(pending) = self.outbox.pending.get(&id) else { return Ok(Accepted::Done) };
         let effect = pending.effect.clone();
+        if effect.moves_money() {
+            return Err(Rejection::new(Code::InvalidState, "report what came of it"));
+        }
         match (&effect, outcome) {
-            (Effect::RefundPayment { lock, payment, amount }, EffectOutcome::Happened) => {
-                self.post_refund(turn, *lock, payment, *amount);
-            }
             (Effect::OpenCheckout(open), EffectOutcome::Abandoned | EffectOutcome::Unknown) => {
                 self.fail_attempt(turn, open.lock, open.attempt, "the session was not opened");
             }
             (Effect::OpenCheckout(_), EffectOutcome::Happened) => {
                 return Err(Rejection::new(Code::InvalidState, "report the session itself"));
             }
-            (Effect::RefundPayment { .. }, EffectOutcome::Abandoned | EffectOutcome::Unknown)
-            | (
-                Effect::SendCode { .. } | Effect::ExpireCheckout { .. } | Effect::Notify(_),
+            (
+                Effect::ExpireCheckout { lock, attempt, .. },
+                EffectOutcome::Happened | EffectOutcome::Abandoned | EffectOutcome::Unknown,
+            ) => self.attempt_ended(turn, *lock, *attempt),
+            (
+                Effect::SendCode { .. }
+                | Effect::Notify(_)
+                | Effect::CreateRefund(_)
+                | Effect::CreateTransfer(_)
+                | Effect::ReverseTransfer(_)
+                | Effect::CreateConnectedAccount { .. }
+                | Effect::ReadCharge { .. },
                 EffectOutcome::Happened | EffectOutcome::Abandoned | EffectOutcome::Unknown,
             ) => {}
         }

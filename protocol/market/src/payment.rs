@@ -12,11 +12,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use fairground_types::command::{CheckoutOpened, ProviderEvent, ProviderEventKind, StartCheckout};
+use fairground_types::command::{
+    CheckoutEnd, CheckoutOpened, HoldDecision, ProviderEvent, ProviderEventKind, RefundCause,
+    StartCheckout,
+};
 use fairground_types::event::CloseReason;
 use fairground_types::limits;
 use fairground_types::{
-    Accepted, Code, EffectId, LogIndex, Millis, Money, Rejection, SaleLockId, Timestamp, UserId,
+    Accepted, Code, EffectId, LogIndex, Millis, Money, OrderId, Rejection, SaleLockId, Timestamp,
+    UserId,
 };
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
@@ -32,8 +36,8 @@ use crate::sale::{LockState, SaleLock};
 
 /// Bytes of a URL or reason that the state keeps.
 const TEXT_MAX: usize = 2_048;
-/// Finance holds of one lock.
-const HOLDS_MAX: usize = 16;
+/// How long a session may outlive the end that the provider was told of.
+const SESSION_MARGIN: Millis = Millis::from_mins(10);
 /// How long a buyer waits after the provider refused to open a session.
 const COOL_DOWN: [Millis; 3] = [Millis::from_mins(1), Millis::from_mins(5), Millis::from_mins(15)];
 
@@ -93,6 +97,8 @@ pub struct FinanceHold {
     pub index: LogIndex,
     /// Log time of that entry.
     pub at: Timestamp,
+    /// What finance decided.
+    pub resolved: Option<HoldDecision>,
 }
 
 /// What is remembered about the provider.
@@ -118,6 +124,17 @@ impl Payments {
     }
 }
 
+impl Payments {
+    /// Whether an event was not seen before; from here on it was.
+    pub(crate) fn is_news(&mut self, event: &str, at: Timestamp) -> bool {
+        if self.events.insert(event.to_owned(), at).is_some() {
+            return false;
+        }
+        self.events_by_age.push_back((at, event.to_owned()));
+        true
+    }
+}
+
 impl Attempt {
     const fn is_unfinished(&self) -> bool {
         match &self.state {
@@ -128,6 +145,35 @@ impl Attempt {
 }
 
 impl SaleLock {
+    /// Whether an attempt may still be paid, so far as is known.
+    pub(crate) fn has_unfinished_attempt(&self) -> bool {
+        self.attempts.iter().any(Attempt::is_unfinished)
+    }
+
+    /// Whether no further attempt may be made.
+    pub(crate) fn is_used_up(&self) -> bool {
+        let made = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
+        made >= limits::CHECKOUT_ATTEMPTS_MAX
+    }
+
+    /// Before this no further attempt may be made, after one that failed.
+    pub(crate) fn retry_at(&self) -> Option<Timestamp> {
+        let newest = self.attempts.last().filter(|_| self.is_active())?;
+        let AttemptState::Failed { failed_at, .. } = &newest.state else { return None };
+        let pause = COOL_DOWN.get(self.attempts.len().saturating_sub(1)).copied();
+        Some(failed_at.plus(pause.unwrap_or(Millis::ZERO)))
+    }
+
+    /// When every session has ended at the provider by itself, if one may still be open.
+    pub(crate) fn settled_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.attempts.iter().filter_map(|attempt| match &attempt.state {
+            AttemptState::Planned => Some(attempt.planned_at.plus(limits::PAYMENT_SETTLE_MAX)),
+            AttemptState::Open { expires_at, .. } => Some(expires_at.plus(SESSION_MARGIN)),
+            AttemptState::Failed { .. } | AttemptState::Expired | AttemptState::Paid => None,
+        });
+        ends.max().map(|end| end.max(now.plus(SESSION_MARGIN)))
+    }
+
     /// Marks the attempt that was paid: the one that has the session, else the newest one if its
     /// session is not known yet (the event came before the answer of the call).
     fn mark_paid(&mut self, session: Option<&String>) {
@@ -145,7 +191,9 @@ impl SaleLock {
             attempt.state = AttemptState::Paid;
         }
     }
+}
 
+impl SaleLock {
     /// Whether this is the session that paid the lock.
     fn was_paid_by(&self, session: Option<&String>) -> bool {
         session.is_some()
@@ -172,6 +220,7 @@ impl Market {
         let lock =
             self.locks.get(&start.lock).filter(|lock| lock.buyer == user).ok_or_else(missing)?;
         check_may_pay(lock, turn.at)?;
+        self.check_payable(lock.maker)?;
         let number = u32::try_from(lock.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
         let title = self.stories.get(&lock.story).map(|story| story.contents.title.to_string());
         let effect = Effect::OpenCheckout(OpenCheckout {
@@ -204,6 +253,7 @@ impl Market {
         }
         let lock = self.locks.get(&opened.lock).ok_or_else(missing)?;
         let is_active = lock.is_active();
+        let is_ending = lock.reserves() && !is_active;
         let attempt = lock.attempts.iter().find(|attempt| attempt.number == opened.attempt);
         let state = attempt.map(|attempt| attempt.state.clone()).ok_or_else(missing)?;
         self.drop_effect(opened.effect);
@@ -212,10 +262,16 @@ impl Market {
             AttemptState::Planned if is_active => {
                 AttemptState::Open { url: opened.url.clone(), expires_at: opened.expires_at }
             }
+            // Its window is over: it is ended, and the lock waits for the answer.
+            AttemptState::Planned if is_ending => {
+                AttemptState::Open { url: opened.url.clone(), expires_at: opened.expires_at }
+            }
             AttemptState::Planned | AttemptState::Failed { .. } => AttemptState::Expired,
             AttemptState::Open { .. } | AttemptState::Expired | AttemptState::Paid => state.clone(),
         };
-        let is_unwanted = next == AttemptState::Expired && !matches!(state, AttemptState::Expired);
+        let is_unwanted = (next == AttemptState::Expired
+            && !matches!(state, AttemptState::Expired))
+            || (is_ending && state == AttemptState::Planned);
         self.change_lock(opened.lock, |lock| {
             for attempt in &mut lock.attempts {
                 if attempt.number == opened.attempt {
@@ -264,29 +320,68 @@ impl Market {
                 }
             }
         });
-        let Some(lock) = self.locks.get(&lock).filter(|lock| lock.is_active()).cloned() else {
-            return;
-        };
-        self.notify(turn, about_lock(lock.buyer, NoticeKind::PaymentFailed, &lock));
+        if let Some(lock) = self.locks.get(&lock).filter(|lock| lock.is_active()).cloned() {
+            self.notify(turn, about_lock(lock.buyer, NoticeKind::PaymentFailed, &lock));
+        }
+        self.end_lock(turn, lock);
     }
 
-    /// No session of a lock may be paid any more.
-    pub(crate) fn end_attempts(&mut self, turn: &mut Turn, id: SaleLockId) {
-        let Some(lock) = self.locks.get(&id).cloned() else { return };
-        for attempt in lock.attempts.iter().filter(|attempt| attempt.is_unfinished()) {
-            match &attempt.checkout_session {
-                Some(session) => self.expire_session(turn, id, attempt.number, session),
-                // It may be opened right now: its report is answered with an end.
-                None => self.drop_effect(attempt.effect),
-            }
+    /// The provider was asked to end a session.
+    pub(crate) fn checkout_ended(
+        &mut self,
+        turn: &mut Turn,
+        effect: EffectId,
+        (lock, attempt): (SaleLockId, u32),
+        end: CheckoutEnd,
+    ) -> Answer {
+        self.drop_effect(effect);
+        match end {
+            CheckoutEnd::Ended => self.attempt_ended(turn, lock, attempt),
+            // The event that tells of the payment decides.
+            CheckoutEnd::Paid => {}
         }
+        Ok(Accepted::Done)
+    }
+
+    /// A session cannot be paid any more.
+    pub(crate) fn attempt_ended(&mut self, turn: &mut Turn, id: SaleLockId, number: u32) {
         self.change_lock(id, |lock| {
-            for attempt in lock.attempts.iter_mut().filter(|attempt| attempt.is_unfinished()) {
-                if attempt.checkout_session.is_some() {
+            for attempt in &mut lock.attempts {
+                if attempt.number == number && attempt.is_unfinished() {
                     attempt.state = AttemptState::Expired;
                 }
             }
         });
+        self.end_lock(turn, id);
+    }
+
+    /// Takes every session for ended.
+    pub(crate) fn expire_attempts(&mut self, id: SaleLockId) {
+        self.change_lock(id, |lock| {
+            for attempt in lock.attempts.iter_mut().filter(|attempt| attempt.is_unfinished()) {
+                attempt.state = AttemptState::Expired;
+            }
+        });
+    }
+
+    /// A maker who cannot be paid out must not be paid for.
+    fn check_payable(&self, maker: UserId) -> Result<(), Rejection> {
+        if self.cluster.policy.payout_account_required && !self.can_be_paid_out(maker) {
+            let why = "the maker cannot be paid at the moment; the payment window goes on";
+            return Err(Rejection::new(Code::CapabilityRequired, why));
+        }
+        Ok(())
+    }
+
+    /// Asks the provider to end every session of a lock. One that is being opened right now is ended
+    /// when it is reported.
+    pub(crate) fn end_attempts(&mut self, turn: &mut Turn, id: SaleLockId) {
+        let Some(lock) = self.locks.get(&id).cloned() else { return };
+        for attempt in lock.attempts.iter().filter(|attempt| attempt.is_unfinished()) {
+            if let Some(session) = &attempt.checkout_session {
+                self.expire_session(turn, id, attempt.number, session);
+            }
+        }
     }
 
     /// Takes an event of the provider, once.
@@ -298,11 +393,9 @@ impl Market {
         if event.event.is_empty() || event.event.len() > TEXT_MAX {
             return Err(Rejection::new(Code::ValidationFailed, "the event has no usable id"));
         }
-        if self.payments.events.contains_key(&event.event) {
+        if !self.payments.is_news(&event.event, turn.at) {
             return Ok(Accepted::Done);
         }
-        self.payments.events.insert(event.event.clone(), turn.at);
-        self.payments.events_by_age.push_back((turn.at, event.event.clone()));
         let by_session = event
             .checkout_session
             .as_ref()
@@ -315,7 +408,7 @@ impl Market {
         };
         match event.kind {
             ProviderEventKind::CheckoutPaid => self.take_payment(turn, id, event),
-            ProviderEventKind::CheckoutExpired => self.session_expired(id, event),
+            ProviderEventKind::CheckoutExpired => self.session_expired(turn, id, event),
             ProviderEventKind::PaymentFailed => {
                 if let Some(lock) = self.locks.get(&id).filter(|lock| lock.is_active()).cloned() {
                     self.notify(turn, about_lock(lock.buyer, NoticeKind::PaymentFailed, &lock));
@@ -326,7 +419,7 @@ impl Market {
         Ok(Accepted::Done)
     }
 
-    fn session_expired(&mut self, id: SaleLockId, event: &ProviderEvent) {
+    fn session_expired(&mut self, turn: &mut Turn, id: SaleLockId, event: &ProviderEvent) {
         self.change_lock(id, |lock| {
             for attempt in &mut lock.attempts {
                 let is_meant = attempt.checkout_session.is_some()
@@ -336,62 +429,70 @@ impl Market {
                 }
             }
         });
+        self.end_lock(turn, id);
     }
 
     fn take_payment(&mut self, turn: &mut Turn, id: SaleLockId, event: &ProviderEvent) {
         let Some(lock) = self.locks.get(&id).cloned() else { return };
+        let payment = event.payment.clone().filter(|payment| payment.len() <= TEXT_MAX);
         let amount = event.amount.filter(|amount| *amount == lock.amount);
-        let Some(amount) = amount else {
+        let Some((payment, amount)) = payment.zip(amount) else {
+            // AMOUNT_MISMATCH: never taken as the price; finance decides.
             self.hold_for_finance(turn, id, event);
             return;
         };
-        match lock.state {
-            LockState::Active => self.pay_lock(turn, &lock, event, amount),
-            LockState::Expired { .. } if self.may_still_buy(&lock, event) => {
-                self.pay_lock(turn, &lock, event, amount);
+        let session = event.checkout_session.as_ref();
+        if self.treasury.by_payment.contains_key(&payment) || lock.was_paid_by(session) {
+            // The provider may tell of one payment in two events: it bought a piece already.
+            return;
+        }
+        let buys = match lock.state {
+            LockState::Active | LockState::Ending { .. } => true,
+            LockState::Expired { .. } | LockState::Released { .. } => {
+                event.created < lock.expires_at && self.is_still_there(&lock)
             }
-            // The provider may tell of one payment in two events: it bought the piece already.
-            LockState::Paid { .. } if lock.was_paid_by(event.checkout_session.as_ref()) => {}
-            LockState::Expired { .. } | LockState::Paid { .. } => {
-                self.give_back(turn, &lock, event, amount);
-            }
+            LockState::Paid { .. } => false,
+        };
+        if !buys {
+            self.give_back(turn, &lock, (payment, amount));
+        } else if self.orders.contains_key(&event.new_order) {
+            // An id that was used cannot name a second order; the money must not be lost silently.
+            self.hold_for_finance(turn, id, event);
+        } else {
+            let lines = vec![
+                debit(LedgerAccount::ProviderPending, amount),
+                credit(LedgerAccount::Held(event.new_order), amount),
+            ];
+            self.ledger.post(turn, LedgerCause::Paid(lock.lock), lines);
+            self.sell(turn, &lock, (event.new_order, session), (payment, amount));
         }
     }
 
-    /// Paid in time by the provider's clock, heard late, and the piece is still there.
-    fn may_still_buy(&self, lock: &SaleLock, event: &ProviderEvent) -> bool {
-        let awaits = self.auctions.get(&lock.auction).is_some_and(|row| match &row.state {
+    /// Whether nobody else was given the piece since the lock went.
+    pub(crate) fn is_still_there(&self, lock: &SaleLock) -> bool {
+        self.auctions.get(&lock.auction).is_some_and(|row| match &row.state {
             AuctionState::AwaitingDecision { lock: newest, .. } => *newest == lock.lock,
             AuctionState::Open | AuctionState::Locked { .. } | AuctionState::Closed { .. } => false,
-        });
-        awaits && event.created < lock.expires_at
+        })
     }
 
-    /// One payment: lock, auction, story, order and ledger, all in this entry.
-    fn pay_lock(
+    /// One payment: lock, auction, story, order, charge and receipt, all in this entry.
+    pub(crate) fn sell(
         &mut self,
         turn: &mut Turn,
         lock: &Arc<SaleLock>,
-        event: &ProviderEvent,
-        amount: Money,
+        (order, session): (OrderId, Option<&String>),
+        money: (String, Money),
     ) {
-        if self.orders.contains_key(&event.new_order) {
-            // An id that was used cannot name a second order; the money must not be lost silently.
-            self.hold_for_finance(turn, lock.lock, event);
-            return;
-        }
-        let order = event.new_order;
         self.change_lock(lock.lock, |row| {
             row.state = LockState::Paid { paid_at: turn.at, order };
-            row.mark_paid(event.checkout_session.as_ref());
+            row.mark_paid(session);
         });
         self.end_attempts(turn, lock.lock);
+        self.expire_attempts(lock.lock);
         self.deadlines.remove(lock.expires_at, DueKind::Payment(lock.lock));
-        let lines = vec![
-            debit(LedgerAccount::Provider, amount),
-            credit(LedgerAccount::Escrow(order), amount),
-        ];
-        self.ledger.post(turn, LedgerCause::Paid(lock.lock), lines);
+        self.take_charge(turn, lock, order, money);
+        self.change_charge(order, |charge| charge.causes.push(LedgerCause::Paid(lock.lock)));
         self.make_order(turn, lock, order);
         if let Some(auction) = self.auctions.get(&lock.auction).cloned() {
             self.end_auction(turn, &auction, CloseReason::Sold);
@@ -407,12 +508,9 @@ impl Market {
             amount: event.amount,
             index: turn.index,
             at: turn.at,
+            resolved: None,
         };
-        self.change_lock(id, |lock| {
-            if lock.holds.len() < HOLDS_MAX {
-                lock.holds.push(hold);
-            }
-        });
+        self.hold_money(turn, id, hold);
     }
 
     /// Money that buys nothing any more goes back in full, once per payment.
@@ -420,45 +518,29 @@ impl Market {
         &mut self,
         turn: &mut Turn,
         lock: &Arc<SaleLock>,
-        event: &ProviderEvent,
-        amount: Money,
+        (payment, amount): (String, Money),
     ) {
-        let Some(payment) = event.payment.clone() else {
-            self.hold_for_finance(turn, lock.lock, event);
-            return;
-        };
         let lines = vec![
-            debit(LedgerAccount::Provider, amount),
-            credit(LedgerAccount::RefundDue(lock.lock), amount),
+            debit(LedgerAccount::ProviderPending, amount),
+            credit(LedgerAccount::Unclaimed(lock.lock), amount),
         ];
         if !self.ledger.post(turn, LedgerCause::Unwanted(payment.clone()), lines) {
             return;
         }
-        self.add_effect(turn, Effect::RefundPayment { lock: lock.lock, payment, amount }, None);
+        let (id, buyer) = (lock.lock, lock.buyer);
+        self.refund_unclaimed(turn, (id, buyer), (payment, amount), RefundCause::TooLate);
         self.notify(turn, about_lock(lock.buyer, NoticeKind::Refunding, lock));
-    }
-
-    /// A refund happened abroad.
-    pub(crate) fn post_refund(
-        &mut self,
-        turn: &Turn,
-        lock: SaleLockId,
-        payment: &str,
-        amount: Money,
-    ) {
-        let lines = vec![
-            debit(LedgerAccount::RefundDue(lock), amount),
-            credit(LedgerAccount::Provider, amount),
-        ];
-        self.ledger.post(turn, LedgerCause::Refunded(payment.to_owned()), lines);
     }
 }
 
 fn check_may_pay(lock: &SaleLock, at: Timestamp) -> Result<(), Rejection> {
     match lock.state {
         LockState::Active if at < lock.expires_at => {}
-        LockState::Active | LockState::Expired { .. } => {
+        LockState::Active | LockState::Ending { .. } | LockState::Expired { .. } => {
             return Err(Rejection::new(Code::PaymentTimeout, "the payment window has ended"));
+        }
+        LockState::Released { .. } => {
+            return Err(Rejection::new(Code::RetryExhausted, "no payment attempt is left"));
         }
         LockState::Paid { .. } => {
             return Err(Rejection::new(Code::InvalidState, "the lock is paid"));
@@ -471,14 +553,9 @@ fn check_may_pay(lock: &SaleLock, at: Timestamp) -> Result<(), Rejection> {
     if u32::try_from(made).unwrap_or(u32::MAX) >= limits::CHECKOUT_ATTEMPTS_MAX {
         return Err(Rejection::new(Code::RetryExhausted, "no payment attempt is left"));
     }
-    let Some(newest) = lock.attempts.last() else { return Ok(()) };
-    if let AttemptState::Failed { failed_at, .. } = &newest.state {
-        let pause = COOL_DOWN.get(made.saturating_sub(1)).copied().unwrap_or(Millis::ZERO);
-        let retry_at = failed_at.plus(pause);
-        if at < retry_at {
-            return Err(Rejection::new(Code::RetryLater, "wait before the next attempt")
-                .with_retry_at(retry_at));
-        }
+    if let Some(retry_at) = lock.retry_at().filter(|retry_at| at < *retry_at) {
+        return Err(Rejection::new(Code::RetryLater, "wait before the next attempt")
+            .with_retry_at(retry_at));
     }
     Ok(())
 }

@@ -4,8 +4,8 @@
 //! contents of a command. Read next: `fairground_types::role` for what a duty includes.
 
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, MediaCommand, OrderCommand,
-    PaymentCommand, StoryCommand,
+    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, FinanceCommand, MediaCommand,
+    OrderCommand, PaymentCommand, StoryCommand,
 };
 use fairground_types::role::Action;
 use fairground_types::{Code, EdgeId, Rejection, UserId};
@@ -57,6 +57,7 @@ const fn need(command: &Command) -> Need<'_> {
         Command::Auction(command) => auction_need(command),
         Command::Payment(command) => payment_need(command),
         Command::Order(command) => order_need(command),
+        Command::Finance(command) => finance_need(command),
     }
 }
 
@@ -118,6 +119,7 @@ const fn payment_need(command: &PaymentCommand) -> Need<'_> {
         PaymentCommand::StartCheckout(_) => Need::Account,
         PaymentCommand::CheckoutOpened(_)
         | PaymentCommand::CheckoutRefused { .. }
+        | PaymentCommand::CheckoutEnded { .. }
         | PaymentCommand::RecordProviderEvent(_)
         | PaymentCommand::CompleteEffect { .. } => Need::Cluster,
     }
@@ -127,6 +129,23 @@ const fn order_need(command: &OrderCommand) -> Need<'_> {
     match command {
         OrderCommand::ConfirmDelivery { .. } => Need::Account,
         OrderCommand::AddTracking { .. } => Need::Duty(Action::SellPiece),
+    }
+}
+
+const fn finance_need(command: &FinanceCommand) -> Need<'_> {
+    match command {
+        FinanceCommand::OpenPayoutAccount => Need::Duty(Action::SellPiece),
+        FinanceCommand::RecordProviderObject(_) | FinanceCommand::ReportEffect { .. } => {
+            Need::Cluster
+        }
+        FinanceCommand::OverrideWindow { .. } => Need::DutyOrCluster(Action::Administer),
+        FinanceCommand::ProposeRefund { .. } => Need::Duty(Action::ProposeRefund),
+        FinanceCommand::ResolveHold { .. }
+        | FinanceCommand::HoldPayout { .. }
+        | FinanceCommand::UnholdPayout { .. }
+        | FinanceCommand::RetryPayout { .. }
+        | FinanceCommand::ReplayEffect { .. } => Need::DutyOrCluster(Action::MoveMoney),
+        FinanceCommand::DecideRefund { .. } => Need::Duty(Action::MoveMoney),
     }
 }
 
@@ -162,7 +181,7 @@ impl Market {
         }
     }
 
-    fn may(&self, user: UserId, action: Action) -> bool {
+    pub(crate) fn may(&self, user: UserId, action: Action) -> bool {
         self.accounts
             .account(user)
             .is_some_and(|account| account.roles.iter().any(|role| role.may(action)))

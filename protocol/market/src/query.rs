@@ -169,10 +169,10 @@ impl Market {
         self.locks.values().rev().map(|lock| self.row_of_lock(lock)).collect()
     }
 
-    fn row_of_lock(&self, lock: &SaleLock) -> LockRow {
+    pub(crate) fn row_of_lock(&self, lock: &SaleLock) -> LockRow {
         let newest = lock.attempts.last();
         let open = newest.and_then(|attempt| match &attempt.state {
-            AttemptState::Open { url, expires_at } if self.at < *expires_at => {
+            AttemptState::Open { url, expires_at } if lock.is_active() && self.at < *expires_at => {
                 Some((url.clone(), *expires_at))
             }
             AttemptState::Open { .. }
@@ -184,6 +184,8 @@ impl Market {
         let (state, order_id) = match &lock.state {
             LockState::Active => ("pending", None),
             LockState::Paid { order, .. } => ("paid", Some(*order)),
+            LockState::Ending { .. } => ("ending", None),
+            LockState::Released { .. } => ("released", None),
             LockState::Expired { .. } => ("expired", None),
         };
         let attempt = newest.map_or(0, |attempt| attempt.number);
@@ -197,9 +199,14 @@ impl Market {
             checkout_url: open.as_ref().map(|(url, _)| url.clone()),
             checkout_expires_at: open.map(|(_, expires_at)| expires_at),
             attempt,
-            attempts_left: limits::CHECKOUT_ATTEMPTS_MAX.saturating_sub(attempt),
+            attempts_left: if lock.is_active() {
+                limits::CHECKOUT_ATTEMPTS_MAX.saturating_sub(attempt)
+            } else {
+                0
+            },
+            retry_at: lock.retry_at(),
             order_id,
-            on_hold: !lock.holds.is_empty(),
+            on_hold: lock.holds.iter().any(|hold| hold.resolved.is_none()),
         }
     }
 
@@ -538,6 +545,7 @@ fn auction_in(accepted: &Accepted) -> Option<AuctionId> {
         | Accepted::Locked { .. }
         | Accepted::CheckoutPlanned { .. }
         | Accepted::OrderChanged { .. }
+        | Accepted::Refunded { .. }
         | Accepted::EdgeRegistered { .. }
         | Accepted::MemberRegistered { .. }
         | Accepted::EdgeAdmitted { .. }

@@ -132,7 +132,7 @@ pub struct LockRow {
     /// The price.
     #[serde(flatten)]
     pub amount: Money,
-    /// `pending`, `paid`, `expired` or `released`.
+    /// `pending`, `ending`, `paid`, `expired` or `released`.
     pub state: &'static str,
     /// End of the payment window.
     pub expires_at: Timestamp,
@@ -146,6 +146,9 @@ pub struct LockRow {
     pub attempt: u32,
     /// Attempts left.
     pub attempts_left: u32,
+    /// Before this no further attempt may be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
     /// The order, once paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,

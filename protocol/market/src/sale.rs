@@ -5,7 +5,7 @@
 
 use fairground_types::event::{CloseReason, LockReason};
 use fairground_types::{
-    AuctionId, BidId, Money, OrderId, PublicEvent, SaleLockId, StoryId, Timestamp, UserId,
+    AuctionId, BidId, Money, OrderId, PublicEvent, SaleLockId, StoryId, Timestamp, UserId, limits,
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -49,6 +49,16 @@ pub enum LockState {
         paid_at: Timestamp,
         /// The order that it made.
         order: OrderId,
+    },
+    /// The window is over; the provider is asked to end its sessions, which may have been paid.
+    Ending {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Every attempt failed before the window ended.
+    Released {
+        /// When.
+        released_at: Timestamp,
     },
     /// The window ended without payment.
     Expired {
@@ -118,6 +128,12 @@ impl SaleLock {
         &self.holds
     }
 
+    /// Whether the piece is reserved by it.
+    #[must_use]
+    pub const fn reserves(&self) -> bool {
+        matches!(self.state, LockState::Active | LockState::Ending { .. })
+    }
+
     /// Whether the buyer may still pay.
     #[must_use]
     pub const fn is_active(&self) -> bool {
@@ -158,18 +174,92 @@ impl Market {
         };
         self.notify(turn, about_lock(lock.buyer, NoticeKind::Won, &lock));
         self.locks.insert(id, Arc::new(lock));
-        self.deadlines.add(expires_at, DueKind::Payment(id));
+        self.plan_window(turn, id, expires_at);
         id
     }
 
-    /// The payment window is over: the lock goes, the maker decides.
+    /// The end of a window, and the reminders before it.
+    pub(crate) fn plan_window(&mut self, turn: &Turn, id: SaleLockId, ends_at: Timestamp) {
+        self.deadlines.add(ends_at, DueKind::Payment(id));
+        for before in [limits::PAYMENT_REMINDER_FIRST, limits::PAYMENT_REMINDER_LAST] {
+            let at = ends_at.minus(before);
+            if at > turn.at {
+                self.deadlines.add(at, DueKind::PaymentReminder(id));
+            }
+        }
+    }
+
+    /// Tells a buyer that the window ends soon.
+    pub(crate) fn remind_of_payment(&mut self, turn: &mut Turn, id: SaleLockId, due: Timestamp) {
+        let Some(lock) = self.locks.get(&id).filter(|lock| lock.is_active()).cloned() else {
+            return;
+        };
+        let kinds = [
+            (limits::PAYMENT_REMINDER_FIRST, NoticeKind::PaymentReminder),
+            (limits::PAYMENT_REMINDER_LAST, NoticeKind::PaymentLastReminder),
+        ];
+        for (before, kind) in kinds {
+            if lock.expires_at.minus(before) == due {
+                self.notify(turn, about_lock(lock.buyer, kind, &lock));
+            }
+        }
+    }
+
+    /// The payment window is over.
     pub(crate) fn end_payment_window(&mut self, turn: &mut Turn, id: SaleLockId, due: Timestamp) {
+        let Some(lock) = self.locks.get(&id) else { return };
+        if lock.is_active() && lock.expires_at == due {
+            self.begin_ending(turn, id);
+        }
+    }
+
+    /// No new session from here on. The lock goes once the provider says that no session of it can
+    /// be paid any more, so that nobody pays for a piece that is given to another.
+    pub(crate) fn begin_ending(&mut self, turn: &mut Turn, id: SaleLockId) {
+        self.change_lock(id, |lock| lock.state = LockState::Ending { since: turn.at });
+        self.end_attempts(turn, id);
         let Some(lock) = self.locks.get(&id).cloned() else { return };
-        if !lock.is_active() || lock.expires_at != due {
+        if let Some(settled_at) = lock.settled_at(turn.at) {
+            self.deadlines.add(settled_at, DueKind::PaymentSettled(id));
+        }
+        self.end_lock(turn, id);
+    }
+
+    /// The provider has not said how the sessions stand, and each has ended there by itself.
+    pub(crate) fn settle_window(&mut self, turn: &mut Turn, id: SaleLockId) {
+        let is_ending =
+            self.locks.get(&id).is_some_and(|lock| matches!(lock.state, LockState::Ending { .. }));
+        if is_ending {
+            self.expire_attempts(id);
+            self.end_lock(turn, id);
+        }
+    }
+
+    /// The lock goes, if nothing of it can be paid any more: its window is over, or no attempt is
+    /// left.
+    pub(crate) fn end_lock(&mut self, turn: &mut Turn, id: SaleLockId) {
+        let Some(lock) = self.locks.get(&id).cloned() else { return };
+        if lock.has_unfinished_attempt() {
             return;
         }
-        self.change_lock(id, |lock| lock.state = LockState::Expired { expired_at: turn.at });
-        self.end_attempts(turn, id);
+        let state = match lock.state {
+            LockState::Ending { .. } => LockState::Expired { expired_at: turn.at },
+            LockState::Active if lock.is_used_up() => {
+                self.deadlines.remove(lock.expires_at, DueKind::Payment(id));
+                LockState::Released { released_at: turn.at }
+            }
+            LockState::Active
+            | LockState::Paid { .. }
+            | LockState::Expired { .. }
+            | LockState::Released { .. } => return,
+        };
+        self.change_lock(id, |lock| lock.state = state);
+        self.lock_failed(turn, id);
+    }
+
+    /// A lock went without payment: the maker decides.
+    pub(crate) fn lock_failed(&mut self, turn: &mut Turn, id: SaleLockId) {
+        let Some(lock) = self.locks.get(&id).cloned() else { return };
         let decide_by = turn.at.plus(self.cluster.policy.decision_window);
         self.evolve_auction(lock.auction, AuctionEvent::Unpaid { decide_by });
         self.deadlines.add(decide_by, DueKind::Decision(lock.auction));

@@ -16,9 +16,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairground_types::command::{
-    Actor, AuctionCommand, Carrier, CheckoutOpened, Clip, ClusterCommand, Command, Entry, Envelope,
-    InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand, ProviderEvent,
-    ProviderEventKind, RegisterMember, StartCheckout, StoryDraft,
+    Actor, AuctionCommand, Carrier, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, Command,
+    Entry, Envelope, InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand,
+    ProviderEvent, ProviderEventKind, RegisterMember, StartCheckout, StoryDraft,
 };
 use fairground_types::journal::{
     Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -33,6 +33,7 @@ use fairground_types::{
 use self::notation::{DAY, parse_length, parse_money, parse_time, plain, set_policy, time_text};
 use crate::{Applied, Effect, Market};
 
+mod money;
 mod notation;
 mod setup;
 
@@ -415,7 +416,7 @@ impl World {
                 let max = words.next("how many")?.parse().map_err(|_| "how many")?;
                 Ok((Actor::Cluster, Command::Cluster(ClusterCommand::Archive { max })))
             }
-            "checkout" | "opened" | "refused" | "paid" | "expired" => {
+            "checkout" | "opened" | "refused" | "ended" | "paid" | "expired" => {
                 self.read_payment(verb, words, at)
             }
             "ship" => {
@@ -435,7 +436,7 @@ impl World {
                 let buyer = person(words.next("buyer")?)?;
                 Ok((Actor::User(buyer), Command::Order(OrderCommand::ConfirmDelivery { order })))
             }
-            _ => Err(format!("unknown verb {verb}")),
+            _ => self.read_money(verb, words, at)?.ok_or_else(|| format!("unknown verb {verb}")),
         }
     }
 
@@ -454,7 +455,11 @@ impl World {
         let effect = self
             .market
             .outbox()
-            .find(|pending| matches!(pending.effect, Effect::OpenCheckout(_)))
+            .find(|pending| match &pending.effect {
+                Effect::OpenCheckout(_) => verb != "ended",
+                Effect::ExpireCheckout { .. } => verb == "ended",
+                _ => false,
+            })
             .map_or(fairground_types::EffectId::from_bits(0), |pending| pending.id);
         let command = match verb {
             "checkout" => {
@@ -477,6 +482,12 @@ impl World {
                 url: "http://pay.example/1".to_owned(),
                 expires_at: at.plus(Millis::from_hours(24)),
             })),
+            "ended" => Command::Payment(PaymentCommand::CheckoutEnded {
+                effect,
+                lock,
+                attempt,
+                end: CheckoutEnd::Ended,
+            }),
             "refused" => Command::Payment(PaymentCommand::CheckoutRefused {
                 effect,
                 lock,
@@ -611,6 +622,7 @@ fn verdict_text(verdict: &Verdict) -> String {
             | Accepted::StorySaved { .. }
             | Accepted::Locked { .. }
             | Accepted::OrderChanged { .. }
+            | Accepted::Refunded { .. }
             | Accepted::EdgeRegistered { .. }
             | Accepted::MemberRegistered { .. }
             | Accepted::EdgeAdmitted { .. }

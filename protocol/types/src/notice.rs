@@ -173,6 +173,10 @@ notice_kinds! {
     Refunding "refunding" EI "Your money goes back" "Your payment came too late for {title}.";
     RefundCompleted "refundCompleted" EI "Money given back" "Money went back to you for {title}.";
     PayoutReleased "payoutReleased" EI "Money is on its way" "Your payout was released for {title}.";
+    PaymentWindowChanged "paymentWindowChanged" PEI "Your time to pay changed" "The end of the payment window was moved for {title}.";
+    PayoutAccountNeeded "payoutAccountNeeded" PEI "We cannot pay you yet" "Your payout waits until your payout account is complete.";
+    ChargebackOpened "chargebackOpened" PEI "A payment is disputed" "The buyer's bank asks for the money back.";
+    ChargebackClosed "chargebackClosed" EI "A dispute has ended" "The bank has decided about a disputed payment.";
     // Orders.
     OrderCreated "orderCreated" I "Your order" "Your order of {title} is with the maker.";
     ShipReminder "shipReminder" PE "Please ship" "The buyer waits for {title}.";

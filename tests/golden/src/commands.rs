@@ -1,12 +1,15 @@
 //! Every command, and the entries that carry them.
 
+use fairground_types::RefundId;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, Carrier, Channel, CheckoutOpened, Clip, ClusterCommand,
-    ClusterKey, Command, CreateAccount, CreateJoinToken, EffectOutcome, Entry, Envelope,
-    InitialiseCluster, JoinProof, JoinRole, KeyPurpose, LogCommand, MarketPolicy, MediaCommand,
-    OrderCommand, PaymentCommand, ProviderEvent, ProviderEventKind, PublishRevision, RefreshSignIn,
-    RegisterAsset, RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft,
-    StartCheckout, StoryCommand, StoryDraft, VerifyCode,
+    AccountCommand, Actor, AuctionCommand, BalanceRecord, Carrier, Channel, CheckoutEnd,
+    CheckoutOpened, Clip, ClusterCommand, ClusterKey, Command, CreateAccount, CreateJoinToken,
+    EffectOutcome, EffectResult, Entry, Envelope, FinanceCommand, HoldDecision, InitialiseCluster,
+    JoinProof, JoinRole, KeyPurpose, LogCommand, MarketPolicy, MediaCommand, OrderCommand,
+    PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject,
+    ProviderObjectEvent, PublishRevision, RefreshSignIn, RefundDecision, RegisterAsset,
+    RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft, StartCheckout,
+    StoryCommand, StoryDraft, VerifyCode, WindowChange,
 };
 use fairground_types::role::Role;
 use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber};
@@ -75,6 +78,18 @@ fn name(command: &Command) -> &'static str {
         Command::Payment(PaymentCommand::StartCheckout(_)) => "start_checkout",
         Command::Payment(PaymentCommand::CheckoutOpened(_)) => "checkout_opened",
         Command::Payment(PaymentCommand::CheckoutRefused { .. }) => "checkout_refused",
+        Command::Payment(PaymentCommand::CheckoutEnded { .. }) => "checkout_ended",
+        Command::Finance(FinanceCommand::OpenPayoutAccount) => "open_payout_account",
+        Command::Finance(FinanceCommand::RecordProviderObject(_)) => "record_provider_object",
+        Command::Finance(FinanceCommand::ReportEffect { .. }) => "report_effect",
+        Command::Finance(FinanceCommand::OverrideWindow { .. }) => "override_window",
+        Command::Finance(FinanceCommand::ResolveHold { .. }) => "resolve_hold",
+        Command::Finance(FinanceCommand::ProposeRefund { .. }) => "propose_refund",
+        Command::Finance(FinanceCommand::DecideRefund { .. }) => "decide_refund",
+        Command::Finance(FinanceCommand::HoldPayout { .. }) => "hold_payout",
+        Command::Finance(FinanceCommand::UnholdPayout { .. }) => "unhold_payout",
+        Command::Finance(FinanceCommand::RetryPayout { .. }) => "retry_payout",
+        Command::Finance(FinanceCommand::ReplayEffect { .. }) => "replay_effect",
         Command::Payment(PaymentCommand::RecordProviderEvent(_)) => "record_provider_event",
         Command::Order(OrderCommand::AddTracking { .. }) => "add_tracking",
         Command::Order(OrderCommand::ConfirmDelivery { .. }) => "confirm_delivery",
@@ -82,7 +97,57 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 34;
+const COMMANDS: usize = 46;
+
+fn finance_commands() -> Vec<Command> {
+    let reason = note();
+    let refund = RefundId::from_bits(9);
+    let account = ProviderObject::Account {
+        account: "acct_1".to_owned(),
+        user: Some(USER),
+        state: ProviderAccountState::Ready,
+    };
+    let told = ProviderObjectEvent {
+        event: "evt_2".to_owned(),
+        created: at(3),
+        object: account,
+        raw: DIGEST,
+    };
+    let balance = BalanceRecord {
+        record: "txn_1".to_owned(),
+        fee: eur(320),
+        gross: eur(10_000),
+        available_at: at(8),
+    };
+    let result = EffectResult::ChargeRead { charge: "ch_1".to_owned(), balance };
+    let change = WindowChange::Extend { by: Millis::from_hours(1) };
+    vec![
+        FinanceCommand::OpenPayoutAccount,
+        FinanceCommand::RecordProviderObject(told),
+        FinanceCommand::ReportEffect { effect: EFFECT, result },
+        FinanceCommand::OverrideWindow { lock: LOCK, change, reason: reason.clone() },
+        FinanceCommand::ResolveHold {
+            lock: LOCK,
+            event: "evt_1".to_owned(),
+            decision: HoldDecision::Refund,
+            new_order: ORDER,
+            reason: reason.clone(),
+        },
+        FinanceCommand::ProposeRefund { order: ORDER, amount: eur(500), reason: reason.clone() },
+        FinanceCommand::DecideRefund {
+            refund,
+            decision: RefundDecision::Approve,
+            reason: reason.clone(),
+        },
+        FinanceCommand::HoldPayout { order: ORDER, reason: reason.clone() },
+        FinanceCommand::UnholdPayout { order: ORDER, reason: reason.clone() },
+        FinanceCommand::RetryPayout { order: ORDER, reason: reason.clone() },
+        FinanceCommand::ReplayEffect { effect: EFFECT, reason },
+    ]
+    .into_iter()
+    .map(Command::Finance)
+    .collect()
+}
 
 fn cluster_commands() -> Vec<Command> {
     vec![
@@ -233,6 +298,12 @@ fn sale_commands() -> Vec<Command> {
             number: TrackingNumber::parse("JD014600000000").expect("valid"),
         }),
         Command::Order(OrderCommand::ConfirmDelivery { order: ORDER }),
+        Command::Payment(PaymentCommand::CheckoutEnded {
+            effect: EFFECT,
+            lock: LOCK,
+            attempt: 2,
+            end: CheckoutEnd::Ended,
+        }),
         Command::Payment(PaymentCommand::CompleteEffect {
             effect: EFFECT,
             outcome: EffectOutcome::Unknown,
@@ -260,9 +331,14 @@ fn entries() -> Vec<Sample> {
 }
 
 pub(crate) fn samples() -> Vec<Sample> {
-    let commands =
-        [cluster_commands(), account_commands(), media_and_story_commands(), sale_commands()]
-            .concat();
+    let commands = [
+        cluster_commands(),
+        account_commands(),
+        media_and_story_commands(),
+        sale_commands(),
+        finance_commands(),
+    ]
+    .concat();
     let mut names: Vec<&str> = commands.iter().map(name).collect();
     names.sort_unstable();
     names.dedup();

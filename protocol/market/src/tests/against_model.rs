@@ -61,9 +61,9 @@ fn compare(market: &Market, model: &Model) {
     assert_eq!(locks.len(), model.locks.len(), "locks");
     for (lock, known) in locks.iter().zip(&model.locks) {
         let state = match lock.state {
-            LockState::Active => LockSays::Active,
+            LockState::Active | LockState::Ending { .. } => LockSays::Active,
             LockState::Paid { .. } => LockSays::Paid,
-            LockState::Expired { .. } => LockSays::Expired,
+            LockState::Expired { .. } | LockState::Released { .. } => LockSays::Expired,
         };
         let ours = (lock.auction, lock.buyer, lock.amount.minor(), state);
         assert_eq!(ours, (known.auction, known.buyer, known.minor, known.state));
@@ -90,11 +90,19 @@ fn balances(market: &Market) -> BTreeMap<String, i128> {
     let mut sums = BTreeMap::new();
     for (account, _, balance) in market.ledger_balances() {
         let name = match account {
-            LedgerAccount::Provider => "provider".to_owned(),
-            LedgerAccount::Escrow(_) => "escrow".to_owned(),
+            // What the provider keeps is the model's provider, too.
+            LedgerAccount::ProviderPending
+            | LedgerAccount::ProviderAvailable
+            | LedgerAccount::CostProvider => "provider".to_owned(),
+            LedgerAccount::Held(_) => "escrow".to_owned(),
             LedgerAccount::MakerPayable(maker) => format!("maker {maker}"),
-            LedgerAccount::FeeIncome => "fees".to_owned(),
-            LedgerAccount::RefundDue(_) => "refunds".to_owned(),
+            LedgerAccount::FeePlatform => "fees".to_owned(),
+            LedgerAccount::Unclaimed(_) | LedgerAccount::BuyerRefunds => "refunds".to_owned(),
+            LedgerAccount::MakerDebt(_)
+            | LedgerAccount::CostDispute
+            | LedgerAccount::DisputeOpen(_)
+            | LedgerAccount::Conversion
+            | LedgerAccount::Writeoff => "none of the model's".to_owned(),
         };
         *sums.entry(name).or_insert(0) += balance;
     }
@@ -112,13 +120,36 @@ fn judged(applied: &Applied) -> Vec<(CommandId, Said)> {
 /// Refunds that wait in the outbox.
 fn refunds(market: &Market) -> BTreeMap<EffectId, u64> {
     let refund = |pending: &PendingEffect| match &pending.effect {
-        Effect::RefundPayment { amount, .. } => Some((pending.id, amount.minor())),
+        Effect::CreateRefund(create) => Some((pending.id, create.amount.minor())),
         Effect::SendCode { .. }
         | Effect::OpenCheckout(_)
+        | Effect::CreateTransfer(_)
+        | Effect::ReverseTransfer(_)
+        | Effect::CreateConnectedAccount { .. }
+        | Effect::ReadCharge { .. }
         | Effect::ExpireCheckout { .. }
         | Effect::Notify(_) => None,
     };
     market.outbox().filter_map(refund).collect()
+}
+
+/// Sessions that are being opened, by the places of their locks.
+fn sessions(
+    market: &Market,
+    places: &BTreeMap<fairground_types::SaleLockId, usize>,
+) -> BTreeMap<EffectId, usize> {
+    let session = |pending: &PendingEffect| match &pending.effect {
+        Effect::OpenCheckout(open) => Some((pending.id, places.get(&open.lock).copied()?)),
+        Effect::SendCode { .. }
+        | Effect::CreateRefund(_)
+        | Effect::ExpireCheckout { .. }
+        | Effect::CreateTransfer(_)
+        | Effect::ReverseTransfer(_)
+        | Effect::CreateConnectedAccount { .. }
+        | Effect::ReadCharge { .. }
+        | Effect::Notify(_) => None,
+    };
+    market.outbox().filter_map(session).collect()
 }
 
 /// Plays steps and tells the model the same entries.
@@ -133,6 +164,7 @@ fn play(steps: &[Step]) {
             model.lock_ids =
                 (0..).zip(market.locks.iter()).map(|(at, (id, _))| (*id, at)).collect();
             model.refunds = refunds(&market);
+            model.sessions = sessions(&market, &model.lock_ids);
             let (direct, bids) = model.apply(entry);
             let again = market.apply(applied.index, entry);
             assert_eq!(&again, applied);

@@ -13,6 +13,10 @@ const SOLD: &str = "policy initial 1h, window 0s
     14:00:00      ship A m TRACK-0001     -> done
     15:00:00      confirm A b             -> done
     16:00:00      confirm A b             -> done
+    16:00:01      account m               -> done
+    16:00:02      made m                  -> done
+    16:00:03      ready m                 -> done
+    16:00:04      sent A                  -> done
     89d00:00:00   archive 9               -> done
     ";
 
@@ -38,7 +42,7 @@ fn a_completed_sale_leaves_with_its_story_ninety_days_after_its_end() {
     assert_eq!(sales.len(), 1);
     assert_eq!(world.market.archived(), 1);
     let sale = sales[0];
-    assert_eq!((sale.seq, sale.postings.len(), sale.locks().count()), (0, 2, 1));
+    assert_eq!((sale.seq, sale.postings.len(), sale.locks().count()), (0, 3, 1));
     let buyer: UserId = sale.order().expect("an order").buyer();
     assert_eq!(sale.order_row(buyer).expect("theirs").role, OrderRole::Buyer);
     assert_eq!(sale.auction_record().bids.len(), 2);
@@ -85,6 +89,10 @@ fn what_still_waits_for_something_is_looked_at_again() {
         95d00:00:01  ship A m TRACK-0001     -> done
         95d00:00:02  confirm A a             -> done
         95d00:00:03  confirm A a             -> done
+        95d00:00:04  account m               -> done
+        95d00:00:05  made m                  -> done
+        95d00:00:06  ready m                 -> done
+        95d00:00:07  sent A                  -> done
         97d00:00:00  archive 9               -> done
         185d00:00:02 archive 9               -> done
         185d00:00:04 archive 9               -> done; A archived and its story",

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use fairground_types::command::{
-    Actor, AuctionCommand, ClusterCommand, Command, EffectOutcome, Entry, Envelope, LogCommand,
-    MarketPolicy, OrderCommand, PaymentCommand, ProviderEvent, ProviderEventKind, StartCheckout,
+    Actor, AuctionCommand, BalanceRecord, ClusterCommand, Command, EffectOutcome, EffectResult,
+    Entry, Envelope, FinanceCommand, LogCommand, MarketPolicy, OrderCommand, PaymentCommand,
+    ProviderEvent, ProviderEventKind, ProviderRefundState, StartCheckout,
 };
 use fairground_types::journal::{
     Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -263,17 +264,43 @@ impl Player {
     }
 
     fn effect(&mut self, place: usize, outcome: u8) {
-        let id = self.market().outbox().nth(place).map(|pending| pending.id);
-        let effect = id.unwrap_or(EffectId::from_bits(3));
+        let pending = self.market().outbox().nth(place).cloned();
+        let effect = pending.as_ref().map_or(EffectId::from_bits(3), |pending| pending.id);
+        let result = pending.and_then(|pending| self.result_of(&pending.effect, outcome));
         let outcome = match outcome {
             0 => EffectOutcome::Happened,
             1 => EffectOutcome::Unknown,
             _ => EffectOutcome::Abandoned,
         };
-        self.direct(
-            Actor::Cluster,
-            Command::Payment(PaymentCommand::CompleteEffect { effect, outcome }),
-        );
+        let report = match result {
+            Some(result) => Command::Finance(FinanceCommand::ReportEffect { effect, result }),
+            None => Command::Payment(PaymentCommand::CompleteEffect { effect, outcome }),
+        };
+        self.direct(Actor::Cluster, report);
+    }
+
+    /// What came of an effect that moves money.
+    fn result_of(&self, effect: &crate::Effect, outcome: u8) -> Option<EffectResult> {
+        if !effect.moves_money() {
+            return None;
+        }
+        let code = "of_the_test".to_owned();
+        let name = self.commands.to_string();
+        Some(match (outcome, effect) {
+            (0, crate::Effect::CreateRefund(_)) => {
+                EffectResult::RefundMade { refund: name, state: ProviderRefundState::Succeeded }
+            }
+            (0, crate::Effect::ReadCharge { order, .. }) => {
+                let gross = self.market().charge(*order).expect("a charge").amount;
+                let fee = Money::new(gross.minor() / 34 + 30, gross.currency());
+                let available_at = self.at.plus(Millis::from_mins(10));
+                let balance = BalanceRecord { record: name.clone(), fee, gross, available_at };
+                EffectResult::ChargeRead { charge: name, balance }
+            }
+            (0, _) => EffectResult::TransferMade { transfer: name },
+            (1, _) => EffectResult::Lost { code },
+            (_, _) => EffectResult::Refused { code },
+        })
     }
 
     fn brink(&mut self, before: u64, after: u64, heard: u8) {

@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairground_types::command::{
-    Actor, AuctionCommand, ClusterCommand, Command, EffectOutcome, Entry, Envelope, LogCommand,
-    MarketPolicy, OrderCommand, PaymentCommand, ProviderEvent, ProviderEventKind,
+    Actor, AuctionCommand, ClusterCommand, Command, EffectOutcome, EffectResult, Entry, Envelope,
+    FinanceCommand, LogCommand, MarketPolicy, OrderCommand, PaymentCommand, ProviderEvent,
+    ProviderEventKind,
 };
 use fairground_types::journal::{Batch, Intake, JournalEntry, Mark, Stamp};
 use fairground_types::{
@@ -97,6 +98,12 @@ pub(super) struct ModelLock {
     pub(super) minor: u64,
     expires: u64,
     pub(super) state: LockSays,
+    /// Checkout attempts made, and what became of the newest.
+    attempts: usize,
+    open_since: Option<u64>,
+    failed_at: Option<u64>,
+    /// Until when an open session is waited for, once the window is over.
+    settles: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +153,8 @@ pub(super) struct Model {
     pub(super) lock_ids: BTreeMap<SaleLockId, usize>,
     /// What waits to be given back, by the ids of the market's effects.
     pub(super) refunds: BTreeMap<EffectId, u64>,
+    /// Sessions that are being opened, by the ids of the market's effects.
+    pub(super) sessions: BTreeMap<EffectId, usize>,
     tracking: BTreeSet<String>,
     /// Balances by account in words; debits are positive.
     pub(super) balances: BTreeMap<String, i128>,
@@ -194,6 +203,7 @@ impl Model {
             given_back: BTreeSet::new(),
             lock_ids: BTreeMap::new(),
             refunds: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             tracking: BTreeSet::new(),
             balances: BTreeMap::new(),
             said: Vec::new(),
@@ -283,8 +293,10 @@ impl Model {
                 }
             }
             for (place, lock) in self.locks.iter().enumerate() {
-                if lock.state == LockSays::Active {
-                    due.push((lock.expires, 1, place as u128));
+                match (lock.state, lock.settles) {
+                    (LockSays::Active, None) => due.push((lock.expires, 1, place as u128)),
+                    (LockSays::Active, Some(at)) => due.push((at, 8, place as u128)),
+                    _ => {}
                 }
             }
             for (id, order) in &self.orders {
@@ -299,7 +311,8 @@ impl Model {
             let Some((_, kind, id)) = due.into_iter().min() else { return };
             match kind {
                 0 => self.end_by_time(AuctionId::from_bits(id)),
-                1 => self.lock_expires(usize::try_from(id).expect("a place")),
+                1 => self.window_ends(usize::try_from(id).expect("a place")),
+                8 => self.lock_expires(usize::try_from(id).expect("a place")),
                 2 => self.end(AuctionId::from_bits(id), Status::Unsold),
                 3 => self.orders.get_mut(&OrderId::from_bits(id)).expect("due").overdue = true,
                 _ => self.complete(OrderId::from_bits(id)),
@@ -677,6 +690,10 @@ impl Model {
             minor: leading.minor,
             expires,
             state: LockSays::Active,
+            attempts: 0,
+            open_since: None,
+            failed_at: None,
+            settles: None,
         });
         self.refuse_held(id);
     }
@@ -703,6 +720,43 @@ impl Model {
             story.sold = true;
         } else {
             story.offers.clear();
+        }
+    }
+
+    /// The window is over; a session that may be paid is waited for.
+    fn window_ends(&mut self, place: usize) {
+        let at = self.at;
+        match self.locks[place].open_since {
+            Some(since) => {
+                let settles = (since + 25 * 3_600 * SECOND).max(at + 600 * SECOND);
+                self.locks[place].settles = Some(settles);
+            }
+            None => self.lock_expires(place),
+        }
+    }
+
+    fn checkout(&mut self, lock: SaleLockId) {
+        let Some(place) = self.lock_ids.get(&lock).copied() else { return };
+        let at = self.at;
+        let lock = &mut self.locks[place];
+        let pause = [60, 300, 900].get(lock.attempts.wrapping_sub(1)).copied().unwrap_or(0);
+        let waits = lock.failed_at.is_some_and(|failed| at < failed + pause * SECOND);
+        let is_over = lock.state != LockSays::Active || lock.settles.is_some();
+        if is_over || lock.open_since.is_some() || lock.attempts >= 4 || waits {
+            return;
+        }
+        lock.attempts += 1;
+        lock.open_since = Some(at);
+        lock.failed_at = None;
+    }
+
+    /// The newest attempt of a lock came to nothing.
+    fn attempt_fails(&mut self, place: usize) {
+        let lock = &mut self.locks[place];
+        lock.open_since = None;
+        lock.failed_at = Some(self.at);
+        if lock.state == LockSays::Active && (lock.settles.is_some() || lock.attempts >= 4) {
+            self.lock_expires(place);
         }
     }
 
@@ -733,8 +787,19 @@ impl Model {
                 Ok(())
             }
             Command::Payment(PaymentCommand::CompleteEffect { effect, outcome }) => {
+                let place = self.sessions.get(effect).copied();
+                if let Some(place) = place.filter(|_| *outcome != EffectOutcome::Happened) {
+                    self.attempt_fails(place);
+                }
+                return None;
+            }
+            Command::Payment(PaymentCommand::StartCheckout(start)) => {
+                self.checkout(start.lock);
+                return None;
+            }
+            Command::Finance(FinanceCommand::ReportEffect { effect, result }) => {
                 let refund = self.refunds.get(effect).copied();
-                if let (Some(minor), EffectOutcome::Happened) = (refund, outcome) {
+                if let (Some(minor), EffectResult::RefundMade { .. }) = (refund, result) {
                     self.post("refunds", minor);
                     self.unpost("provider", minor);
                 }
@@ -798,7 +863,13 @@ impl Model {
         let Some(place) = place else { return };
         let lock = self.locks[place].clone();
         let amount = event.amount.expect("tests say how much");
+        let payment = event.payment.clone().expect("tests name payments");
         if amount.minor() != lock.minor {
+            // It waits for finance.
+            if self.given_back.insert(payment) {
+                self.post("provider", amount.minor());
+                self.unpost("refunds", amount.minor());
+            }
             return;
         }
         let newest = self.locks.iter().rposition(|other| other.auction == lock.auction);
@@ -810,7 +881,6 @@ impl Model {
             LockSays::Paid => false,
         };
         if !buys {
-            let payment = event.payment.clone().expect("tests name payments");
             if self.given_back.insert(payment) {
                 self.post("provider", amount.minor());
                 self.unpost("refunds", amount.minor());
@@ -818,6 +888,7 @@ impl Model {
             return;
         }
         self.locks[place].state = LockSays::Paid;
+        self.locks[place].open_since = None;
         self.post("provider", lock.minor);
         self.unpost("escrow", lock.minor);
         let maker = self.auctions[&lock.auction].maker;

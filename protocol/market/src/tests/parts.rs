@@ -1,10 +1,11 @@
 //! Accounts, sign-ins, joining, transcode jobs, reviews: case by case.
 
 use fairground_types::command::{
-    AccountCommand, Actor, Channel, ClusterCommand, Command, CreateJoinToken, EffectOutcome, Entry,
-    JoinProof, JoinRole, LogCommand, MarketPolicy, MediaCommand, PaymentCommand, ProviderEvent,
-    ProviderEventKind, PublishRevision, RefreshSignIn, RegisterAsset, RegisterEdge, RegisterMember,
-    RequestCode, ReviewDecision, SaveDraft, SealedContact, StoryCommand, VerifyCode,
+    AccountCommand, Actor, Channel, ClusterCommand, Command, CreateJoinToken, EffectResult, Entry,
+    FinanceCommand, JoinProof, JoinRole, LogCommand, MarketPolicy, MediaCommand, PaymentCommand,
+    ProviderEvent, ProviderEventKind, ProviderRefundState, PublishRevision, RefreshSignIn,
+    RegisterAsset, RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft,
+    SealedContact, StoryCommand, VerifyCode,
 };
 use std::collections::BTreeMap;
 
@@ -433,15 +434,14 @@ fn money_that_came_too_late_is_owed_until_it_went_back() {
     let refund = world
         .market
         .outbox()
-        .find(|pending| matches!(pending.effect, Effect::RefundPayment { .. }))
+        .find(|pending| matches!(pending.effect, Effect::CreateRefund(_)))
         .expect("a refund is due")
         .id;
     assert_eq!(world.market.ledger_balances().count(), 2);
     let at = later(&world, Millis::ZERO);
-    let done = Command::Payment(PaymentCommand::CompleteEffect {
-        effect: refund,
-        outcome: EffectOutcome::Happened,
-    });
+    let state = ProviderRefundState::Succeeded;
+    let result = EffectResult::RefundMade { refund: "re_1".to_owned(), state };
+    let done = Command::Finance(FinanceCommand::ReportEffect { effect: refund, result });
     assert!(world.direct(at, Actor::Cluster, done).is_accepted());
     assert_eq!(world.market.ledger_balances().count(), 0);
     assert!(world.market.ledger_totals().values().all(|sum| *sum == 0));
@@ -486,12 +486,12 @@ fn one_unwanted_payment_goes_back_once() {
     };
     let told_again = Command::Payment(PaymentCommand::RecordProviderEvent(told_again));
     assert!(world.direct(at, Actor::Cluster, told_again).is_accepted());
-    assert_eq!((refunds(&world), world.market.postings().count()), (1, 1));
+    assert_eq!((refunds(&world), world.market.postings().count()), (1, 2));
 }
 
 fn refunds(world: &World) -> usize {
     let effects = world.market.outbox().map(|pending| &pending.effect);
-    effects.filter(|effect| matches!(effect, Effect::RefundPayment { .. })).count()
+    effects.filter(|effect| matches!(effect, Effect::CreateRefund(_))).count()
 }
 
 #[test]
@@ -706,12 +706,10 @@ fn a_provider_event_counts_once() {
     .expect("plays");
     let row = world.market.locks().remove(0);
     assert_eq!(world.market.lock(row.sale_lock_id).expect("known").holds().len(), 1);
-    let refunds = world
-        .market
-        .outbox()
-        .filter(|pending| matches!(pending.effect, Effect::RefundPayment { .. }));
+    let refunds =
+        world.market.outbox().filter(|pending| matches!(pending.effect, Effect::CreateRefund(_)));
     assert_eq!(refunds.count(), 0);
-    assert_eq!(world.market.postings().count(), 1);
+    assert_eq!(world.market.postings().count(), 2);
 }
 
 #[test]

@@ -399,7 +399,7 @@ fn refused_sessions_are_retried_with_pauses_until_none_is_left() {
         13:07:03  opened A                   -> done
         13:08:00  expired A ev_gone          -> done
         13:08:01  checkout A a               -> attempt 4
-        13:08:02  refused A                  -> done
+        13:08:02  refused A                  -> done; A awaits until 1d13:08:02
         13:08:03  checkout A a               -> RETRY_EXHAUSTED",
     );
 }
@@ -412,7 +412,8 @@ fn an_unpaid_lock_ends_in_a_new_cycle() {
         13:00:00        tick marks 13:00:00            -> A locked to a at 100.00 (AutoAtClose)
         1d12:59:59      checkout A a                   -> attempt 1
         1d12:59:59.999  opened A                       -> done
-        1d13:00:00      checkout A a                   -> PAYMENT_TIMEOUT; A awaits until 2d13:00:00
+        1d13:00:00      checkout A a                   -> PAYMENT_TIMEOUT
+        1d13:00:00.500  ended A                        -> done; A awaits until 2d13:00:00.500
         1d13:00:01      bid A b EUR 200.00             -> AUCTION_CLOSED
         2d13:00:01      tick                           -> A closed (Unsold)
         2d13:00:02      paid A EUR 100.00 ev_late 1d12:59:59.999 -> done
@@ -428,7 +429,7 @@ fn a_payment_made_in_time_and_heard_late_still_buys() {
         13:00:00    tick marks 13:00:00            -> A locked to a at 100.00 (AutoAtClose)
         13:01:00    checkout A a                   -> attempt 1
         13:01:01    opened A                       -> done
-        1d13:00:01  tick                           -> A awaits until 2d13:00:00
+        1d13:00:01  ended A                        -> done; A awaits until 2d13:00:01
         1d13:00:02  paid A EUR 100.00 ev_2 1d13:00:00 -> done
         1d13:00:03  paid A EUR 100.00 ev_3 1d12:59:59 -> done; A closed (Sold); S1 sold",
     );

@@ -98,8 +98,16 @@ impl Market {
 
     /// The provider tells of a dispute.
     pub(super) fn dispute_told(&mut self, turn: &mut Turn, object: &ProviderObject) {
-        let ProviderObject::Dispute { dispute, payment, charge, amount, fee, reason, due_by, state } =
-            object
+        let ProviderObject::Dispute {
+            dispute,
+            payment,
+            charge,
+            amount,
+            fee,
+            reason,
+            due_by,
+            state,
+        } = object
         else {
             return;
         };

@@ -27,8 +27,8 @@ use fairground_types::command::{
     BalanceRecord, FinanceCommand, ProviderObject, ProviderObjectEvent,
 };
 use fairground_types::{
-    Accepted, Code, Digest, DisputeId, EffectId, LogIndex, Money, OrderId, RefundId, Rejection,
-    SaleLockId, Timestamp, UserId, limits,
+    Accepted, Code, Digest, DisputeId, EffectId, Money, OrderId, RefundId, Rejection, SaleLockId,
+    Timestamp, UserId, limits,
 };
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
@@ -37,7 +37,6 @@ pub use dead::DeadLetter;
 pub use dispute::{Dispute, DisputeState};
 pub use payout::{Payout, PayoutAccount, PayoutHold, Transfer};
 pub use refund::{Refund, RefundState};
-pub(crate) use refund::RefundRequest;
 pub use row::{
     ChargeRow, DeadLetterList, DeadLetterRow, DisputeList, DisputeRow, HoldList, HoldRow,
     LedgerList, LedgerRow, PaymentRow, PayoutAccountRow, PayoutList, ReceiptRow, RefundList,
@@ -153,9 +152,10 @@ pub(crate) fn too_long() -> Rejection {
 
 /// Whether the provider's texts are within their bound.
 fn fits<'a>(texts: impl IntoIterator<Item = Option<&'a String>>) -> bool {
-    texts.into_iter().flatten().all(|text| {
-        !text.is_empty() && text.len() <= limits::PROVIDER_TEXT_MAX
-    })
+    texts
+        .into_iter()
+        .flatten()
+        .all(|text| !text.is_empty() && text.len() <= limits::PROVIDER_TEXT_MAX)
 }
 
 /// Lines without those of nothing.
@@ -391,7 +391,10 @@ impl Market {
     }
 
     /// Lets the money of an archived order go: its charge, and the postings that leave with it.
-    pub(crate) fn archive_charge(&mut self, order: OrderId) -> Option<(Arc<Charge>, Vec<Arc<Refund>>)> {
+    pub(crate) fn archive_charge(
+        &mut self,
+        order: OrderId,
+    ) -> Option<(Arc<Charge>, Vec<Arc<Refund>>)> {
         let charge = self.treasury.charges.remove(&order)?;
         self.treasury.by_payment.remove(&charge.payment);
         if let Some(id) = &charge.charge {
@@ -406,6 +409,3 @@ impl Market {
         Some((charge, refunds))
     }
 }
-
-/// A place in the books, for rows.
-pub(crate) type Place = (LogIndex, Timestamp);

@@ -185,7 +185,6 @@ impl Market {
             row.state = becomes;
         }
         self.treasury.by_account.insert(account.to_owned(), user);
-        self.payout_account_changed(turn, user, becomes);
         if becomes == ProviderAccountState::Ready {
             self.send_parked(turn);
         }
@@ -383,7 +382,7 @@ impl Market {
         });
         self.claw_back(turn, order, back, None);
         self.try_payout(turn, order);
-        let mut notice = about_charge(charge.maker, NoticeKind::PayoutSent, &charge);
+        let mut notice = about_charge(charge.maker, NoticeKind::PayoutReleased, &charge);
         notice.amount = Some(amount);
         self.notify(turn, notice);
     }
@@ -467,7 +466,9 @@ impl Market {
             return None;
         }
         if matches!(charge.payout, Payout::Sending { .. }) {
-            self.change_charge(order, |charge| charge.wanted_back = charge.wanted_back.plus(wanted));
+            self.change_charge(order, |charge| {
+                charge.wanted_back = charge.wanted_back.plus(wanted)
+            });
             return None;
         }
         let (place, sent) = charge.transfers.iter().enumerate().next_back()?;

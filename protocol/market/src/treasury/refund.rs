@@ -191,8 +191,7 @@ impl Market {
             RefundCause::OrderCancelled | RefundCause::TooLate | RefundCause::Mismatch => false,
             RefundCause::IssueResolved => is_large,
             RefundCause::Asked => {
-                is_large
-                    || request.proposer.is_none_or(|user| !self.may(user, Action::MoveMoney))
+                is_large || request.proposer.is_none_or(|user| !self.may(user, Action::MoveMoney))
             }
         }
     }
@@ -200,7 +199,8 @@ impl Market {
     /// The ledger's part of a refund, then the reversal of what the maker has, then the refund.
     fn begin_refund(&mut self, turn: &mut Turn, id: RefundId) {
         let Some(refund) = self.treasury.refunds.get(&id).cloned() else { return };
-        let Some(charge) = refund.order.and_then(|order| self.treasury.charges.get(&order)).cloned()
+        let Some(charge) =
+            refund.order.and_then(|order| self.treasury.charges.get(&order)).cloned()
         else {
             return;
         };
@@ -332,8 +332,7 @@ impl Market {
         id: RefundId,
         decision: RefundDecision,
     ) -> Answer {
-        let refund =
-            self.treasury.refunds.get(&id).cloned().ok_or_else(|| missing("refund"))?;
+        let refund = self.treasury.refunds.get(&id).cloned().ok_or_else(|| missing("refund"))?;
         match (decision, &refund.state) {
             (RefundDecision::Approve, RefundState::Proposed) => {
                 if refund.proposer.is_none_or(|proposer| proposer == user) {
@@ -464,7 +463,9 @@ impl Market {
                     self.post_refund(turn, &refund, false);
                 }
                 let code = "refund_failed".to_owned();
-                self.change_refund(id, |refund| refund.state = RefundState::Failed { code, effect });
+                self.change_refund(id, |refund| {
+                    refund.state = RefundState::Failed { code, effect }
+                });
             }
         }
     }
@@ -472,7 +473,12 @@ impl Market {
     /// Money leaves the provider's balance, or comes back to it.
     fn post_refund(&mut self, turn: &Turn, refund: &Refund, leaves: bool) {
         let (id, attempt) = (refund.refund, refund.attempt);
-        let (buyer, provider) = (LedgerAccount::BuyerRefunds, LedgerAccount::ProviderAvailable);
+        let buyer = LedgerAccount::BuyerRefunds;
+        // What bought nothing was never noted as available: it comes and goes in one account.
+        let provider = match refund.order {
+            Some(_) => LedgerAccount::ProviderAvailable,
+            None => LedgerAccount::ProviderPending,
+        };
         let (cause, all) = if leaves {
             let all = vec![debit(buyer, refund.amount), credit(provider, refund.amount)];
             (LedgerCause::RefundSettled(id, attempt), all)
@@ -494,7 +500,7 @@ impl Market {
         let maker = refund.order.and_then(|order| self.treasury.charges.get(&order));
         let maker = maker.map(|charge| charge.maker);
         for user in std::iter::once(refund.buyer).chain(maker) {
-            let mut notice = about(user, NoticeKind::Refunded);
+            let mut notice = about(user, NoticeKind::RefundCompleted);
             notice.lock = Some(refund.lock);
             notice.order = refund.order;
             notice.story = self.locks.get(&refund.lock).map(|lock| lock.story);

@@ -18,7 +18,8 @@ pub(super) fn year_of(at: Timestamp) -> u32 {
     let day_of_year = day.saturating_sub(before);
     // March begins the year of an era: its last 60 days belong to the next.
     let is_next = day_of_year >= 306;
-    let year = era.saturating_mul(400).saturating_add(year_of_era).saturating_add(u64::from(is_next));
+    let year =
+        era.saturating_mul(400).saturating_add(year_of_era).saturating_add(u64::from(is_next));
     u32::try_from(year).unwrap_or(u32::MAX)
 }
 
@@ -31,7 +32,10 @@ mod tests {
         let year = |seconds: u64| year_of(Timestamp::from_unix_millis(seconds * 1_000));
         assert_eq!(year(0), 1970);
         assert_eq!((year(1_767_225_599), year(1_767_225_600)), (2025, 2026));
-        assert_eq!((year(1_709_164_800), year(1_735_689_599), year(951_782_400)), (2024, 2024, 2000));
+        assert_eq!(
+            (year(1_709_164_800), year(1_735_689_599), year(951_782_400)),
+            (2024, 2024, 2000)
+        );
         assert_eq!((year(1_735_689_600), year(4_102_444_800)), (2025, 2100));
     }
 }

@@ -110,6 +110,7 @@ pub enum WindowChange {
 /// What becomes of held money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum HoldDecision {
     /// It buys the piece all the same.
     Accept,
@@ -120,6 +121,7 @@ pub enum HoldDecision {
 /// What becomes of a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RefundDecision {
     /// A proposed one is carried out.
     Approve,
@@ -134,6 +136,7 @@ pub enum RefundDecision {
 /// Why money goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RefundCause {
     /// The order was cancelled by a rule of the market.
     OrderCancelled,
@@ -246,6 +249,7 @@ pub enum ProviderDisputeState {
 /// Whether money can be sent to a maker's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ProviderAccountState {
     /// The maker has not told the provider enough.
     Onboarding,
