@@ -100,7 +100,7 @@ impl Market {
 
     /// Puts an effect back under its own id, the key abroad.
     pub(crate) fn put_back(&mut self, turn: &mut Turn, pending: PendingEffect) {
-        self.outbox.pending.insert(pending.id, pending);
+        self.outbox.pending.insert(pending.id, Arc::new(pending));
         turn.effects_added = true;
     }
 
