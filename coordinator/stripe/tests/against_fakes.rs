@@ -301,7 +301,7 @@ async fn a_paid_sessions_webhooks_are_verified_and_read() {
                 assert_eq!(event.kind, "payment_intent.succeeded");
                 assert_eq!(intent.status, "succeeded");
             }
-            EventObject::Other { id } => panic!("{id:?} was not read"),
+            other => panic!("{other:?} does not follow a checkout"),
         }
         let mut changed = raw.to_vec();
         changed.push(b' ');
