@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn openapi_of_the_edge_is_what_its_golden_file_says() {
-        check_frozen(&document(), "openapi_edge.json");
+        check_frozen(&document(), "edge");
     }
 
     #[test]

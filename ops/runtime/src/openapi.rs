@@ -8,6 +8,7 @@
 //! It must not know any route. Read next: [`crate::problem`], `docs/src/develop/api.md`.
 
 mod links;
+mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -482,21 +483,27 @@ fn is_camel_case(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Compares a document with the file that holds it since the last release, below `tests/golden`; with
-/// `FAIRGROUND_BLESS=1` in the environment the file is written instead. For tests.
+/// Compares a document, and the page about it, with the files that hold them since they were last looked
+/// at: `tests/golden/openapi/openapi_NAME.json` and `docs/src/reference/api-NAME.md`. With
+/// `FAIRGROUND_BLESS=1` in the environment the files are written instead. For tests.
 ///
 /// # Panics
 /// When they differ.
 pub fn check_frozen(document: &Document, name: &str) {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/openapi/");
-    let file = std::path::PathBuf::from(folder).join(name);
-    let now = document.text();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let frozen = root.join(format!("tests/golden/openapi/openapi_{name}.json"));
+    compare(&frozen, &document.text());
+    let page = root.join(format!("docs/src/reference/api-{name}.md"));
+    compare(&page, &page::page(document.json()));
+}
+
+fn compare(file: &std::path::Path, now: &str) {
     if std::env::var("FAIRGROUND_BLESS").is_ok_and(|value| value == "1") {
-        let written = std::fs::write(&file, now);
+        let written = std::fs::write(file, now);
         assert!(written.is_ok(), "{} is not writable: {written:?}", file.display());
         return;
     }
-    let then = std::fs::read_to_string(&file).unwrap_or_default();
+    let then = std::fs::read_to_string(file).unwrap_or_default();
     let line = now.lines().zip(then.lines()).position(|(now, then)| now != then);
     assert!(
         now == then,
