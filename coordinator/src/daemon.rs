@@ -255,6 +255,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         auth,
         admission: Admission::new(ca),
         health: Health::new(&["raft", "http"]),
+        payments: Payments::new(&options.stripe, id.0)?,
     });
     Ok(Started {
         member,
@@ -306,11 +307,9 @@ async fn serve(
     loops.spawn("history", history.fill(member.id, state, peers, closing.clone()));
     loops
         .spawn("health", watch_health(Arc::clone(&member), [shutdown, &closing].map(Clone::clone)));
-    let payments = Payments::new(&options.stripe, member.id.0)?;
     let outlets = Outlets {
         mailer: Mailer::new(&options.mail, member.cluster)?,
         texter: Texter::new(&options.sms)?,
-        payments: payments.clone(),
     };
     let runner = EffectRunner::new(Arc::clone(&member), outlets);
     loops.spawn("effects", runner.run(closing.clone()));
@@ -335,7 +334,7 @@ async fn serve(
     let webhooks = Webhooks {
         secrets: webhook_secrets(options)?,
         expects_live: options.stripe.live,
-        payments,
+        payments: member.payments.clone(),
     };
     let metrics = fairground_runtime::metrics::install().ok();
     if let Some(recorder) = metrics.clone() {

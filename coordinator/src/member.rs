@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::auth::Auth;
 use crate::blobs::Blobs;
 use crate::edge::directory::EdgeDirectory;
+use crate::effects::Payments;
 use crate::history::History;
 use crate::identity::Secrets;
 use crate::join::Admission;
@@ -46,6 +47,7 @@ pub(crate) struct Member {
     pub(crate) auth: Auth,
     pub(crate) admission: Admission,
     pub(crate) health: Health,
+    pub(crate) payments: Payments,
 }
 
 impl Member {

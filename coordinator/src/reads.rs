@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::edge::forward::json as document;
 use crate::member::Member;
+use crate::receipt;
 
 /// Answers one read.
 pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardResponse {
@@ -26,7 +27,7 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         let retry_after = fairground_types::Millis::new(500);
         return ForwardResponse::Unavailable { retry_after };
     }
-    let answer = member.state.read(|market| look_up(market, read));
+    let answer = member.state.read(|market| look_up(member, market, read));
     match read {
         ReadRequest::Order { user, order } if is_absent(&answer) => {
             one(member.history.order(*order, *user).await)
@@ -52,6 +53,9 @@ const fn shows_money(read: &ReadRequest) -> bool {
         | ReadRequest::MyOffers { .. }
         | ReadRequest::MyLocks { .. }
         | ReadRequest::Lock { .. }
+        | ReadRequest::Payment { .. }
+        | ReadRequest::Receipt { .. }
+        | ReadRequest::ReceiptLink { .. }
         | ReadRequest::MyOrders { .. }
         | ReadRequest::Order { .. } => true,
         ReadRequest::MyStories { .. }
@@ -63,7 +67,7 @@ const fn shows_money(read: &ReadRequest) -> bool {
     }
 }
 
-fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
+fn look_up(member: &Member, market: &Market, read: &ReadRequest) -> ForwardResponse {
     match read {
         ReadRequest::MyBids { user, auction } => {
             document(&BidList { bids: bids(market, *user, *auction) })
@@ -75,6 +79,14 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
             let is_theirs = market.lock(*lock).is_some_and(|lock| lock.buyer() == *user);
             one(market.lock_row(*lock).filter(|_| is_theirs))
         }
+        ReadRequest::Payment { user, payment } => one(market.payment_row(*payment, *user)),
+        ReadRequest::Receipt { user, payment } => {
+            one(receipt::with_link(member, market, *user, *payment))
+        }
+        ReadRequest::ReceiptLink { token } => match receipt::named_by(member, token) {
+            Ok(payment) => one(market.receipt_row(payment)),
+            Err(rejection) => ForwardResponse::Rejected(rejection),
+        },
         ReadRequest::MyOrders { user } => document(&OrderList { orders: market.orders_of(*user) }),
         ReadRequest::Order { user, order } => one(market.order_row(*order, *user)),
         ReadRequest::MyStories { user } => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use fairground_runtime::pki::Role;
 use fairground_types::command::{
     AccountCommand, Actor, AuctionCommand, Channel, ClusterCommand, Command, Envelope,
-    MediaCommand, OrderCommand, PaymentCommand, StoryCommand,
+    FinanceCommand, MediaCommand, OrderCommand, PaymentCommand, StoryCommand,
 };
 use fairground_types::{Code, EdgeId, Millis, Rejection};
 use fairground_wire::message::{
@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::auth::{self, AuthError};
 use crate::member::Member;
 use crate::stream::{self, StreamError};
-use crate::{playback, reads};
+use crate::{payout, playback, reads};
 
 /// How long the leader may take over a call that was passed on.
 const PASS_ON_WAIT: Duration = Duration::from_secs(6);
@@ -48,6 +48,9 @@ pub(crate) async fn serve(
         }
         ForwardRequest::Refresh { refresh_token } => {
             tokens(auth::refresh(member, refresh_token.expose()).await)
+        }
+        ForwardRequest::PayoutLink { user, refresh_url, return_url } => {
+            payout::link(member, user, (&refresh_url, &return_url)).await
         }
         ForwardRequest::MintPlayback { user, asset } => {
             match playback::mint(member, user, asset).await {
@@ -144,6 +147,7 @@ fn is_of_an_account(command: &Command) -> bool {
             | Command::Story(StoryCommand::PublishStory { .. })
             | Command::Auction(AuctionCommand::AcceptHighest { .. })
             | Command::Payment(PaymentCommand::StartCheckout(_))
+            | Command::Finance(FinanceCommand::OpenPayoutAccount)
             | Command::Order(OrderCommand::AddTracking { .. })
             | Command::Order(OrderCommand::ConfirmDelivery { .. })
     )

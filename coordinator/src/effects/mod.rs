@@ -48,7 +48,6 @@ const NOTICE_TRIES_MAX: u32 = 12;
 pub(crate) struct Outlets {
     pub(crate) mailer: Option<Mailer>,
     pub(crate) texter: Option<Texter>,
-    pub(crate) payments: Payments,
 }
 
 /// What carrying out an effect came to.
@@ -247,24 +246,24 @@ async fn carry_out(
                 Some(code) => send_code(outlets, pending.id, &code).await,
             }
         }
-        Effect::OpenCheckout(open) => outlets.payments.open(member, pending, open).await,
+        Effect::OpenCheckout(open) => member.payments.open(member, pending, open).await,
         Effect::ExpireCheckout { lock, attempt, checkout_session } => {
-            outlets.payments.expire(member, pending, (*lock, *attempt), checkout_session).await
+            member.payments.expire(member, pending, (*lock, *attempt), checkout_session).await
         }
         Effect::CreateRefund(create) => {
-            outlets.payments.refund(member, (pending, tries), create).await
+            member.payments.refund(member, (pending, tries), create).await
         }
         Effect::CreateTransfer(create) => {
-            outlets.payments.transfer(member, (pending, tries), create).await
+            member.payments.transfer(member, (pending, tries), create).await
         }
         Effect::ReverseTransfer(back) => {
-            outlets.payments.reverse(member, (pending, tries), back).await
+            member.payments.reverse(member, (pending, tries), back).await
         }
         Effect::CreateConnectedAccount { user } => {
-            outlets.payments.make_account(member, (pending, tries), *user).await
+            member.payments.make_account(member, (pending, tries), *user).await
         }
         Effect::ReadCharge { payment, .. } => {
-            outlets.payments.read_charge((pending, tries), payment).await
+            member.payments.read_charge((pending, tries), payment).await
         }
         Effect::Notify(told) => notify(member, outlets, pending.id, told, tries).await,
     };

@@ -14,6 +14,7 @@ mod admin;
 mod answer;
 mod cluster;
 mod console;
+mod finance;
 mod guard;
 mod quotas;
 mod sign_in;
@@ -137,6 +138,18 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admin::orders))
         .routes(routes!(admin::jobs))
         .routes(routes!(admin::grant))
+        .routes(routes!(finance::refunds))
+        .routes(routes!(finance::propose_refund))
+        .routes(routes!(finance::decide_refund))
+        .routes(routes!(finance::payouts))
+        .routes(routes!(finance::decide_payout))
+        .routes(routes!(finance::holds))
+        .routes(routes!(finance::resolve_hold))
+        .routes(routes!(finance::override_window))
+        .routes(routes!(finance::chargebacks))
+        .routes(routes!(finance::dead_letters))
+        .routes(routes!(finance::replay))
+        .routes(routes!(finance::ledger))
         .routes(routes!(cluster::tokens, cluster::create_token))
         .routes(routes!(cluster::revoke_token))
         .routes(routes!(cluster::create_account))

@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use fairground_market::LockList;
+use fairground_market::{LockList, LockRow, PaymentRow, ReceiptRow, ReceiptWithLink};
 use fairground_runtime::guard::origin_of as origin;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
-use fairground_types::command::{Command, PaymentCommand, StartCheckout};
-use fairground_types::{Accepted, SaleLockId};
-use fairground_wire::message::ReadRequest;
+use fairground_types::command::{Command, FinanceCommand, PaymentCommand, StartCheckout};
+use fairground_types::{Accepted, Code, SaleLockId};
+use fairground_wire::message::{ForwardRequest, ReadRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -25,6 +25,7 @@ use crate::edge::Edge;
 const SESSION_WAIT: Duration = Duration::from_secs(10);
 const LOOK_PERIOD: Duration = Duration::from_millis(150);
 const URL_BYTES_MAX: usize = 2_048;
+const TOKEN_BYTES_MAX: usize = 256;
 /// Where buyers come back to on an edge.
 const PURCHASES_PAGE: &str = "/#/purchases";
 
@@ -81,6 +82,102 @@ fn url(field: &str, given: Option<String>, edges: &[String]) -> Result<Option<St
     }
 }
 
+/// Shows a sale lock of the account.
+#[utoipa::path(get, path = "/v1/sale-locks/{lock}", operation_id = "getSaleLock",
+    tag = "payments", params(("lock" = SaleLockId, Path)),
+    responses((status = 200, description = "The sale lock.", body = LockRow)),
+    security(("bearer" = [])))]
+pub(crate) async fn lock(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    ApiPath(lock): ApiPath<SaleLockId>,
+) -> Result<Json<Value>, Problem> {
+    call::read(&edge, ReadRequest::Lock { user: who.user, lock }).await.map(Json)
+}
+
+/// Shows a payment to its buyer or its maker; its id is that of its sale lock.
+#[utoipa::path(get, path = "/v1/payments/{payment}", operation_id = "getPayment",
+    tag = "payments", params(("payment" = SaleLockId, Path)),
+    responses((status = 200, description = "The payment.", body = PaymentRow)),
+    security(("bearer" = [])))]
+pub(crate) async fn show(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    ApiPath(payment): ApiPath<SaleLockId>,
+) -> Result<Json<Value>, Problem> {
+    call::read(&edge, ReadRequest::Payment { user: who.user, payment }).await.map(Json)
+}
+
+/// Shows the receipt of a payment, with a link that lives for a day.
+#[utoipa::path(get, path = "/v1/payments/{payment}/receipt", operation_id = "getReceipt",
+    tag = "payments", params(("payment" = SaleLockId, Path)),
+    responses((status = 200, description = "The receipt.", body = ReceiptWithLink)),
+    security(("bearer" = [])))]
+pub(crate) async fn receipt(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    ApiPath(payment): ApiPath<SaleLockId>,
+) -> Result<Json<Value>, Problem> {
+    call::read(&edge, ReadRequest::Receipt { user: who.user, payment }).await.map(Json)
+}
+
+/// Shows the receipt that a link names.
+#[utoipa::path(get, path = "/v1/receipts/{token}", operation_id = "getReceiptByLink",
+    tag = "payments", params(("token" = String, Path)),
+    responses((status = 200, description = "The receipt.", body = ReceiptRow)),
+    security(()),
+    extensions(("x-codes" = json!(["LINK_EXPIRED", "COORDINATOR_UNAVAILABLE"]))))]
+pub(crate) async fn receipt_by_link(
+    State(edge): State<Arc<Edge>>,
+    ApiPath(token): ApiPath<String>,
+) -> Result<Json<Value>, Problem> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Problem::from(Code::NotFound));
+    }
+    call::read(&edge, ReadRequest::ReceiptLink { token }).await.map(Json)
+}
+
+/// Where the maker comes back to.
+#[derive(Deserialize, Default, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct PayoutLinkRequest {
+    return_url: Option<String>,
+}
+
+/// A link to the payment provider's onboarding: good once, for minutes.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PayoutLink {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+}
+
+/// Makes a link to the payment provider's onboarding of the account.
+#[utoipa::path(post, path = "/v1/capabilities/payout-link", operation_id = "createPayoutLink",
+    tag = "payments", params(IdempotencyKeyHeader), request_body = PayoutLinkRequest,
+    responses((status = 200, description = "The link.", body = PayoutLink)),
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["EXTERNAL_SERVICE_UNAVAILABLE", "FEATURE_DISABLED"]))))]
+pub(crate) async fn payout_link(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    intent: Intent,
+    ApiJson(body): ApiJson<PayoutLinkRequest>,
+) -> Result<Json<PayoutLink>, Problem> {
+    let rows = edge.directory.rows(edge.status());
+    let edges: Vec<String> = rows.into_iter().map(|row| row.public_url).collect();
+    let page = || format!("{}{PURCHASES_PAGE}", edge.public_url);
+    let return_url = url("returnUrl", body.return_url, &edges)?.unwrap_or_else(page);
+    let id = intent.command(&who, "payout-account", "");
+    let open = Command::Finance(FinanceCommand::OpenPayoutAccount);
+    call::command(&edge, &who, id, open).await?;
+    let refresh_url = return_url.clone();
+    let request = ForwardRequest::PayoutLink { user: who.user, refresh_url, return_url };
+    call::typed(&edge, &request).await.map(Json)
+}
+
 /// Begins a checkout.
 #[utoipa::path(post, path = "/v1/sale-locks/{lock}/checkout", operation_id = "startCheckout",
     tag = "payments", params(("lock" = SaleLockId, Path), IdempotencyKeyHeader),
@@ -92,7 +189,7 @@ fn url(field: &str, given: Option<String>, edges: &[String]) -> Result<Option<St
     ),
     security(("bearer" = [])),
     extensions(("x-codes" = json!(["SESSION_ACTIVE", "PAYMENT_TIMEOUT", "RETRY_EXHAUSTED",
-        "RETRY_LATER", "EXTERNAL_SERVICE_UNAVAILABLE"]))))]
+        "RETRY_LATER", "CAPABILITY_REQUIRED", "EXTERNAL_SERVICE_UNAVAILABLE"]))))]
 pub(crate) async fn checkout(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,

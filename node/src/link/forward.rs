@@ -40,7 +40,8 @@ const fn is_repeatable(request: &ForwardRequest) -> bool {
     match request {
         ForwardRequest::Command(_)
         | ForwardRequest::Read(_)
-        | ForwardRequest::MintPlayback { .. } => true,
+        | ForwardRequest::MintPlayback { .. }
+        | ForwardRequest::PayoutLink { .. } => true,
         ForwardRequest::RequestCode { .. }
         | ForwardRequest::VerifyCode { .. }
         | ForwardRequest::Refresh { .. } => false,

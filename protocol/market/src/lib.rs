@@ -89,8 +89,8 @@ pub use story::{Story, StoryState};
 pub use treasury::{
     Charge, ChargeRow, DeadLetter, DeadLetterList, DeadLetterRow, Dispute, DisputeList, DisputeRow,
     DisputeState, HoldList, HoldRow, LedgerList, LedgerRow, PaymentRow, Payout, PayoutAccount,
-    PayoutAccountRow, PayoutHold, PayoutList, ReceiptNumber, ReceiptRow, Refund, RefundList,
-    RefundRow, RefundState, Transfer,
+    PayoutAccountRow, PayoutHold, PayoutList, ReceiptNumber, ReceiptRow, ReceiptWithLink, Refund,
+    RefundList, RefundRow, RefundState, Transfer,
 };
 pub use view::{
     AssetView, AuctionStatus, AuctionView, EdgeView, ExtensionView, Placed, PublicView,

@@ -284,6 +284,9 @@ pub enum ReadRequest {
     MyOffers { user: UserId },
     MyLocks { user: UserId },
     Lock { user: UserId, lock: SaleLockId },
+    Payment { user: UserId, payment: SaleLockId },
+    Receipt { user: UserId, payment: SaleLockId },
+    ReceiptLink { token: String },
     MyOrders { user: UserId },
     Order { user: UserId, order: OrderId },
     MyStories { user: UserId },
@@ -319,6 +322,15 @@ pub enum ForwardRequest {
     Refresh {
         /// The token.
         refresh_token: PrivateText,
+    },
+    /// Make a link to the payment provider's onboarding of a maker.
+    PayoutLink {
+        /// Whose.
+        user: UserId,
+        /// Where the maker goes when the link is over.
+        refresh_url: String,
+        /// Where the maker comes back to.
+        return_url: String,
     },
     /// Make a playback token.
     MintPlayback {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::checkout::Paid;
+use super::checkout::{Paid, Payment};
 use super::refusal::Refusal;
 use super::{
     API_VERSION, CALLS_MAX, Cause, SAVED_ANSWERS_MAX, SavedAnswer, State, StripeFake,
@@ -63,6 +63,10 @@ struct Call {
     key: Option<String>,
     authorization: Option<String>,
     version: Option<String>,
+    /// A JSON body, of API v2.
+    json: Option<Value>,
+    /// The connected account that is acted for.
+    account: Option<String>,
 }
 
 struct Answered {
@@ -121,6 +125,15 @@ impl Call {
         let body = axum::body::to_bytes(body, BODY_MAX)
             .await
             .map_err(|_| Refusal::invalid(None, "", "The body is too long or was cut short."))?;
+        let is_json = text_of(&head.headers, "Content-Type")
+            .is_some_and(|kind| kind.starts_with("application/json"));
+        let json = if is_json {
+            let read = serde_json::from_slice(&body);
+            Some(read.map_err(|_| Refusal::invalid(None, "", "Invalid JSON"))?)
+        } else {
+            None
+        };
+        let body = if is_json { Bytes::new() } else { body };
         let mut fields = Vec::new();
         for text in [head.uri.query().unwrap_or_default().as_bytes(), &body] {
             let more = form::parse(text).map_err(|error| {
@@ -135,6 +148,8 @@ impl Call {
             key: text_of(&head.headers, "Idempotency-Key"),
             authorization: text_of(&head.headers, "Authorization"),
             version: text_of(&head.headers, "Stripe-Version"),
+            json,
+            account: text_of(&head.headers, "Stripe-Account"),
         })
     }
 
@@ -157,6 +172,9 @@ impl Call {
             hash.update([0]);
             hash.update(value.as_bytes());
             hash.update([0]);
+        }
+        if let Some(json) = &self.json {
+            hash.update(json.to_string().as_bytes());
         }
         hash.finalize().into()
     }
@@ -269,7 +287,13 @@ impl StripeFake {
         request_id: &str,
     ) -> Result<(Value, Option<String>), Refusal> {
         let cause = Cause { request_id: Some(request_id), key: call.key.as_deref() };
-        let parts: Vec<&str> = call.path.trim_matches('/').split('/').skip(1).collect();
+        let all: Vec<&str> = call.path.trim_matches('/').split('/').collect();
+        let asked = (call.fields.as_slice(), call.json.as_ref(), call.account.as_deref());
+        let method = (call.method.as_str(), all.as_slice());
+        if let Some(done) = self.execute_money(state, method, asked, cause) {
+            return done.map(|object| (object, None));
+        }
+        let parts: Vec<&str> = all.into_iter().skip(1).collect();
         let done = match (call.method.as_str(), parts.as_slice()) {
             ("POST", ["checkout", "sessions"]) => {
                 let session = self.open(state, &call.fields)?;
@@ -287,13 +311,17 @@ impl StripeFake {
                 self.session_json(&session, false)
             }
             ("GET", ["payment_intents", id]) => {
-                no_fields(&call.fields)?;
+                let expand = expands(&call.fields, "latest_charge.balance_transaction")?;
                 let session = state.sessions_of_payments.get(id);
                 let session = session.and_then(|session| state.sessions.get(session));
                 let found = session.and_then(|session| Some((session, session.intent.as_ref()?)));
                 let (session, intent) =
                     found.ok_or_else(|| Refusal::not_found("payment_intent", id))?;
-                objects::intent(session, intent)
+                let mut shown = objects::intent(session, intent);
+                if expand && intent.payment == Payment::Succeeded {
+                    shown["latest_charge"] = super::money::charge(session, intent);
+                }
+                shown
             }
             ("GET", ["events"]) => list_events(state, &call.fields)?,
             ("GET", ["events", id]) => {

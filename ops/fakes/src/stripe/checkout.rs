@@ -183,7 +183,7 @@ impl StripeFake {
     }
 
     /// Makes an event, keeps it for listing and hands it to the deliveries.
-    fn tell(
+    pub(super) fn tell(
         &self,
         state: &mut State,
         kind: &'static str,

@@ -25,6 +25,9 @@ pub(super) fn routes() -> Router<Arc<StripeFake>> {
         .route("/_control/violations", get(violations))
         .route("/_control/webhook-url", put(set_webhook_url))
         .route("/_control/clock", post(advance_clock))
+        .route("/_control/accounts/{account}", put(set_account))
+        .route("/_control/refunds/{refund}/{status}", post(move_refund))
+        .route("/_control/disputes/{payment}/{status}", post(dispute))
         .route("/_control/events/{event}/resend", post(resend))
 }
 
@@ -93,6 +96,43 @@ async fn advance_clock(
 ) -> Json<Value> {
     fake.advance_clock(body.advance_ms);
     Json(json!({"now": fake.state().now()}))
+}
+
+/// How a maker's account is to stand.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AccountChange {
+    ready: Option<bool>,
+    /// What its balance keeps at most.
+    balance_minor: Option<u64>,
+}
+
+async fn set_account(
+    Shared(fake): Shared<Arc<StripeFake>>,
+    Path(account): Path<String>,
+    Json(change): Json<AccountChange>,
+) -> StatusCode {
+    let ready = change.ready.is_none_or(|ready| fake.set_ready(&account, ready));
+    let balance = change.balance_minor.is_none_or(|leave| fake.drain(&account, leave));
+    if ready && balance { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+async fn move_refund(
+    Shared(fake): Shared<Arc<StripeFake>>,
+    Path((refund, status)): Path<(String, String)>,
+) -> StatusCode {
+    let is_known = fake.move_refund(&refund, &status);
+    if is_known { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+}
+
+async fn dispute(
+    Shared(fake): Shared<Arc<StripeFake>>,
+    Path((payment, status)): Path<(String, String)>,
+) -> Response {
+    match fake.dispute(&payment, &status) {
+        Some(body) => Json(body).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 async fn resend(Shared(fake): Shared<Arc<StripeFake>>, Path(event): Path<String>) -> Response {

@@ -14,6 +14,7 @@ mod api;
 mod checkout;
 mod control;
 mod faults;
+mod money;
 mod objects;
 mod page;
 mod params;
@@ -82,6 +83,7 @@ struct State {
     calls: VecDeque<CallRecord>,
     violations: VecDeque<String>,
     faults: Faults,
+    books: money::Books,
 }
 
 /// An answer under an idempotency key.
@@ -167,6 +169,7 @@ impl StripeFake {
     pub(crate) fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/v1/{*rest}", any(api::handle))
+            .route("/v2/{*rest}", any(api::handle))
             .route("/pay/{session}", get(page::show).post(page::submit))
             .route("/pay/{session}/cancel", post(page::cancel))
             .merge(control::routes())

@@ -2,7 +2,7 @@
 //!
 //! Knows no line and no world. Read next: the parent module for the language.
 
-use fairground_types::command::MarketPolicy;
+use fairground_types::command::{MarketPolicy, PayoutRelease};
 use fairground_types::{Currency, Millis, Money, Timestamp};
 
 /// Midnight of the day that the tables play on.
@@ -12,7 +12,19 @@ pub(super) fn set_policy(policy: &mut MarketPolicy, text: &str) -> Result<(), St
     for part in text.split(',') {
         let mut words = part.split_whitespace();
         let name = words.next().unwrap_or_default();
-        let length = parse_length(words.next().unwrap_or_default())?;
+        let value = words.next().unwrap_or_default();
+        match (name, value) {
+            ("release", "window") => {
+                policy.payout_release = PayoutRelease::AfterIssueWindow;
+                continue;
+            }
+            ("payable", "required") => {
+                policy.payout_account_required = true;
+                continue;
+            }
+            _ => {}
+        }
+        let length = parse_length(value)?;
         match name {
             "initial" => policy.auction.initial = length,
             "window" => policy.auction.window = length,

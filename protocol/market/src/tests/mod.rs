@@ -6,5 +6,6 @@ mod archive;
 mod interleavings;
 mod laws;
 mod model;
+mod money;
 mod parts;
 mod tables;

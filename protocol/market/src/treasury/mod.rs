@@ -39,8 +39,8 @@ pub use payout::{Payout, PayoutAccount, PayoutHold, Transfer};
 pub use refund::{Refund, RefundState};
 pub use row::{
     ChargeRow, DeadLetterList, DeadLetterRow, DisputeList, DisputeRow, HoldList, HoldRow,
-    LedgerList, LedgerRow, PaymentRow, PayoutAccountRow, PayoutList, ReceiptRow, RefundList,
-    RefundRow,
+    LedgerList, LedgerRow, PaymentRow, PayoutAccountRow, PayoutList, ReceiptRow, ReceiptWithLink,
+    RefundList, RefundRow,
 };
 
 use crate::Market;

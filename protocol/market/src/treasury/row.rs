@@ -280,6 +280,19 @@ pub struct ReceiptRow {
     pub hash: Digest,
 }
 
+/// A receipt, with a link that may be handed on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReceiptWithLink {
+    /// The receipt.
+    pub receipt: ReceiptRow,
+    /// A path that shows it to whoever has it.
+    pub link: String,
+    /// Until when.
+    pub link_expires_at: Timestamp,
+}
+
 /// A maker's account at the payment provider.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
