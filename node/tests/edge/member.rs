@@ -400,6 +400,7 @@ impl FakeMember {
             ForwardRequest::RequestCode { .. }
             | ForwardRequest::VerifyCode { .. }
             | ForwardRequest::Refresh { .. } => refused(Code::OtpInvalid),
+            ForwardRequest::PayoutLink { .. } => refused(Code::FeatureDisabled),
         };
         send(&mut down, &response).await?;
         down.finish().ok()
