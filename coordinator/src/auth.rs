@@ -227,6 +227,7 @@ pub(crate) async fn request_code(
         contact,
         channel,
         code: code_digest(&member.secrets, &digest, &code),
+        origin: None,
     }));
     let pending = PendingCode { code, address, channel, expires_at: now.plus(CODE_LIFE) };
     // Kept first: the effect may be looked for the moment the entry is applied.

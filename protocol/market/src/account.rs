@@ -12,8 +12,10 @@ use fairground_types::command::{
 };
 use fairground_types::limits;
 use fairground_types::text::Handle;
+use fairground_types::people::Identity;
 use fairground_types::{
-    Accepted, ChallengeId, Code, Digest, PublicEvent, Rejection, Role, SignInId, Timestamp, UserId,
+    Accepted, Capability, ChallengeId, Code, DataRequestId, DeviceId, Digest, InvitationId, Millis,
+    PublicEvent, Rejection, Role, SignInId, TaskId, Timestamp, UserId,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -23,9 +25,15 @@ use crate::cow_map::CowMap;
 use crate::deadline::DueKind;
 use crate::effect::{Effect, NoticeKind};
 use crate::notice::about;
+use crate::people::gate::{Gate, Origin};
+use crate::people::{AccountStanding, DataRequest, Invitation, Person, Recovery};
 
 /// Consumed refresh tokens that a sign-in remembers, to recognise theft.
 const CONSUMED_MAX: usize = 8;
+/// How long what an identifier asked for is remembered.
+const GATE_MEMORY: Millis = Millis::from_hours(24);
+/// How long what a network address asked for is remembered.
+const ORIGIN_MEMORY: Millis = Millis::from_hours(1);
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -38,6 +46,7 @@ pub struct Account {
     pub(crate) roles: BTreeSet<Role>,
     pub(crate) created_at: Timestamp,
     pub(crate) sign_ins: BTreeSet<SignInId>,
+    pub(crate) person: Person,
 }
 
 /// A one-time code that waits to be typed.
@@ -60,15 +69,9 @@ pub struct SignIn {
     /// The token before, accepted once more for a few seconds: its answer may have been lost.
     pub(crate) previous: Option<(Digest, Timestamp)>,
     pub(crate) consumed: Vec<Digest>,
+    pub(crate) device: Option<DeviceId>,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
-}
-
-/// What one identifier may still ask for.
-#[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
-pub(crate) struct Gate {
-    pub(crate) asked: Vec<Timestamp>,
-    pub(crate) challenge: Option<Challenge>,
 }
 
 /// Every account, and everything on the way to one.
@@ -80,6 +83,13 @@ pub(crate) struct Accounts {
     pub(crate) gates: CowMap<Digest, Gate>,
     pub(crate) challenges: CowMap<ChallengeId, Digest>,
     pub(crate) sign_ins: CowMap<SignInId, SignIn>,
+    pub(crate) origins: CowMap<Digest, Origin>,
+    pub(crate) identities: CowMap<Identity, UserId>,
+    pub(crate) recoveries: CowMap<ChallengeId, Recovery>,
+    pub(crate) invitations: CowMap<InvitationId, Invitation>,
+    pub(crate) invitation_codes: CowMap<Digest, InvitationId>,
+    pub(crate) tasks: CowMap<TaskId, (UserId, Capability)>,
+    pub(crate) requests: CowMap<DataRequestId, DataRequest>,
 }
 
 impl Account {
@@ -129,6 +139,12 @@ impl Account {
     #[must_use]
     pub const fn created_at(&self) -> Timestamp {
         self.created_at
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn standing(&self) -> AccountStanding {
+        self.person.standing
     }
 }
 
@@ -187,15 +203,14 @@ impl Accounts {
         }
     }
 
-    /// Forgets an identifier that asked for nothing lately.
+    /// Forgets a code that has expired, and an identifier of which nothing was heard for a day.
     pub(crate) fn close_gate(&mut self, identifier: &Digest, at: Timestamp) {
-        let oldest = at.minus(limits::CODE_LIFE);
-        let Some(gate) = self.gates.get_mut(identifier) else { return };
-        gate.asked.retain(|asked| *asked > oldest);
+        let Some(gate) = self.gates.get(identifier) else { return };
+        let is_idle = gate.is_idle(at);
         if gate.challenge.as_ref().is_some_and(|challenge| challenge.expires_at <= at) {
             self.drop_challenge(identifier);
         }
-        if self.gates.get(identifier).is_some_and(|gate| gate.asked.is_empty()) {
+        if is_idle {
             self.drop_challenge(identifier);
             self.gates.remove(identifier);
         }
@@ -237,7 +252,7 @@ impl Market {
         Ok(Accepted::Done)
     }
 
-    fn new_account(
+    pub(crate) fn new_account(
         &mut self,
         turn: &Turn,
         user: UserId,
@@ -257,36 +272,59 @@ impl Market {
             roles: BTreeSet::new(),
             created_at: turn.at,
             sign_ins: BTreeSet::new(),
+            person: Person::default(),
         };
         self.accounts.users.insert(user, Arc::new(account));
         self.accounts.identifiers.insert(identifier, user);
         Ok(())
     }
 
-    pub(crate) fn request_code(&mut self, turn: &mut Turn, request: &RequestCode) -> Answer {
-        let known = self.accounts.gates.contains_key(&request.identifier);
-        if !known && self.accounts.gates.len() >= limits::CHALLENGES_MAX {
+    /// Counts somebody who asks for a code or a way back; refuses who asks too often or is locked.
+    pub(crate) fn pass_gate(
+        &mut self,
+        turn: &Turn,
+        identifier: &Digest,
+        origin: Option<&Digest>,
+    ) -> Result<(), Rejection> {
+        let (at, accounts) = (turn.at, &mut self.accounts);
+        if !accounts.gates.contains_key(identifier) && accounts.gates.len() >= limits::GATES_MAX {
             return Err(Rejection::new(Code::RateLimited, "too many codes are waiting"));
         }
-        if self.accounts.challenges.contains_key(&request.challenge) {
+        accounts.require_origin(origin, at)?;
+        if let Some(gate) = accounts.gates.get_mut(identifier) {
+            gate.require_open(at)?;
+            gate.require_rate(at)?;
+            if gate.is_hasty(at) {
+                let until = at.plus(limits::CODES_BLOCK);
+                gate.blocked_until = Some(until);
+                return Err(Rejection::new(Code::RateLimited, "too many codes were asked for")
+                    .with_retry_at(until));
+            }
+            gate.count(at);
+        } else {
+            let mut gate = Gate::default();
+            gate.count(at);
+            accounts.gates.insert(*identifier, gate);
+        }
+        if let Some(origin) = origin {
+            if let Some(row) = accounts.origins.get_mut(origin) {
+                row.count(at);
+            } else {
+                accounts.origins.insert(*origin, Origin { asked: vec![at] });
+            }
+            self.deadlines.add(at.plus(ORIGIN_MEMORY), DueKind::Origin(*origin));
+        }
+        self.deadlines.add(at.plus(GATE_MEMORY), DueKind::Gate(*identifier));
+        Ok(())
+    }
+
+    pub(crate) fn request_code(&mut self, turn: &mut Turn, request: &RequestCode) -> Answer {
+        let is_taken = self.accounts.challenges.contains_key(&request.challenge)
+            || self.accounts.recoveries.contains_key(&request.challenge);
+        if is_taken {
             return Err(Rejection::new(Code::InvalidState, "the code id is taken"));
         }
-        let oldest = turn.at.minus(limits::CODE_LIFE);
-        if !known {
-            self.accounts.gates.insert(request.identifier, Gate::default());
-        }
-        let Some(gate) = self.accounts.gates.get_mut(&request.identifier) else {
-            return Err(Rejection::new(Code::Internal, "the gate is gone"));
-        };
-        gate.asked.retain(|asked| *asked > oldest);
-        let max = usize::try_from(limits::CODES_PER_WINDOW_MAX).unwrap_or(usize::MAX);
-        if gate.asked.len() >= max {
-            let retry_at =
-                gate.asked.first().map_or(turn.at, |first| first.plus(limits::CODE_LIFE));
-            return Err(Rejection::new(Code::RateLimited, "too many codes were asked for")
-                .with_retry_at(retry_at));
-        }
-        gate.asked.push(turn.at);
+        self.pass_gate(turn, &request.identifier, request.origin.as_ref())?;
         let expires_at = turn.at.plus(limits::CODE_LIFE);
         self.accounts.drop_challenge(&request.identifier);
         let challenge = Challenge {
@@ -313,13 +351,14 @@ impl Market {
 
     pub(crate) fn verify_code(&mut self, turn: &mut Turn, verify: &VerifyCode) -> Answer {
         let gate = self.accounts.gates.get_mut(&verify.identifier).ok_or_else(expired)?;
+        gate.require_open(turn.at)?;
         let challenge = gate.challenge.as_mut().ok_or_else(expired)?;
         if turn.at >= challenge.expires_at || challenge.tries_left == 0 {
             return Err(expired());
         }
         if challenge.code != verify.code {
             challenge.tries_left = challenge.tries_left.saturating_sub(1);
-            return Err(Rejection::new(Code::OtpInvalid, "the code is wrong"));
+            return Err(self.wrong_code(turn, verify.identifier));
         }
         let (contact, channel) = (challenge.contact.clone(), challenge.channel);
         if self.accounts.sign_ins.contains_key(&verify.sign_in) {
@@ -327,20 +366,80 @@ impl Market {
         }
         let known = self.accounts.identifiers.get(&verify.identifier).copied();
         let user = known.unwrap_or(verify.new_user);
-        if known.is_none() {
+        if known.is_some() {
+            self.require_active(user)?;
+        } else {
             self.new_account(turn, user, verify.identifier, contact, channel)?;
         }
         self.accounts.drop_challenge(&verify.identifier);
+        self.unlock_account(user);
+        self.change_person(user, |person| person.is_address_proven = true);
         self.begin_sign_in(turn, user, verify.sign_in, verify.refresh);
-        Ok(Accepted::SignedIn {
-            user,
-            sign_in: verify.sign_in,
-            created: known.is_none(),
-            roles: self.accounts.account(user).map(Account::roles).unwrap_or_default(),
-        })
+        Ok(self.signed_in(user, verify.sign_in, known.is_none()))
     }
 
-    fn begin_sign_in(&mut self, turn: &mut Turn, user: UserId, id: SignInId, refresh: Digest) {
+    /// Counts a wrong code, and tells the account when that locks it.
+    fn wrong_code(&mut self, turn: &mut Turn, identifier: Digest) -> Rejection {
+        let gate = self.accounts.gates.get_mut(&identifier);
+        if let Some(until) = gate.and_then(|gate| gate.mistake(turn.at)) {
+            self.deadlines.add(until.max(turn.at.plus(GATE_MEMORY)), DueKind::Gate(identifier));
+            self.tell_locked(turn, identifier, until);
+        }
+        Rejection::new(Code::OtpInvalid, "the code is wrong")
+    }
+
+    fn tell_locked(&mut self, turn: &mut Turn, identifier: Digest, until: Timestamp) {
+        let Some(user) = self.accounts.identifiers.get(&identifier).copied() else { return };
+        let mut notice = about(user, NoticeKind::AccountLocked);
+        notice.until = Some(until);
+        self.notify(turn, notice);
+    }
+
+    pub(crate) fn signed_in(&self, user: UserId, sign_in: SignInId, created: bool) -> Accepted {
+        let roles = self.accounts.account(user).map(Account::roles).unwrap_or_default();
+        Accepted::SignedIn { user, sign_in, created, roles }
+    }
+
+    pub(crate) fn require_unlocked(&self, at: Timestamp, user: UserId) -> Result<(), Rejection> {
+        let identifier = self.accounts.account(user).map(|account| account.identifier);
+        let gate = identifier.and_then(|identifier| self.accounts.gates.get(&identifier));
+        gate.map_or(Ok(()), |gate| gate.require_open(at))
+    }
+
+    /// Locks the ways into an account for a while.
+    pub(crate) fn lock_account(&mut self, turn: &mut Turn, user: UserId, span: Millis) {
+        let Some(identifier) = self.accounts.account(user).map(|account| account.identifier) else {
+            return;
+        };
+        let until = turn.at.plus(span);
+        if !self.accounts.gates.contains_key(&identifier) {
+            self.accounts.gates.insert(identifier, Gate::default());
+        }
+        if let Some(gate) = self.accounts.gates.get_mut(&identifier) {
+            gate.used_at = turn.at;
+            gate.locked_until = gate.locked_until.max(Some(until));
+        }
+        self.accounts.drop_challenge(&identifier);
+        self.deadlines.add(until.max(turn.at.plus(GATE_MEMORY)), DueKind::Gate(identifier));
+        self.tell_locked(turn, identifier, until);
+    }
+
+    pub(crate) fn unlock_account(&mut self, user: UserId) {
+        let identifier = self.accounts.account(user).map(|account| account.identifier);
+        let gate = identifier.and_then(|identifier| self.accounts.gates.get_mut(&identifier));
+        if let Some(gate) = gate {
+            gate.mistakes = 0;
+            gate.locked_until = None;
+        }
+    }
+
+    pub(crate) fn begin_sign_in(
+        &mut self,
+        turn: &mut Turn,
+        user: UserId,
+        id: SignInId,
+        refresh: Digest,
+    ) {
         self.limit_sign_ins(turn, user);
         let expires_at = SignIn::life(turn.at, turn.at);
         let sign_in = SignIn {
@@ -349,6 +448,7 @@ impl Market {
             refresh,
             previous: None,
             consumed: Vec::new(),
+            device: None,
             created_at: turn.at,
             expires_at,
         };
@@ -376,7 +476,7 @@ impl Market {
         }
     }
 
-    fn revoke_sign_in(&mut self, turn: &mut Turn, id: SignInId) {
+    pub(crate) fn revoke_sign_in(&mut self, turn: &mut Turn, id: SignInId) {
         let Some(expires_at) = self.accounts.sign_ins.get(&id).map(|sign_in| sign_in.expires_at)
         else {
             return;
@@ -412,7 +512,9 @@ impl Market {
             if !sign_in.consumed.contains(&refresh.presented) {
                 return Err(Rejection::new(Code::TokenExpired, "the refresh token is not valid"));
             }
-            self.revoke_all(turn, user);
+            self.end_sign_ins(turn, user);
+            self.notify(turn, about(user, NoticeKind::SignInsRevoked));
+            self.lock_account(turn, user, limits::THEFT_LOCK);
             return Err(Rejection::new(Code::TokenReused, "the refresh token was used before"));
         }
         let consumed = std::mem::replace(&mut sign_in.refresh, refresh.next);
@@ -425,21 +527,15 @@ impl Market {
         let after = sign_in.expires_at;
         self.deadlines.remove(before, DueKind::SignIn(refresh.sign_in));
         self.deadlines.add(after, DueKind::SignIn(refresh.sign_in));
-        Ok(Accepted::SignedIn {
-            user,
-            sign_in: refresh.sign_in,
-            created: false,
-            roles: self.accounts.account(user).map(Account::roles).unwrap_or_default(),
-        })
+        Ok(self.signed_in(user, refresh.sign_in, false))
     }
 
-    /// A stolen refresh token costs every sign-in of the account.
-    fn revoke_all(&mut self, turn: &mut Turn, user: UserId) {
+    /// Ends every sign-in of an account.
+    pub(crate) fn end_sign_ins(&mut self, turn: &mut Turn, user: UserId) {
         let all = self.accounts.account(user).map(|account| account.sign_ins.clone());
         for sign_in in all.unwrap_or_default() {
             self.revoke_sign_in(turn, sign_in);
         }
-        self.notify(turn, about(user, NoticeKind::SignInsRevoked));
     }
 
     pub(crate) fn sign_out(&mut self, turn: &mut Turn, user: UserId, id: SignInId) -> Answer {
@@ -481,16 +577,12 @@ impl Market {
         self.accounts.change(user, |account| {
             account.roles.insert(role);
         });
+        if role == Role::Maker {
+            self.give_capabilities(turn, user);
+        }
         if let (Role::Maker, Some(handle)) = (role, handle) {
             turn.events.push(PublicEvent::HandleSet { user, handle });
         }
         Ok(Accepted::Done)
-    }
-
-    pub(crate) fn become_maker(&mut self, turn: &mut Turn, user: UserId) -> Answer {
-        if !self.cluster.policy.makers_open {
-            return Err(Rejection::new(Code::NotEligible, "makers are admitted by an admin"));
-        }
-        self.grant_role(turn, user, Role::Maker)
     }
 }

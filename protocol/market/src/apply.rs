@@ -242,6 +242,7 @@ impl Market {
             Command::Payment(command) => self.run_payment(turn, subject, command),
             Command::Order(command) => self.run_order(turn, subject, command),
             Command::Finance(command) => self.run_finance(turn, subject, command),
+            Command::People(command) => self.run_people(turn, subject, command),
         }
     }
 

@@ -6,7 +6,8 @@
 //! `apply.rs` for the order in which things fire.
 
 use fairground_types::{
-    AssetId, AuctionId, Digest, EffectId, JoinTokenId, OrderId, SaleLockId, SignInId, Timestamp,
+    AssetId, AuctionId, ChallengeId, DataRequestId, Digest, EffectId, InvitationId, JoinTokenId,
+    OrderId, SaleLockId, SignInId, Timestamp,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -33,6 +34,14 @@ pub(crate) enum DueKind {
     SignIn(SignInId),
     /// An identifier's codes.
     Gate(Digest),
+    /// A network address's codes.
+    Origin(Digest),
+    /// A way back into an account.
+    Recovery(ChallengeId),
+    /// An invitation.
+    Invitation(InvitationId),
+    /// A data request.
+    DataRequest(DataRequestId),
     /// A join token.
     JoinToken(JoinTokenId),
     /// An effect that has become pointless.
@@ -110,6 +119,10 @@ impl Market {
             DueKind::Lease(asset) => self.end_lease(turn, asset, due.at),
             DueKind::SignIn(sign_in) => self.end_sign_in(sign_in, due.at),
             DueKind::Gate(identifier) => self.accounts.close_gate(&identifier, turn.at),
+            DueKind::Origin(origin) => self.accounts.close_origin(&origin, turn.at),
+            DueKind::Recovery(recovery) => self.end_recovery(recovery, due.at),
+            DueKind::Invitation(invitation) => self.end_invitation(invitation, due.at),
+            DueKind::DataRequest(request) => self.end_data_request(turn, request, due.at),
             DueKind::JoinToken(token) => self.cluster.expire_token(token, due.at),
             DueKind::Effect(effect) => self.outbox.remove(effect),
             DueKind::PaymentReminder(lock) => self.remind_of_payment(turn, lock, due.at),

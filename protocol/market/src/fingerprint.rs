@@ -7,8 +7,8 @@
 use fairground_types::Digest;
 use fairground_types::command::{
     AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, FinanceCommand,
-    HoldDecision, MediaCommand, OrderCommand, PaymentCommand, RefundDecision, ReviewDecision,
-    SaveDraft, StoryCommand, WindowChange,
+    HoldDecision, MediaCommand, OrderCommand, PaymentCommand, PeopleCommand, RefundDecision,
+    ReviewDecision, SaveDraft, StaffCommand, StoryCommand, WindowChange,
 };
 
 /// Parts of a request, each behind its length so that no two lists of parts collide.
@@ -48,6 +48,7 @@ fn body(parts: Parts, command: &Command) -> Parts {
         Command::Payment(command) => payment_parts(parts, command),
         Command::Order(command) => order_parts(parts, command),
         Command::Finance(command) => finance_parts(parts, command),
+        Command::People(command) => people_parts(parts, command),
     }
 }
 
@@ -216,5 +217,80 @@ const fn role_name(role: fairground_types::Role) -> &'static str {
         fairground_types::Role::Support => "support",
         fairground_types::Role::Finance => "finance",
         fairground_types::Role::Admin => "admin",
+    }
+}
+
+fn people_parts(parts: Parts, command: &PeopleCommand) -> Parts {
+    match command {
+        PeopleCommand::UnlinkIdentity { provider } => {
+            parts.text("unlink").text(provider.as_str())
+        }
+        PeopleCommand::RevokeDevice { device } => parts.text("device").text(device),
+        PeopleCommand::RequestCapability { capability, task: _ } => {
+            parts.text("capability").text(capability.as_str())
+        }
+        PeopleCommand::SetAvatar { asset } => {
+            parts.text("avatar").text(asset.map_or_else(String::new, |asset| asset.to_string()))
+        }
+        PeopleCommand::SetPrivacy { settings, base_version } => parts
+            .text("privacy")
+            .text(base_version)
+            .text(settings.public_profile)
+            .text(settings.shows_follows)
+            .text(settings.personalised_feed),
+        PeopleCommand::SetConsent { purpose, granted, policy_version } => parts
+            .text("consent")
+            .text(format_args!("{purpose:?}"))
+            .text(granted)
+            .text(policy_version),
+        PeopleCommand::RemoveAddress { address } => parts.text("address").text(address),
+        PeopleCommand::SetBlock { user, on } => parts.text("block").text(user).text(on),
+        PeopleCommand::SetFollow { user, on } => parts.text("follow").text(user).text(on),
+        PeopleCommand::RequestExport { .. } => parts.text("export"),
+        PeopleCommand::RequestDeletion { waits, .. } => parts.text("delete").text(waits),
+        PeopleCommand::Staff(command) => staff_parts(parts, command),
+        // Their ids are made by machines, or their texts are sealed anew each time: the id alone
+        // tells.
+        PeopleCommand::SignInSocial(_)
+        | PeopleCommand::LinkIdentity { .. }
+        | PeopleCommand::RequestRecovery(_)
+        | PeopleCommand::RedeemRecovery(_)
+        | PeopleCommand::DenyRecovery { .. }
+        | PeopleCommand::SignOutEverywhere
+        | PeopleCommand::RegisterDevice(_)
+        | PeopleCommand::CompleteTask(_)
+        | PeopleCommand::ClaimInvitation { .. }
+        | PeopleCommand::SetProfile(_)
+        | PeopleCommand::SaveAddress(_) => parts.text("machine"),
+    }
+}
+
+fn staff_parts(parts: Parts, command: &StaffCommand) -> Parts {
+    match command {
+        StaffCommand::DecideCapability { user, capability, reason, .. } => {
+            parts.text("decide").text(user).text(capability.as_str()).text(reason)
+        }
+        StaffCommand::RevokeInvitation { invitation, reason } => {
+            parts.text("uninvite").text(invitation).text(reason)
+        }
+        StaffCommand::Suspend { user, reason } => parts.text("suspend").text(user).text(reason),
+        StaffCommand::Reinstate { user, reason } => {
+            parts.text("reinstate").text(user).text(reason)
+        }
+        StaffCommand::ForceSignOut { user, reason } => {
+            parts.text("force").text(user).text(reason)
+        }
+        StaffCommand::GrantDuty { user, role, reason } => {
+            parts.text("grant").text(user).text(role_name(*role)).text(reason)
+        }
+        StaffCommand::RevokeDuty { user, role, reason } => {
+            parts.text("revoke").text(user).text(role_name(*role)).text(reason)
+        }
+        StaffCommand::Strike { user, reason } => parts.text("strike").text(user).text(reason),
+        StaffCommand::LiftStrike { user, strike, reason } => {
+            parts.text("lift").text(user).text(strike).text(reason)
+        }
+        // Its id is made by a machine, one for one request: the id alone tells.
+        StaffCommand::Invite(_) => parts.text("machine"),
     }
 }

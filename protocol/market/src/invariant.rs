@@ -25,7 +25,46 @@ impl Market {
         self.check_edges(&mut broken);
         self.check_memory(&mut broken);
         self.check_view(&mut broken);
+        self.check_people(&mut broken);
         broken
+    }
+
+    fn check_people(&self, broken: &mut Vec<String>) {
+        let accounts = &self.accounts;
+        let mut identities = 0_usize;
+        for account in accounts.users.values() {
+            let (user, person) = (account.user, &account.person);
+            identities = identities.saturating_add(person.identities.len());
+            let are_known = person
+                .identities
+                .iter()
+                .all(|identity| accounts.identities.get(identity) == Some(&user));
+            if !are_known {
+                broken.push(format!("an identity of {user} is not in the index"));
+            }
+            let is_active = matches!(person.standing, crate::AccountStanding::Active);
+            if !is_active && !account.sign_ins.is_empty() {
+                broken.push(format!("{user} is {} and signed in", person.standing.name()));
+            }
+            let defaults = person.addresses.values().filter(|row| row.is_default).count();
+            if defaults != usize::from(!person.addresses.is_empty()) {
+                broken.push(format!("{user} has {defaults} default addresses"));
+            }
+            let limits = fairground_types::limits::BLOCKS_MAX;
+            if person.blocks.len() > limits || person.blocks.contains(&user) {
+                broken.push(format!("{user} blocks wrongly"));
+            }
+            let is_erased = matches!(person.standing, crate::AccountStanding::Erased { .. });
+            if is_erased && !account.contact.wrapped_key.is_empty() {
+                broken.push(format!("{user} is erased and its key is there"));
+            }
+        }
+        if identities != accounts.identities.len() {
+            broken.push("the index of identities has others".to_owned());
+        }
+        if accounts.invitations.len() != accounts.invitation_codes.len() {
+            broken.push("invitations and their codes disagree".to_owned());
+        }
     }
 
     fn check_ledger(&self, broken: &mut Vec<String>) {

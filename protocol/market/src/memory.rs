@@ -4,7 +4,7 @@
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, MediaCommand,
-    OrderCommand, PaymentCommand, StoryCommand,
+    OrderCommand, PaymentCommand, PeopleCommand, StoryCommand,
 };
 
 use crate::dedup::Memory;
@@ -20,6 +20,7 @@ pub(crate) const fn memory_of(command: &Command) -> Memory {
         Command::Payment(command) => payment_memory(command),
         Command::Order(command) => order_memory(command),
         Command::Finance(command) => finance_memory(command),
+        Command::People(command) => people_memory(command),
     }
 }
 
@@ -101,5 +102,33 @@ const fn finance_memory(command: &FinanceCommand) -> Memory {
         | FinanceCommand::UnholdPayout { .. }
         | FinanceCommand::RetryPayout { .. }
         | FinanceCommand::ReplayEffect { .. } => Memory::Long,
+    }
+}
+
+const fn people_memory(command: &PeopleCommand) -> Memory {
+    match command {
+        PeopleCommand::SignInSocial(_)
+        | PeopleCommand::RequestRecovery(_)
+        | PeopleCommand::RedeemRecovery(_)
+        | PeopleCommand::DenyRecovery { .. }
+        | PeopleCommand::SignOutEverywhere
+        | PeopleCommand::RegisterDevice(_)
+        | PeopleCommand::CompleteTask(_)
+        | PeopleCommand::ClaimInvitation { .. } => Memory::Short,
+        PeopleCommand::LinkIdentity { .. }
+        | PeopleCommand::UnlinkIdentity { .. }
+        | PeopleCommand::RevokeDevice { .. }
+        | PeopleCommand::RequestCapability { .. }
+        | PeopleCommand::SetProfile(_)
+        | PeopleCommand::SetAvatar { .. }
+        | PeopleCommand::SetPrivacy { .. }
+        | PeopleCommand::SetConsent { .. }
+        | PeopleCommand::SaveAddress(_)
+        | PeopleCommand::RemoveAddress { .. }
+        | PeopleCommand::SetBlock { .. }
+        | PeopleCommand::SetFollow { .. }
+        | PeopleCommand::RequestExport { .. }
+        | PeopleCommand::RequestDeletion { .. }
+        | PeopleCommand::Staff(_) => Memory::Long,
     }
 }

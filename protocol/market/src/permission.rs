@@ -5,7 +5,7 @@
 
 use fairground_types::command::{
     AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, FinanceCommand, MediaCommand,
-    OrderCommand, PaymentCommand, StoryCommand,
+    OrderCommand, PaymentCommand, PeopleCommand, StaffCommand, StoryCommand,
 };
 use fairground_types::role::Action;
 use fairground_types::{Code, EdgeId, Rejection, UserId};
@@ -58,6 +58,7 @@ const fn need(command: &Command) -> Need<'_> {
         Command::Payment(command) => payment_need(command),
         Command::Order(command) => order_need(command),
         Command::Finance(command) => finance_need(command),
+        Command::People(command) => people_need(command),
     }
 }
 
@@ -149,6 +150,49 @@ const fn finance_need(command: &FinanceCommand) -> Need<'_> {
     }
 }
 
+const fn people_need(command: &PeopleCommand) -> Need<'_> {
+    match command {
+        PeopleCommand::SignInSocial(_)
+        | PeopleCommand::RequestRecovery(_)
+        | PeopleCommand::RedeemRecovery(_)
+        | PeopleCommand::DenyRecovery { .. } => Need::Nothing,
+        PeopleCommand::LinkIdentity { .. }
+        | PeopleCommand::UnlinkIdentity { .. }
+        | PeopleCommand::SignOutEverywhere
+        | PeopleCommand::RegisterDevice(_)
+        | PeopleCommand::RevokeDevice { .. }
+        | PeopleCommand::RequestCapability { .. }
+        | PeopleCommand::ClaimInvitation { .. }
+        | PeopleCommand::SetProfile(_)
+        | PeopleCommand::SetAvatar { .. }
+        | PeopleCommand::SetPrivacy { .. }
+        | PeopleCommand::SetConsent { .. }
+        | PeopleCommand::SaveAddress(_)
+        | PeopleCommand::RemoveAddress { .. }
+        | PeopleCommand::SetBlock { .. }
+        | PeopleCommand::SetFollow { .. }
+        | PeopleCommand::RequestExport { .. }
+        | PeopleCommand::RequestDeletion { .. } => Need::Account,
+        PeopleCommand::CompleteTask(_) => Need::Cluster,
+        PeopleCommand::Staff(command) => staff_need(command),
+    }
+}
+
+const fn staff_need(command: &StaffCommand) -> Need<'_> {
+    match command {
+        StaffCommand::Suspend { .. }
+        | StaffCommand::Reinstate { .. }
+        | StaffCommand::Strike { .. }
+        | StaffCommand::LiftStrike { .. } => Need::DutyOrCluster(Action::ReviewStory),
+        StaffCommand::DecideCapability { .. }
+        | StaffCommand::Invite(_)
+        | StaffCommand::RevokeInvitation { .. }
+        | StaffCommand::ForceSignOut { .. }
+        | StaffCommand::GrantDuty { .. }
+        | StaffCommand::RevokeDuty { .. } => Need::DutyOrCluster(Action::Administer),
+    }
+}
+
 impl Market {
     /// Whether an actor may give a command; if so, on whose authority it runs.
     pub(crate) fn permit(&self, actor: &Actor, command: &Command) -> Result<Subject, Rejection> {
@@ -171,6 +215,7 @@ impl Market {
             Actor::Anonymous => Ok(nobody),
             Actor::Cluster => Ok(Subject { is_cluster: true, ..nobody }),
             Actor::User(user) if self.accounts.users.contains_key(user) => {
+                self.require_active(*user)?;
                 Ok(Subject { user: Some(*user), ..nobody })
             }
             Actor::User(_) => Err(sign_in_first()),

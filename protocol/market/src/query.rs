@@ -53,7 +53,8 @@ impl Market {
     #[must_use]
     pub fn me(&self, user: UserId) -> Option<MeRow> {
         let account = self.account(user)?;
-        Some(MeRow { user_id: user, handle: account.handle.clone(), roles: account.roles() })
+        let roles = account.roles();
+        Some(MeRow { user_id: user, handle: account.handle.clone(), roles })
     }
 
     /// A one-time code that waits to be typed.
@@ -542,6 +543,7 @@ fn auction_in(accepted: &Accepted) -> Option<AuctionId> {
         Accepted::Done
         | Accepted::SignedIn { .. }
         | Accepted::StorySaved { .. }
+        | Accepted::Saved { .. }
         | Accepted::Locked { .. }
         | Accepted::CheckoutPlanned { .. }
         | Accepted::OrderChanged { .. }

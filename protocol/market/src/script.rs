@@ -620,6 +620,7 @@ fn verdict_text(verdict: &Verdict) -> String {
             Accepted::Done
             | Accepted::SignedIn { .. }
             | Accepted::StorySaved { .. }
+            | Accepted::Saved { .. }
             | Accepted::Locked { .. }
             | Accepted::OrderChanged { .. }
             | Accepted::Refunded { .. }

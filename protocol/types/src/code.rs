@@ -54,6 +54,7 @@ codes! {
     CurrencyMismatch "CURRENCY_MISMATCH" 400 "The listing uses another currency" false;
     AmountOutOfRange "AMOUNT_OUT_OF_RANGE" 400 "The amount is out of range" false;
     StoryIncomplete "STORY_INCOMPLETE" 400 "The story is not complete" false;
+    AddressInvalid "ADDRESS_INVALID" 400 "The address is not valid" false;
     TrackingInvalid "TRACKING_INVALID" 400 "The tracking number is not valid" false;
     NotesRequired "NOTES_REQUIRED" 400 "A rejection needs notes" false;
     ReasonRequired "REASON_REQUIRED" 400 "A reason is required" false;
@@ -63,6 +64,8 @@ codes! {
     TokenReused "TOKEN_REUSED" 401 "The refresh token was used before" false;
     OtpInvalid "OTP_INVALID" 401 "The code is wrong" false;
     OtpExpired "OTP_EXPIRED" 401 "The code has expired" false;
+    SocialTokenInvalid "SOCIAL_TOKEN_INVALID" 401 "The provider's token is not valid" false;
+    StepUpRequired "STEP_UP_REQUIRED" 401 "Sign in anew first" false;
     SignatureInvalid "SIGNATURE_INVALID" 401 "The signature is not valid" false;
     Forbidden "FORBIDDEN" 403 "Not allowed" false;
     NotEligible "NOT_ELIGIBLE" 403 "Not eligible" false;
@@ -71,6 +74,7 @@ codes! {
     CapabilityRequired "CAPABILITY_REQUIRED" 403 "A capability is missing" false;
     PlaybackDenied "PLAYBACK_DENIED" 403 "Playback is not allowed" false;
     NotFound "NOT_FOUND" 404 "Not found" false;
+    InvitationInvalid "INVITATION_INVALID" 404 "The invitation does not count" false;
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 "The method is not allowed here" false;
     LinkExpired "LINK_EXPIRED" 410 "The link has expired" false;
     Gone "GONE" 410 "No longer there" false;
@@ -88,6 +92,9 @@ codes! {
     Closing "CLOSING" 409 "The auction is closing and holds a bid of yours" true;
     TooManyBids "TOO_MANY_BIDS" 409 "Too many bids in this auction" false;
     HighestChanged "HIGHEST_CHANGED" 409 "A higher bid came first" false;
+    LinkRequired "LINK_REQUIRED" 409 "An account with this address exists" false;
+    LastIdentity "LAST_IDENTITY" 409 "The last way to sign in stays" false;
+    ObligationsOpen "OBLIGATIONS_OPEN" 409 "Something is still open" false;
     LimitReached "LIMIT_REACHED" 409 "A limit is reached" false;
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" 409 "The Idempotency-Key was used for another request" false;
     SessionActive "SESSION_ACTIVE" 409 "A checkout session is still open" false;

@@ -155,6 +155,18 @@ typed_id! {
     DisputeId = "dsp";
     /// An effect in the outbox; its text is the idempotency key abroad.
     EffectId = "eff";
+    /// A device of an account.
+    DeviceId = "dev";
+    /// An invitation.
+    InvitationId = "inv";
+    /// A check of a person by a provider.
+    TaskId = "tsk";
+    /// A saved address.
+    AddressId = "adr";
+    /// A request for a copy or the end of one's own data.
+    DataRequestId = "dsr";
+    /// A strike.
+    StrikeId = "stk";
 }
 
 impl BidId {

@@ -20,6 +20,7 @@ pub mod money;
 pub mod notice;
 #[cfg(feature = "openapi")]
 mod openapi;
+pub mod people;
 pub mod role;
 pub mod text;
 pub mod time;
@@ -31,6 +32,7 @@ pub use event::PublicEvent;
 pub use id::*;
 pub use money::{Currency, Money, MoneyError};
 pub use notice::{NoticeChannel, NoticeKind};
+pub use people::{Capability, StrikeAbout, StrikeKind};
 pub use role::Role;
 pub use time::{Millis, Timestamp};
 pub use verdict::{Accepted, Rejection, Verdict};

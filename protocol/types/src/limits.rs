@@ -55,8 +55,71 @@ pub const CODE_LIFE: Millis = Millis::from_mins(5);
 pub const CODE_TRIES_MAX: u32 = 5;
 /// Codes that one identifier may ask for in five minutes.
 pub const CODES_PER_WINDOW_MAX: u32 = 3;
-/// Codes that wait to be verified, over all identifiers.
+/// How long an identifier that asked for more is blocked.
+pub const CODES_BLOCK: Millis = Millis::from_mins(15);
+/// Codes that one identifier may ask for in an hour.
+pub const CODES_PER_HOUR_MAX: u32 = 5;
+/// Codes that one identifier may ask for in a day.
+pub const CODES_PER_DAY_MAX: u32 = 10;
+/// Codes that one network address may ask for in five minutes.
+pub const CODES_PER_ORIGIN_MAX: u32 = 20;
+/// Codes that one network address may ask for in an hour.
+pub const CODES_PER_ORIGIN_HOUR_MAX: u32 = 100;
+/// Codes that wait to be sent, in one leader's memory.
 pub const CHALLENGES_MAX: usize = 100_000;
+/// Identifiers and network addresses that asked for a code in a day, each.
+pub const GATES_MAX: usize = 500_000;
+/// Wrong codes in a row and how long they lock an identifier (domain 3.10).
+pub const LOCKOUT_LADDER: [(u32, Millis); 4] = [
+    (3, Millis::from_mins(5)),
+    (5, Millis::from_mins(30)),
+    (10, Millis::from_hours(1)),
+    (15, Millis::from_hours(24)),
+];
+/// How long an account is locked when a refresh token was used twice, or a way back was guessed at.
+pub const THEFT_LOCK: Millis = Millis::from_mins(30);
+/// Life of a way back into an account.
+pub const RECOVERY_LIFE: Millis = Millis::from_mins(15);
+/// Wrong secrets that a way back survives.
+pub const RECOVERY_TRIES_MAX: u32 = 5;
+/// How old a sign-in may be for what needs a fresh one.
+pub const STEP_UP_AGE_MAX: Millis = Millis::from_mins(10);
+/// Life of a token that links a way to sign in.
+pub const LINK_TOKEN_LIFE: Millis = Millis::from_mins(10);
+/// Devices of one account.
+pub const DEVICES_PER_USER_MAX: usize = 20;
+/// Bytes of one sealed personal text.
+pub const SEALED_BYTES_MAX: usize = 16 * 1024;
+/// Reasons why a capability is not given.
+pub const BLOCKERS_MAX: usize = 8;
+/// Life of an invitation when its author says nothing.
+pub const INVITATION_LIFE: Millis = Millis::from_hours(7 * 24);
+/// Life of an invitation at most.
+pub const INVITATION_LIFE_MAX: Millis = Millis::from_hours(30 * 24);
+/// Invitations that are remembered at a time.
+pub const INVITATIONS_MAX: usize = 10_000;
+/// Invitation codes that one account may try in an hour.
+pub const CLAIMS_PER_HOUR_MAX: usize = 5;
+/// Accounts that one account may block.
+pub const BLOCKS_MAX: usize = 200;
+/// Makers that one account may follow.
+pub const FOLLOWS_MAX: usize = 5_000;
+/// Saved addresses of one account.
+pub const ADDRESSES_MAX: usize = 20;
+/// Strikes that one account keeps.
+pub const STRIKES_MAX: usize = 64;
+/// Age after which a consent is asked for again.
+pub const CONSENT_LIFE: Millis = Millis::from_hours(365 * 24);
+/// How long a copy of one's data can be fetched.
+pub const EXPORT_LIFE: Millis = Millis::from_hours(7 * 24);
+/// How soon a copy of one's data is there, and a deletion has begun, at the latest.
+pub const DATA_REQUEST_DUE: Millis = Millis::from_hours(24);
+/// Data requests of one account that are remembered.
+pub const DATA_REQUESTS_MAX: usize = 20;
+/// How long a closed account is kept before it is erased.
+pub const ERASE_AFTER: Millis = Millis::from_hours(30 * 24);
+/// How often a deletion that waits for something open looks again.
+pub const DELETION_LOOKS_AGAIN: Millis = Millis::from_mins(15);
 /// Life of an access token.
 pub const ACCESS_TOKEN_LIFE: Millis = Millis::from_mins(15);
 /// Life of a sign-in without use.

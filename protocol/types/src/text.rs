@@ -154,6 +154,8 @@ bounded_text! {
     Region 1..=40, slug_characters;
     /// A carrier's tracking number.
     TrackingNumber 4..=40, tracking_characters;
+    /// Why a capability is not given, for machines.
+    BlockerCode 1..=40, slug_characters;
     /// What a client uses to name its intent (`Idempotency-Key`).
     IdempotencyKey 8..=255, any;
 }

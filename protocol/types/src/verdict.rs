@@ -86,6 +86,11 @@ pub enum Accepted {
         /// Its version.
         version: u64,
     },
+    /// Something that one account owns has a new version.
+    Saved {
+        /// Its version.
+        version: u64,
+    },
     /// A sale lock was made.
     Locked {
         /// The auction.

@@ -94,6 +94,7 @@ fn name(command: &Command) -> &'static str {
         Command::Order(OrderCommand::AddTracking { .. }) => "add_tracking",
         Command::Order(OrderCommand::ConfirmDelivery { .. }) => "confirm_delivery",
         Command::Payment(PaymentCommand::CompleteEffect { .. }) => "complete_effect",
+        Command::People(command) => crate::people::name(command),
     }
 }
 
@@ -198,6 +199,7 @@ fn account_commands() -> Vec<Command> {
             contact: contact(),
             channel: Channel::Sms,
             code: DIGEST,
+            origin: Some(DIGEST),
         })),
         Command::Account(AccountCommand::VerifyCode(VerifyCode {
             identifier: DIGEST,

@@ -39,6 +39,7 @@ fn ask(world: &mut World, at: Timestamp, number: u128) -> Verdict {
         contact: SealedContact { wrapped_key: vec![1], sealed: vec![2] },
         channel: Channel::Email,
         code: Digest::of(&number.to_le_bytes()),
+        origin: None,
     };
     world.direct(at, Actor::Anonymous, Command::Account(AccountCommand::RequestCode(request)))
 }

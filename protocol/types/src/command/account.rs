@@ -96,6 +96,8 @@ pub struct RequestCode {
     pub channel: Channel,
     /// Keyed hash of the code; the code itself stays in the leader's memory.
     pub code: Digest,
+    /// Keyed hash of the client's network address.
+    pub origin: Option<Digest>,
 }
 
 /// See [`AccountCommand::VerifyCode`].

@@ -16,6 +16,7 @@ mod finance;
 mod media;
 mod order;
 mod payment;
+mod people;
 mod policy;
 mod story;
 
@@ -26,6 +27,7 @@ pub use finance::*;
 pub use media::*;
 pub use order::*;
 pub use payment::*;
+pub use people::*;
 pub use policy::*;
 pub use story::*;
 
@@ -95,4 +97,6 @@ pub enum Command {
     Order(OrderCommand),
     /// About money behind a sale.
     Finance(FinanceCommand),
+    /// About people.
+    People(PeopleCommand),
 }

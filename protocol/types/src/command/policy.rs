@@ -3,6 +3,7 @@
 //! An auction keeps the rules that it opened with. Read next: `fairground-market`.
 
 use crate::money::BasisPoints;
+use crate::people::{Capability, MakerAccess};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
@@ -37,8 +38,55 @@ pub struct MarketPolicy {
     pub payment_extension_max: Millis,
     /// Whether a maker must be able to be paid out before a buyer pays.
     pub payout_account_required: bool,
-    /// Whether a viewer becomes a maker by asking.
-    pub makers_open: bool,
+    /// Who may become a maker.
+    pub maker_access: MakerAccess,
+    /// Capabilities that wait for a check by a provider.
+    pub checked_capabilities: Vec<Capability>,
+    /// Least trust of a device that may ask for a capability, in hundredths of a percent.
+    pub device_trust_min: u16,
+    /// Version of the market's terms that trading needs consent to, besides being of age; 0 while
+    /// the market has published none.
+    pub terms_version: u32,
+    /// What strikes lead to.
+    pub strikes: StrikePolicy,
+}
+
+/// What strikes lead to (domain 4.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StrikePolicy {
+    /// How long a strike for broken rules counts.
+    pub policy_life: Millis,
+    /// Strikes for broken rules that pause publishing.
+    pub policy_pause_at: u32,
+    /// How long publishing pauses.
+    pub publish_pause: Millis,
+    /// Strikes for broken rules that suspend.
+    pub policy_suspend_at: u32,
+    /// How long strikes for unpaid and unshipped pieces count.
+    pub trade_life: Millis,
+    /// Unpaid pieces that pause bidding.
+    pub unpaid_pause_at: u32,
+    /// How long bidding pauses.
+    pub bid_pause: Millis,
+    /// Pieces shipped late that have fulfilment looked at.
+    pub late_review_at: u32,
+}
+
+impl Default for StrikePolicy {
+    fn default() -> Self {
+        Self {
+            policy_life: Millis::from_hours(365 * 24),
+            policy_pause_at: 2,
+            publish_pause: Millis::from_hours(7 * 24),
+            policy_suspend_at: 3,
+            trade_life: Millis::from_hours(90 * 24),
+            unpaid_pause_at: 2,
+            bid_pause: Millis::from_hours(30 * 24),
+            late_review_at: 3,
+        }
+    }
 }
 
 /// When a maker's share is let go.
@@ -107,7 +155,11 @@ impl Default for MarketPolicy {
             payout_wait_max: crate::limits::PAYOUT_WAIT_MAX,
             payment_extension_max: crate::limits::PAYMENT_EXTENSION_MAX,
             payout_account_required: false,
-            makers_open: true,
+            maker_access: MakerAccess::Open,
+            checked_capabilities: Vec::new(),
+            device_trust_min: 0,
+            terms_version: 0,
+            strikes: StrikePolicy::default(),
         }
     }
 }
