@@ -11,8 +11,8 @@ use fairground_types::command::{
     Channel, CreateAccount, RefreshSignIn, RequestCode, SealedContact, VerifyCode,
 };
 use fairground_types::limits;
-use fairground_types::text::Handle;
 use fairground_types::people::Identity;
+use fairground_types::text::Handle;
 use fairground_types::{
     Accepted, Capability, ChallengeId, Code, DataRequestId, DeviceId, Digest, InvitationId, Millis,
     PublicEvent, Rejection, Role, SignInId, TaskId, Timestamp, UserId,

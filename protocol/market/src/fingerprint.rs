@@ -222,9 +222,7 @@ const fn role_name(role: fairground_types::Role) -> &'static str {
 
 fn people_parts(parts: Parts, command: &PeopleCommand) -> Parts {
     match command {
-        PeopleCommand::UnlinkIdentity { provider } => {
-            parts.text("unlink").text(provider.as_str())
-        }
+        PeopleCommand::UnlinkIdentity { provider } => parts.text("unlink").text(provider.as_str()),
         PeopleCommand::RevokeDevice { device } => parts.text("device").text(device),
         PeopleCommand::RequestCapability { capability, task: _ } => {
             parts.text("capability").text(capability.as_str())
@@ -274,12 +272,8 @@ fn staff_parts(parts: Parts, command: &StaffCommand) -> Parts {
             parts.text("uninvite").text(invitation).text(reason)
         }
         StaffCommand::Suspend { user, reason } => parts.text("suspend").text(user).text(reason),
-        StaffCommand::Reinstate { user, reason } => {
-            parts.text("reinstate").text(user).text(reason)
-        }
-        StaffCommand::ForceSignOut { user, reason } => {
-            parts.text("force").text(user).text(reason)
-        }
+        StaffCommand::Reinstate { user, reason } => parts.text("reinstate").text(user).text(reason),
+        StaffCommand::ForceSignOut { user, reason } => parts.text("force").text(user).text(reason),
         StaffCommand::GrantDuty { user, role, reason } => {
             parts.text("grant").text(user).text(role_name(*role)).text(reason)
         }

@@ -78,13 +78,13 @@ pub use effect::{
 pub use ledger::{LedgerAccount, LedgerCause, LedgerLine, Posting, Side};
 pub use media::{Asset, Job};
 pub use order::{Order, OrderState, Tracking};
+pub use payment::{Attempt, AttemptState, FinanceHold};
 pub use people::{
     AccountList, AccountRow, AccountStanding, AddressEntry, CapabilityList, CapabilityRow,
-    CapabilityState, ConsentList, ConsentRow, DataRequest, DataRequestRow, DataRequestState, Device,
-    DeviceList, DeviceRow, FollowList, IdentityList, InvitationList, InvitationRow, PrivacyRow,
-    Profile, SignInList, SignInRow, Strike, StrikeRow, TaskRow,
+    CapabilityState, ConsentList, ConsentRow, DataRequest, DataRequestRow, DataRequestState,
+    Device, DeviceList, DeviceRow, FollowList, IdentityList, InvitationList, InvitationRow,
+    PrivacyRow, Profile, SignInList, SignInRow, Strike, StrikeRow, TaskRow,
 };
-pub use payment::{Attempt, AttemptState, FinanceHold};
 pub use row::{
     AssetList, AssetRow, AuctionRecord, BidList, BidRow, EdgeRow, JobList, JobRow, JoinTokenList,
     JoinTokenRow, LockList, LockRow, MeRow, OrderList, OrderRole, OrderRow, StoryList, StoryRow,

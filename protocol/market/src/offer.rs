@@ -209,7 +209,7 @@ impl Market {
             seq: candidate.seq,
             stamp: candidate.stamp,
             was_held: candidate.held_in.is_some(),
-            is_known: self.accounts.users.contains_key(&intake.user()),
+            is_known: self.may_trade(intake.user()).is_ok(),
             index: turn.index,
             at: turn.at,
         }
@@ -313,9 +313,7 @@ impl Market {
             return Err(currency_mismatch(story.contents.minimum_offer));
         }
         amount_in_range(offer.amount)?;
-        if !self.accounts.users.contains_key(&offer.buyer) {
-            return Err(Rejection::new(Code::NotEligible, "the buyer has no account"));
-        }
+        self.may_trade(offer.buyer)?;
         if story.maker == offer.buyer {
             return Err(self_bid());
         }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use fairground_types::command::Carrier;
 use fairground_types::text::TrackingNumber;
 use fairground_types::{
-    Accepted, AuctionId, Code, Money, OrderId, Rejection, SaleLockId, StoryId, Timestamp, UserId,
+    Accepted, AuctionId, Code, Money, OrderId, Rejection, SaleLockId, StoryId, StrikeAbout,
+    StrikeKind, Timestamp, UserId,
 };
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
@@ -283,6 +284,7 @@ impl Market {
         }
         self.change_order(id, |order| order.overdue = true);
         self.notify(turn, about_order(order.maker, NoticeKind::ShipmentOverdue, &order));
+        self.add_strike(turn, order.maker, StrikeKind::ShipSla, StrikeAbout::Order(id));
     }
 
     pub(crate) fn auto_complete(&mut self, turn: &mut Turn, id: OrderId, due: Timestamp) {

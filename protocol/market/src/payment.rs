@@ -19,8 +19,8 @@ use fairground_types::command::{
 use fairground_types::event::CloseReason;
 use fairground_types::limits;
 use fairground_types::{
-    Accepted, Code, EffectId, LogIndex, Millis, Money, OrderId, Rejection, SaleLockId, Timestamp,
-    UserId,
+    Accepted, Capability, Code, EffectId, LogIndex, Millis, Money, OrderId, Rejection, SaleLockId,
+    Timestamp, UserId,
 };
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
@@ -366,6 +366,7 @@ impl Market {
 
     /// A maker who cannot be paid out must not be paid for.
     fn check_payable(&self, maker: UserId) -> Result<(), Rejection> {
+        self.require_capability(maker, Capability::CollectPayments)?;
         if self.cluster.policy.payout_account_required && !self.can_be_paid_out(maker) {
             let why = "the maker cannot be paid at the moment; the payment window goes on";
             return Err(Rejection::new(Code::CapabilityRequired, why));

@@ -8,7 +8,7 @@ use fairground_types::command::{
     OrderCommand, PaymentCommand, PeopleCommand, StaffCommand, StoryCommand,
 };
 use fairground_types::role::Action;
-use fairground_types::{Code, EdgeId, Rejection, UserId};
+use fairground_types::{Capability, Code, EdgeId, Rejection, UserId};
 
 use crate::Market;
 
@@ -101,9 +101,10 @@ const fn media_need(command: &MediaCommand) -> Need<'_> {
 
 const fn story_need(command: &StoryCommand) -> Need<'_> {
     match command {
-        StoryCommand::SaveDraft(_)
-        | StoryCommand::SubmitStory { .. }
-        | StoryCommand::PublishStory { .. } => Need::Duty(Action::WriteStory),
+        StoryCommand::SaveDraft(_) | StoryCommand::SubmitStory { .. } => {
+            Need::Duty(Action::WriteStory)
+        }
+        StoryCommand::PublishStory { .. } => Need::Duty(Action::PublishStory),
         StoryCommand::ReviewStory { .. } => Need::DutyOrCluster(Action::ReviewStory),
     }
 }
@@ -129,13 +130,13 @@ const fn payment_need(command: &PaymentCommand) -> Need<'_> {
 const fn order_need(command: &OrderCommand) -> Need<'_> {
     match command {
         OrderCommand::ConfirmDelivery { .. } => Need::Account,
-        OrderCommand::AddTracking { .. } => Need::Duty(Action::SellPiece),
+        OrderCommand::AddTracking { .. } => Need::Duty(Action::ShipPiece),
     }
 }
 
 const fn finance_need(command: &FinanceCommand) -> Need<'_> {
     match command {
-        FinanceCommand::OpenPayoutAccount => Need::Duty(Action::SellPiece),
+        FinanceCommand::OpenPayoutAccount => Need::Duty(Action::WriteStory),
         FinanceCommand::RecordProviderObject(_) | FinanceCommand::ReportEffect { .. } => {
             Need::Cluster
         }
@@ -193,6 +194,30 @@ const fn staff_need(command: &StaffCommand) -> Need<'_> {
     }
 }
 
+/// The capability that a maker needs besides the duty (domain 1.3).
+const fn capability_for(action: Action) -> Option<Capability> {
+    match action {
+        Action::PublishStory => Some(Capability::Publish),
+        Action::SellPiece => Some(Capability::CollectPayments),
+        Action::ShipPiece => Some(Capability::FulfillOrders),
+        Action::ReadPublic
+        | Action::Play
+        | Action::TakePart
+        | Action::WithdrawOffer
+        | Action::Buy
+        | Action::WriteStory
+        | Action::RespondToIssue
+        | Action::ReviewStory
+        | Action::HandleIssue
+        | Action::MoveMoney
+        | Action::ProposeRefund
+        | Action::OverrideWindow
+        | Action::Administer
+        | Action::DataRights
+        | Action::ReadMarket => None,
+    }
+}
+
 impl Market {
     /// Whether an actor may give a command; if so, on whose authority it runs.
     pub(crate) fn permit(&self, actor: &Actor, command: &Command) -> Result<Subject, Rejection> {
@@ -206,7 +231,15 @@ impl Market {
             Need::AnyEdge => subject.edge.is_some(),
             Need::ThisEdge(edge) => subject.is_cluster || subject.edge.as_ref() == Some(edge),
         };
-        if allowed { Ok(subject) } else { Err(forbidden()) }
+        if !allowed {
+            return Err(forbidden());
+        }
+        if let Need::Duty(action) = need(command)
+            && let Some(capability) = capability_for(action)
+        {
+            self.require_capability(subject.user()?, capability)?;
+        }
+        Ok(subject)
     }
 
     fn subject(&self, actor: &Actor) -> Result<Subject, Rejection> {

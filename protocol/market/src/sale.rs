@@ -5,7 +5,8 @@
 
 use fairground_types::event::{CloseReason, LockReason};
 use fairground_types::{
-    AuctionId, BidId, Money, OrderId, PublicEvent, SaleLockId, StoryId, Timestamp, UserId, limits,
+    AuctionId, BidId, Money, OrderId, PublicEvent, SaleLockId, StoryId, StrikeAbout, StrikeKind,
+    Timestamp, UserId, limits,
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -253,8 +254,12 @@ impl Market {
             | LockState::Expired { .. }
             | LockState::Released { .. } => return,
         };
+        let is_default = matches!(state, LockState::Expired { .. });
         self.change_lock(id, |lock| lock.state = state);
         self.lock_failed(turn, id);
+        if is_default {
+            self.add_strike(turn, lock.buyer, StrikeKind::NonPayment, StrikeAbout::Lock(id));
+        }
     }
 
     /// A lock went without payment: the maker decides.

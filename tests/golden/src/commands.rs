@@ -339,12 +339,13 @@ pub(crate) fn samples() -> Vec<Sample> {
         media_and_story_commands(),
         sale_commands(),
         finance_commands(),
+        crate::people::commands(),
     ]
     .concat();
     let mut names: Vec<&str> = commands.iter().map(name).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), COMMANDS, "a command without a sample");
+    assert_eq!(names.len(), COMMANDS + crate::people::COMMANDS, "a command without a sample");
     let mut samples: Vec<Sample> = commands
         .iter()
         .map(|command| sealed(format!("command_{}", name(command)), command))

@@ -60,6 +60,7 @@ fn accepted() -> Vec<(&'static str, Accepted)> {
                 roles: vec![Role::Maker],
             },
         ),
+        ("saved", Accepted::Saved { version: 5 }),
         ("story_saved", Accepted::StorySaved { story: STORY, version: 5 }),
         ("locked", Accepted::Locked { auction: AUCTION, lock: LOCK }),
         ("checkout_planned", Accepted::CheckoutPlanned { lock: LOCK, attempt: 1 }),

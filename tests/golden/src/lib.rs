@@ -8,6 +8,7 @@
 mod commands;
 mod events;
 mod messages;
+mod people;
 mod stored;
 
 use fairground_types::command::SealedContact;

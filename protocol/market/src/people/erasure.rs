@@ -6,10 +6,10 @@
 //! ```
 //! Amounts, times and the pseudonymous id stay: the market's books need them.
 
+use fairground_types::command::SealedContact;
 use fairground_types::limits::{
     DATA_REQUEST_DUE, DATA_REQUESTS_MAX, DELETION_LOOKS_AGAIN, ERASE_AFTER, EXPORT_LIFE,
 };
-use fairground_types::command::SealedContact;
 use fairground_types::people::DataRequestKind;
 use fairground_types::text::Handle;
 use fairground_types::{
@@ -24,6 +24,7 @@ use crate::apply::{Answer, Turn};
 use crate::auction::AuctionState;
 use crate::deadline::DueKind;
 use crate::notice::about;
+use crate::sale::LockState;
 
 /// Where a data request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
@@ -96,12 +97,14 @@ impl Market {
     #[must_use]
     pub fn obligations(&self, user: UserId) -> Vec<&'static str> {
         let mut open = Vec::new();
-        if self.locks.values().any(|row| row.is_active() && row.buyer == user) {
+        let is_unsettled = |row: &crate::SaleLock| {
+            matches!(row.state, LockState::Active | LockState::Ending { .. }) && row.buyer == user
+        };
+        if self.locks.values().any(|row| is_unsettled(row)) {
             open.push("a piece is reserved for the account");
         }
-        let takes_part = |row: &crate::Auction| {
-            row.maker == user || row.bids().any(|bid| bid.bidder == user)
-        };
+        let takes_part =
+            |row: &crate::Auction| row.maker == user || row.bids().any(|bid| bid.bidder == user);
         let is_in = |id| self.auctions.get(id).is_some_and(|row| takes_part(row));
         if self.open.iter().any(|(_, id)| is_in(id)) {
             open.push("the account sells or bids in an open auction");

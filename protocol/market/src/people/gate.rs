@@ -57,10 +57,7 @@ impl Gate {
         if let Some(until) = self.blocked_until.filter(|until| *until > at) {
             return Err(too_many(until));
         }
-        let limits = [
-            (limits::CODES_PER_HOUR_MAX, HOUR),
-            (limits::CODES_PER_DAY_MAX, DAY),
-        ];
+        let limits = [(limits::CODES_PER_HOUR_MAX, HOUR), (limits::CODES_PER_DAY_MAX, DAY)];
         for (max, span) in limits {
             if since(&self.asked, at.minus(span)) >= max {
                 return Err(too_many(free_at(&self.asked, max, span)));
@@ -181,8 +178,22 @@ mod tests {
             .collect();
         let mins = |count: u64| Some(count * 60_000);
         let expected = [
-            None, None, mins(5), None, mins(30), None, None, None, None, mins(60), None, None, None,
-            None, mins(24 * 60), mins(24 * 60),
+            None,
+            None,
+            mins(5),
+            None,
+            mins(30),
+            None,
+            None,
+            None,
+            None,
+            mins(60),
+            None,
+            None,
+            None,
+            None,
+            mins(24 * 60),
+            mins(24 * 60),
         ];
         assert_eq!(locks, expected);
         assert!(gate.require_open(minutes(2)).is_err());

@@ -58,7 +58,9 @@ impl Market {
         {
             return Err(Rejection::new(Code::InvalidState, "the id of the invitation is taken"));
         }
-        if invite.life == Millis::ZERO || invite.life > INVITATION_LIFE_MAX || invite.roles.is_empty()
+        if invite.life == Millis::ZERO
+            || invite.life > INVITATION_LIFE_MAX
+            || invite.roles.is_empty()
         {
             let detail = "an invitation gives a duty and counts for 1 to 30 days";
             return Err(Rejection::new(Code::ValidationFailed, detail));
@@ -124,9 +126,7 @@ impl Market {
         }
         let known = self.accounts.invitation_codes.get(&code).copied();
         let row = known.and_then(|id| self.accounts.invitations.get_mut(&id)).filter(|row| {
-            row.state == InvitationState::Open
-                && row.expires_at > at
-                && row.recipient == identifier
+            row.state == InvitationState::Open && row.expires_at > at && row.recipient == identifier
         });
         tried.push(at);
         let Some(row) = row else {

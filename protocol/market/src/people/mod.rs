@@ -29,8 +29,8 @@ use fairground_types::command::{PeopleCommand, StrikePolicy};
 use fairground_types::limits;
 use fairground_types::people::{ConsentPurpose, Identity};
 use fairground_types::{
-    Accepted, AddressId, Capability, ChallengeId, Code, DataRequestId, DeviceId, Rejection, SignInId,
-    Timestamp, UserId,
+    Accepted, AddressId, Capability, ChallengeId, Code, DataRequestId, DeviceId, Rejection,
+    SignInId, Timestamp, UserId,
 };
 use wincode::{SchemaRead, SchemaWrite};
 

@@ -5,7 +5,9 @@
 
 use fairground_types::command::{RedeemRecovery, RequestRecovery};
 use fairground_types::limits::{self, RECOVERY_LIFE, RECOVERY_TRIES_MAX};
-use fairground_types::{Accepted, ChallengeId, Code, Digest, NoticeKind, Rejection, Timestamp, UserId};
+use fairground_types::{
+    Accepted, ChallengeId, Code, Digest, NoticeKind, Rejection, Timestamp, UserId,
+};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
@@ -45,12 +47,8 @@ impl Market {
         let (channel, contact) = (account.channel, account.contact.clone());
         self.void_recovery(user);
         let expires_at = turn.at.plus(RECOVERY_LIFE);
-        let recovery = Recovery {
-            user,
-            secret: request.secret,
-            expires_at,
-            tries_left: RECOVERY_TRIES_MAX,
-        };
+        let recovery =
+            Recovery { user, secret: request.secret, expires_at, tries_left: RECOVERY_TRIES_MAX };
         self.accounts.recoveries.insert(request.recovery, recovery);
         self.change_person(user, |person| person.recovery = Some(request.recovery));
         self.deadlines.add(expires_at, DueKind::Recovery(request.recovery));

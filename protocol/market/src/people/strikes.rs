@@ -132,9 +132,9 @@ impl Market {
     }
 
     fn review_fulfilment(&mut self, turn: &mut Turn, user: UserId) {
-        let blocker = BlockerCode::parse("ship-sla").ok().zip(
-            Note::parse("several pieces were shipped late; our staff looks at it").ok(),
-        );
+        let blocker = BlockerCode::parse("ship-sla")
+            .ok()
+            .zip(Note::parse("several pieces were shipped late; our staff looks at it").ok());
         let blockers = blocker
             .map(|(code, text)| fairground_types::people::Blocker { code, text })
             .into_iter()

@@ -94,11 +94,14 @@ fn a_code_survives_few_wrong_tries_and_a_short_time() {
     let mut world = world();
     let at = later(&world, Millis::ZERO);
     ask(&mut world, at, 1);
-    for _ in 0..limits::CODE_TRIES_MAX {
+    for _ in 0..3 {
         assert_eq!(code(&verify(&mut world, at, 99, 1)), Some(Code::OtpInvalid));
     }
-    assert_eq!(code(&verify(&mut world, at, 1, 1)), Some(Code::OtpExpired));
-    ask(&mut world, at, 2);
+    assert_eq!(code(&verify(&mut world, at, 1, 1)), Some(Code::AccountLocked));
+    assert_eq!(code(&ask(&mut world, at, 2)), Some(Code::AccountLocked));
+    let unlocked = later(&world, Millis::from_mins(5));
+    assert_eq!(code(&verify(&mut world, unlocked, 1, 1)), Some(Code::OtpExpired));
+    assert!(ask(&mut world, unlocked, 2).is_accepted());
     let after = later(&world, limits::CODE_LIFE);
     assert_eq!(code(&verify(&mut world, after, 2, 1)), Some(Code::OtpExpired));
     let unsent =
@@ -116,7 +119,9 @@ fn an_identifier_asks_for_few_codes_in_five_minutes() {
     let refused = ask(&mut world, at, 4);
     assert_eq!(code(&refused), Some(Code::RateLimited));
     let after = later(&world, limits::CODE_LIFE);
-    assert!(ask(&mut world, after, 5).is_accepted());
+    assert_eq!(code(&ask(&mut world, after, 5)), Some(Code::RateLimited), "blocked for 15 minutes");
+    let free = at.plus(limits::CODES_BLOCK);
+    assert!(ask(&mut world, free, 6).is_accepted());
 }
 
 #[test]
