@@ -220,7 +220,7 @@ pub(crate) async fn request_code(
     let contact = seal_contact(&member.secrets, &digest, &address).ok_or(AuthError::Internal)?;
     let challenge = ChallengeId::from_bits(member.new_bits());
     let code = new_code();
-    let now = member.clock.now();
+    let now = member.now();
     let command = Command::Account(AccountCommand::RequestCode(RequestCode {
         challenge,
         identifier: digest,
@@ -295,7 +295,7 @@ async fn sign_in(
         Verdict::Rejected(rejection) => return Err(AuthError::Rejected(rejection)),
         Verdict::Accepted(_) => return Err(AuthError::Internal),
     };
-    let now = member.clock.now();
+    let now = member.now();
     let access = member.auth.minter.mint(user, sign_in, &roles, now);
     let access_token = access.map_err(|error| {
         tracing::error!(%error, "access token not minted");

@@ -226,7 +226,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         .await
         .map_err(|error| Error::Raft(error.to_string()))?;
 
-    let office = Arc::new(Office::new(clock));
+    let office = Arc::new(Office::new(clock, Arc::clone(&state)));
     let edges = Arc::new(EdgeDirectory::default());
     let (handle, proposer_loop) = proposer(ProposerParts {
         me: id,
@@ -412,6 +412,8 @@ async fn begin(member: &Arc<Member>, options: &Options, address: &str) -> Result
                 cluster: member.cluster,
                 policy: options.policy.clone(),
                 keys: member.secrets.public_keys(),
+                sandbox: options.sandbox,
+                rules: fairground_market::RULES_VERSION,
             })),
         ),
         (

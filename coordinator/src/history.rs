@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairground_market::{ArchivedSale, AuctionRecord, OrderRow};
+use fairground_market::{ArchivedAudit, ArchivedSale, AuctionRecord, OrderRow};
 use fairground_runtime::shutdown::Shutdown;
 use fairground_storage::StorageError;
 use fairground_storage::history::History as Store;
@@ -43,6 +43,8 @@ enum Key {
     Order(OrderId),
     /// Buyer or maker of an order.
     Party(UserId),
+    /// A part of the audit chain.
+    Audit,
 }
 
 impl Key {
@@ -51,6 +53,7 @@ impl Key {
             Self::Auction(id) => (1, id.to_bits()),
             Self::Order(id) => (2, id.to_bits()),
             Self::Party(id) => (3, id.to_bits()),
+            Self::Audit => (4, 0),
         };
         let mut bytes = vec![kind];
         bytes.extend_from_slice(&bits.to_be_bytes());
@@ -99,6 +102,33 @@ impl History {
         self.store.append(records).await.map_err(std::io::Error::other)?;
         metrics::counter!(crate::metrics::SALES_ARCHIVED).increment(count);
         Ok(())
+    }
+
+    /// Keeps audit entries that left the state; durable when answered.
+    pub(crate) async fn keep_audit(&self, parts: &[ArchivedAudit]) -> std::io::Result<()> {
+        let record = |part: &ArchivedAudit| {
+            let body = codec::encode_state(BODY_VERSION, part)?;
+            Ok(HistoryRecord { seq: part.seq, keys: vec![Key::Audit.bytes()], body })
+        };
+        let records: Result<Vec<_>, fairground_wire::CodecError> =
+            parts.iter().map(record).collect();
+        let records = records.map_err(std::io::Error::other)?;
+        self.store.append(records).await.map_err(std::io::Error::other)
+    }
+
+    /// Parts of the audit chain that left the state, newest first, from before a place on.
+    pub(crate) async fn audit(&self, before: u64, max: usize) -> Vec<ArchivedAudit> {
+        let found = self.store.find(Key::Audit.bytes(), before, max).await;
+        let records = found.unwrap_or_else(|error| {
+            tracing::error!(%error, "the history cannot be read");
+            Vec::new()
+        });
+        let part = |record: &HistoryRecord| {
+            codec::decode_state::<ArchivedAudit>(BODY_VERSION, &record.body)
+                .map(|(_, part)| part)
+                .ok()
+        };
+        records.iter().filter_map(part).collect()
     }
 
     /// An order that left the state, for one who took part in it.

@@ -11,7 +11,7 @@ use fairground_runtime::health::Health;
 use fairground_runtime::ids;
 use fairground_types::command::{Actor, Command, Envelope};
 use fairground_types::verdict::Judged;
-use fairground_types::{ClusterId, CommandId, LogIndex, MemberId};
+use fairground_types::{ClusterId, CommandId, LogIndex, MemberId, Timestamp};
 use tokio::time::Instant;
 
 use crate::auth::Auth;
@@ -51,6 +51,12 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// The time that people are told and tokens are dated by: this machine's, moved as a sandbox
+    /// was.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now().plus(self.state.clock_offset())
+    }
+
     /// Bits of a new id.
     pub(crate) fn new_bits(&self) -> u128 {
         ids::uuid_v7_bits(self.clock.now())

@@ -36,6 +36,8 @@ pub struct Options {
     pub sms: SmsOptions,
     /// Payments.
     pub stripe: StripeSettings,
+    /// Whether the clock of this cluster may be moved by hand, for ever; read once: when it begins.
+    pub sandbox: bool,
     /// Rules of the market, read once: when the cluster begins.
     pub policy: MarketPolicy,
     /// `auto`, `json` or `text`.
@@ -56,6 +58,7 @@ impl Default for Options {
             mail: MailOptions::default(),
             sms: SmsOptions::default(),
             stripe: StripeSettings::default(),
+            sandbox: false,
             policy: MarketPolicy::default(),
             log_format: "auto".to_owned(),
         }

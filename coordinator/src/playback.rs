@@ -75,7 +75,7 @@ pub(crate) async fn mint(
         })
     })?;
     let life = Millis::new(playable.duration.as_millis().saturating_mul(4));
-    let expires_at = member.clock.now().plus(life.clamp(LIFE_MIN, LIFE_MAX));
+    let expires_at = member.now().plus(life.clamp(LIFE_MIN, LIFE_MAX));
     let playback = PlaybackId::from_bits(member.new_bits());
     let key = Ed25519KeyPair::from_pkcs8(member.secrets.playback.expose_pkcs8())
         .map_err(|_| Rejection::new(Code::Internal, "the token could not be signed"))?;

@@ -63,6 +63,9 @@ const fn shows_money(read: &ReadRequest) -> bool {
         | ReadRequest::MyAssets { .. }
         | ReadRequest::Asset { .. }
         | ReadRequest::Me { .. }
+        | ReadRequest::Notices { .. }
+        | ReadRequest::NoticePreferences { .. }
+        | ReadRequest::PushDevices { .. }
         | ReadRequest::Jobs => false,
     }
 }
@@ -101,6 +104,9 @@ fn look_up(member: &Member, market: &Market, read: &ReadRequest) -> ForwardRespo
         }
         ReadRequest::Me { user } => one(market.me(*user)),
         ReadRequest::Jobs => document(&JobList { jobs: market.jobs() }),
+        ReadRequest::Notices { user } => document(&market.notice_list(*user)),
+        ReadRequest::NoticePreferences { user } => document(&market.preference_row(*user)),
+        ReadRequest::PushDevices { user } => document(&market.push_device_list(*user)),
     }
 }
 

@@ -9,11 +9,12 @@
 //! are held for one closure and never across an await.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fairground_market::{Applied, Market};
 use fairground_types::limits::FEED_BACKLOG_MAX;
-use fairground_types::{Digest, LogIndex, Timestamp};
+use fairground_types::{Digest, LogIndex, Millis, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -44,6 +45,8 @@ pub(crate) struct State {
     market: RwLock<Market>,
     backlog: RwLock<Backlog>,
     position: watch::Sender<Position>,
+    /// How far the test clock of a sandbox was moved, in milliseconds.
+    clock_offset: AtomicU64,
 }
 
 #[derive(Default)]
@@ -60,6 +63,7 @@ impl State {
             market: RwLock::new(Market::default()),
             backlog: RwLock::default(),
             position: watch::Sender::new(Position::default()),
+            clock_offset: AtomicU64::new(0),
         }
     }
 
@@ -71,6 +75,11 @@ impl State {
     /// How far this member is.
     pub(crate) fn position(&self) -> Position {
         *self.position.borrow()
+    }
+
+    /// How far log time is ahead of the members' clocks: nothing but in a sandbox.
+    pub(crate) fn clock_offset(&self) -> Millis {
+        Millis::new(self.clock_offset.load(Ordering::Acquire))
     }
 
     /// Wakes with every applied entry.
@@ -139,7 +148,9 @@ impl State {
 
     /// Tells everybody how far this member is.
     pub(crate) fn announce(&self, raft: u64) {
-        let (index, at) = self.read(|market| (market.last_index(), market.last_at()));
+        let (index, at, offset) =
+            self.read(|market| (market.last_index(), market.last_at(), market.clock_offset()));
+        self.clock_offset.store(offset.as_millis(), Ordering::Release);
         self.position.send_replace(Position { raft, index, at });
     }
 

@@ -368,6 +368,8 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             | PublicEvent::EdgeLeftIntake { .. }
             | PublicEvent::SignInRevoked { .. }
             | PublicEvent::HandleSet { .. }
+            | PublicEvent::FlagChanged { .. }
+            | PublicEvent::RulesActivated { .. }
             | PublicEvent::StorySold { .. }
             | PublicEvent::BidPlaced { .. }
             | PublicEvent::CloseExtended { .. }

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use fairground_runtime::pki::Role;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, Channel, ClusterCommand, Command, Envelope,
-    FinanceCommand, MediaCommand, OrderCommand, PaymentCommand, StoryCommand,
+    AccountCommand, Actor, AddPushDevice, AuctionCommand, Channel, ClusterCommand, Command,
+    Envelope, FinanceCommand, GovernCommand, MediaCommand, NoticeCommand, OrderCommand,
+    PaymentCommand, PushPlatform, StoryCommand,
 };
-use fairground_types::{Code, EdgeId, Millis, Rejection};
+use fairground_types::limits::PUSH_TOKEN_MAX;
+use fairground_types::{Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, UserId};
 use fairground_wire::message::{
     ForwardRequest, ForwardResponse, PrivateBytes, PrivateText, StreamKind,
 };
@@ -51,6 +53,9 @@ pub(crate) async fn serve(
         }
         ForwardRequest::PayoutLink { user, refresh_url, return_url } => {
             payout::link(member, user, (&refresh_url, &return_url)).await
+        }
+        ForwardRequest::AddPushDevice { user, command: id, platform, token } => {
+            add_push_device(member, (user, id), platform, token.expose()).await
         }
         ForwardRequest::MintPlayback { user, asset } => {
             match playback::mint(member, user, asset).await {
@@ -123,6 +128,7 @@ fn may_send(peer: &Role, envelope: &Envelope) -> bool {
 
 fn is_of_an_edge(edge: &EdgeId, command: &Command) -> bool {
     match command {
+        Command::Govern(GovernCommand::ReportRules { member: None, .. }) => true,
         Command::Cluster(ClusterCommand::AdmitEdge { edge: named, .. })
         | Command::Cluster(ClusterCommand::SealEdge { edge: named, .. }) => named == edge,
         Command::Media(MediaCommand::LeaseJob)
@@ -150,7 +156,49 @@ fn is_of_an_account(command: &Command) -> bool {
             | Command::Finance(FinanceCommand::OpenPayoutAccount)
             | Command::Order(OrderCommand::AddTracking { .. })
             | Command::Order(OrderCommand::ConfirmDelivery { .. })
+            | Command::Notice(NoticeCommand::SetPreferences { .. })
+            | Command::Notice(NoticeCommand::ReadNotice { .. })
+            | Command::Notice(NoticeCommand::ReadAllNotices)
+            | Command::Notice(NoticeCommand::RemovePushDevice { .. })
     )
+}
+
+/// The token of a device is sealed here: no edge and no log holds it in clear.
+async fn add_push_device(
+    member: &Member,
+    (user, id): (UserId, CommandId),
+    platform: PushPlatform,
+    token: &str,
+) -> ForwardResponse {
+    if token.is_empty() || token.len() > PUSH_TOKEN_MAX {
+        let why = "a push token has 1 to 4096 bytes";
+        return ForwardResponse::Rejected(Rejection::new(Code::ValidationFailed, why));
+    }
+    let digest = auth::identifier_digest(&member.secrets, &format!("push {token}"));
+    let Some(sealed) = auth::seal_contact(&member.secrets, &digest, token) else {
+        return ForwardResponse::Rejected(Rejection::new(Code::Internal, "a fault on our side"));
+    };
+    // The same token keeps its id, so that saying it again is no second device.
+    let known = member.state.read(|market| {
+        let mut devices = market.push_devices(user).into_iter();
+        devices.find(|known| known.digest == digest).map(|known| known.device)
+    });
+    let device = known.unwrap_or_else(|| PushDeviceId::from_bits(member.new_bits()));
+    let add = AddPushDevice { device, platform, digest, token: sealed };
+    let command = Command::Notice(NoticeCommand::AddPushDevice(add));
+    match member.proposer.submit(Envelope { id, actor: Actor::User(user), command }).await {
+        Ok(judged) => match judged.verdict {
+            fairground_types::Verdict::Accepted(_) => {
+                let kept = member.state.read(|market| {
+                    let mut devices = market.push_devices(user).into_iter();
+                    devices.find(|known| known.digest == digest).map(|known| known.device)
+                });
+                json(&serde_json::json!({ "deviceId": kept.unwrap_or(device) }))
+            }
+            fairground_types::Verdict::Rejected(rejection) => ForwardResponse::Rejected(rejection),
+        },
+        Err(_) => unavailable(),
+    }
 }
 
 /// Codes live in the leader's memory, so the leader makes them.

@@ -111,7 +111,7 @@ impl Payments {
         let Some(stripe) = &self.stripe else {
             return refused(pending, open, "payments are switched off");
         };
-        if member.clock.now().since(pending.at) > KEY_LIFE {
+        if member.now().since(pending.at) > KEY_LIFE {
             return complete(pending.id, EffectOutcome::Unknown);
         }
         let request = fairground_stripe::OpenCheckout {

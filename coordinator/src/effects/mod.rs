@@ -21,13 +21,15 @@ use std::time::Duration;
 
 use fairground_market::{Effect, PendingEffect};
 use fairground_runtime::shutdown::Shutdown;
-use fairground_types::command::{Channel, Command, EffectOutcome, PaymentCommand};
-use fairground_types::{CommandId, EffectId, Verdict};
+use fairground_runtime::zone;
+use fairground_types::command::{Channel, Command, EffectOutcome, PaymentCommand, TemplateKey};
+use fairground_types::{CommandId, EffectId, NoticeChannel, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub(crate) use self::checkout::Payments;
 use self::mail::{Mailer, SendError};
+pub(crate) use self::notice::preview;
 use self::sms::Texter;
 use crate::auth;
 use crate::member::Member;
@@ -307,22 +309,41 @@ async fn notify(
     told: &fairground_market::Notice,
     tries: u32,
 ) -> Carried {
-    let address = member.state.read(|market| {
-        let account = market.account(told.user)?;
-        let opened = auth::open_contact(&member.secrets, account.identifier(), account.contact())?;
-        Some((opened, account.channel()))
+    let now = member.now();
+    let (address, preferences) = member.state.read(|market| {
+        let address = market.account(told.user).and_then(|account| {
+            let wants = matches!(
+                (told.channel, account.channel()),
+                (NoticeChannel::Email, Channel::Email) | (NoticeChannel::Sms, Channel::Sms)
+            );
+            let contact = account.contact();
+            wants.then(|| auth::open_contact(&member.secrets, account.identifier(), contact))?
+        });
+        (address, market.preferences(told.user).preferences)
     });
-    let Some((address, channel)) = address else {
+    let quiet = preferences.quiet_hours.as_ref().filter(|_| !told.kind.is_critical());
+    if let Some(until) = quiet.and_then(|hours| zone::quiet_until(hours, now)) {
+        return Carried::Later(until.since(now).to_duration());
+    }
+    let Some(address) = address else {
         return complete(effect, EffectOutcome::Abandoned);
     };
-    let (subject, text) = notice::text(told);
-    let sent = match channel {
-        Channel::Email => match &outlets.mailer {
+    let words = member.state.read(|market| {
+        let locale = preferences.locale.clone()?;
+        let key = TemplateKey { kind: told.kind, channel: told.channel, locale };
+        market.template(&key).and_then(|state| state.text.clone())
+    });
+    let (subject, text) = notice::text(told, words.as_ref());
+    let sent = match told.channel {
+        NoticeChannel::Email => match &outlets.mailer {
             Some(mailer) => mailer.send(effect, &address, &subject, &text).await,
             None => Err(SendError::Off),
         },
-        // A text message costs money and has no second chance: notices go by mail alone.
-        Channel::Sms => Err(SendError::Off),
+        NoticeChannel::Sms => match &outlets.texter {
+            Some(texter) => texter.send(&address, &format!("{subject}\n{text}")).await,
+            None => Err(SendError::Off),
+        },
+        NoticeChannel::Push | NoticeChannel::InApp => Err(SendError::Off),
     };
     match sent {
         Ok(()) => complete(effect, EffectOutcome::Happened),
@@ -351,6 +372,7 @@ mod tests {
     fn notice(bits: u128) -> PendingEffect {
         let notice = fairground_market::Notice {
             user: fairground_types::UserId::from_bits(1),
+            channel: fairground_market::NoticeChannel::Email,
             kind: fairground_market::NoticeKind::Outbid,
             story: None,
             auction: None,

@@ -30,7 +30,7 @@ pub(super) fn propose_problem(error: ProposeError) -> Problem {
 
 /// What the market said no to.
 pub(super) fn rejected(member: &Member, rejection: &Rejection) -> Problem {
-    Problem::from_rejection(rejection, member.clock.now())
+    Problem::from_rejection(rejection, member.now())
 }
 
 /// What sign-in said no to.

@@ -65,7 +65,7 @@ pub(super) async fn create_token(
     let region = Region::parse(body.region.as_deref().unwrap_or("default"))
         .map_err(|error| Problem::invalid("region", error.to_string()))?;
     let life = body.ttl_ms.map_or(TOKEN_LIFE, Millis::new).min(JOIN_TOKEN_LIFE_MAX);
-    let now = member.office.now().map_or_else(|| member.clock.now(), |(_, now)| now);
+    let now = member.office.now().map_or_else(|| member.now(), |(_, now)| now);
     // The log may be a moment ahead of this clock; a life cut short by a second offends nobody.
     let life = life.min(Millis::new(JOIN_TOKEN_LIFE_MAX.as_millis() - 1_000));
     let expires_at = now.plus(life);

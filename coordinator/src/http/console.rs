@@ -70,7 +70,7 @@ pub(super) struct EdgeList {
     responses((status = 200, description = "The edges.", body = EdgeList)))]
 pub(super) async fn edges(State(api): State<Arc<Api>>) -> Response {
     let member = &api.member;
-    let now = member.office.now().map_or_else(|| member.clock.now(), |(_, now)| now);
+    let now = member.office.now().map_or_else(|| member.now(), |(_, now)| now);
     let edges = member.edges.statuses(member.clock.monotonic());
     fresh(EdgeList { server_time: now, edges })
 }

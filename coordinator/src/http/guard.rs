@@ -144,7 +144,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
 fn account(api: &Api, token: &str) -> Result<Caller, Problem> {
     let member = &api.member;
     let claims =
-        member.auth.verifier().verify(token, member.clock.now()).map_err(|error| match error {
+        member.auth.verifier().verify(token, member.now()).map_err(|error| match error {
             AccessError::Expired => Problem::from(Code::TokenExpired),
             _ => sign_in_first(),
         })?;

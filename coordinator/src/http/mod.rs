@@ -12,9 +12,11 @@
 
 mod admin;
 mod answer;
+mod audit;
 mod cluster;
 mod console;
 mod finance;
+mod govern;
 mod guard;
 mod quotas;
 mod sign_in;
@@ -150,6 +152,19 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(finance::dead_letters))
         .routes(routes!(finance::replay))
         .routes(routes!(finance::ledger))
+        .routes(routes!(audit::audit))
+        .routes(routes!(audit::export))
+        .routes(routes!(govern::advance))
+        .routes(routes!(govern::policies, govern::change_policies))
+        .routes(routes!(govern::policy_history))
+        .routes(routes!(govern::revert_policies))
+        .routes(routes!(govern::flags))
+        .routes(routes!(govern::set_flag))
+        .routes(routes!(govern::kill_flag))
+        .routes(routes!(govern::templates, govern::set_template))
+        .routes(routes!(govern::preview_template))
+        .routes(routes!(govern::rules))
+        .routes(routes!(govern::activate_rules))
         .routes(routes!(cluster::tokens, cluster::create_token))
         .routes(routes!(cluster::revoke_token))
         .routes(routes!(cluster::create_account))

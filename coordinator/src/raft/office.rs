@@ -24,6 +24,7 @@ use super::clock::{OfficeClock, Reading, median};
 use super::{Raft, TypeConfig};
 use crate::peers::Peers;
 use crate::propose::Proposer;
+use crate::state::State;
 
 /// How long a member may take to tell its clock.
 const ASK_WAIT: Duration = Duration::from_millis(400);
@@ -41,6 +42,7 @@ const AIM_PERIOD: Duration = Duration::from_secs(10);
 /// The office clock of this member, while it leads.
 pub(crate) struct Office {
     clock: Clock,
+    state: Arc<State>,
     held: RwLock<Option<Held>>,
 }
 
@@ -51,20 +53,25 @@ struct Held {
 }
 
 impl Office {
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, held: RwLock::new(None) }
+    pub(crate) fn new(clock: Clock, state: Arc<State>) -> Self {
+        Self { clock, state, held: RwLock::new(None) }
     }
 
     /// Coordinator time, when this member leads in `term` and has taken office.
     pub(crate) fn stamp(&self, term: u64) -> Option<Timestamp> {
         let held = (*self.held.read().unwrap_or_else(PoisonError::into_inner))?;
-        (held.term == term).then(|| held.clock.now(self.clock.monotonic()))
+        (held.term == term).then(|| self.moved(held.clock.now(self.clock.monotonic())))
     }
 
     /// Term and coordinator time, when this member has taken office.
     pub(crate) fn now(&self) -> Option<(u64, Timestamp)> {
         let held = (*self.held.read().unwrap_or_else(PoisonError::into_inner))?;
-        Some((held.term, held.clock.now(self.clock.monotonic())))
+        Some((held.term, self.moved(held.clock.now(self.clock.monotonic()))))
+    }
+
+    /// Coordinator time as a sandbox has moved it.
+    fn moved(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.state.clock_offset())
     }
 
     fn set(&self, held: Option<Held>) {

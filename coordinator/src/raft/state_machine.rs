@@ -97,6 +97,10 @@ impl StateMachine {
                 if !left.is_empty() {
                     self.history.keep(&left).await?;
                 }
+                let audit = std::mem::take(&mut applied.archived_audit);
+                if !audit.is_empty() {
+                    self.history.keep_audit(&audit).await?;
+                }
                 self.state.publish(applied, self.digest());
             }
         }

@@ -9,7 +9,9 @@ mod auth;
 mod bids;
 mod call;
 mod edges;
+mod flags;
 mod media;
+mod notifications;
 mod orders;
 mod pages;
 mod payments;
@@ -118,6 +120,15 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(orders::show))
         .routes(routes!(orders::track))
         .routes(routes!(orders::confirm))
+        .routes(routes!(flags::list))
+        .routes(routes!(notifications::mine))
+        .routes(routes!(notifications::unread))
+        .routes(routes!(notifications::read))
+        .routes(routes!(notifications::read_all))
+        .routes(routes!(notifications::kinds))
+        .routes(routes!(notifications::preferences, notifications::set_preferences))
+        .routes(routes!(notifications::devices, notifications::add_device))
+        .routes(routes!(notifications::remove_device))
 }
 
 /// Routes whose requests last as long as their bodies.

@@ -285,6 +285,8 @@ impl LiveEvent {
             | PublicEvent::EdgeLeftIntake { .. }
             | PublicEvent::SignInRevoked { .. }
             | PublicEvent::HandleSet { .. }
+            | PublicEvent::FlagChanged { .. }
+            | PublicEvent::RulesActivated { .. }
             | PublicEvent::AssetPublished { .. }
             | PublicEvent::StoryListed { .. }
             | PublicEvent::StorySold { .. }

@@ -41,6 +41,7 @@ const fn is_repeatable(request: &ForwardRequest) -> bool {
         ForwardRequest::Command(_)
         | ForwardRequest::Read(_)
         | ForwardRequest::MintPlayback { .. }
+        | ForwardRequest::AddPushDevice { .. }
         | ForwardRequest::PayoutLink { .. } => true,
         ForwardRequest::RequestCode { .. }
         | ForwardRequest::VerifyCode { .. }

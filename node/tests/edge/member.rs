@@ -112,6 +112,8 @@ impl FakeMember {
                 cluster: world.cluster,
                 policy: MarketPolicy::default(),
                 keys: world.keys(),
+                sandbox: false,
+                rules: fairground_market::RULES_VERSION,
             })),
         );
         self.must(
@@ -401,6 +403,7 @@ impl FakeMember {
             | ForwardRequest::VerifyCode { .. }
             | ForwardRequest::Refresh { .. } => refused(Code::OtpInvalid),
             ForwardRequest::PayoutLink { .. } => refused(Code::FeatureDisabled),
+            ForwardRequest::AddPushDevice { .. } => refused(Code::NotFound),
         };
         send(&mut down, &response).await?;
         down.finish().ok()

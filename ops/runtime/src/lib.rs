@@ -24,3 +24,4 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod version;
 pub mod web;
+pub mod zone;

@@ -14,10 +14,10 @@ use fairground_types::command::{
 use fairground_types::event::FeedItem;
 use fairground_types::verdict::Judged;
 use fairground_types::{
-    Accepted, Code, EdgeId, LogIndex, PublicEvent, Rejection, Timestamp, Verdict, limits,
+    Accepted, Code, EdgeId, LogIndex, Millis, PublicEvent, Rejection, Timestamp, Verdict, limits,
 };
 
-use crate::archive::ArchivedSale;
+use crate::archive::{ArchivedAudit, ArchivedSale};
 use crate::dedup::Remembered;
 use crate::fingerprint::fingerprint;
 use crate::memory::memory_of;
@@ -37,6 +37,7 @@ pub(crate) struct Turn {
     pub(crate) events: Vec<PublicEvent>,
     pub(crate) told: Vec<JudgedIntake>,
     pub(crate) archived: Vec<ArchivedSale>,
+    pub(crate) archived_audit: Vec<ArchivedAudit>,
     pub(crate) effects_added: bool,
     /// Held bids that an extension lets go, in the order of bids.
     released: BTreeMap<(u64, EdgeId, u64), Candidate>,
@@ -51,9 +52,16 @@ impl Turn {
             events: Vec::new(),
             told: Vec::new(),
             archived: Vec::new(),
+            archived_audit: Vec::new(),
             effects_added: false,
             released: BTreeMap::new(),
         }
+    }
+
+    /// A turn outside an entry.
+    #[cfg(test)]
+    pub(crate) fn for_tests(at: Timestamp) -> Self {
+        Self::new(LogIndex(u64::MAX), at)
     }
 
     /// Bits of an id that the market itself gives: no two entries, and no two things of one entry,
@@ -110,6 +118,7 @@ impl Market {
             entry.auction().is_some_and(|auction| auctions.contains_key(&auction))
         });
         self.payments.forget(turn.at);
+        self.forget_notices(turn.at);
         let feed = FeedItem { index, at: turn.at, events: turn.events };
         self.view.fold(&feed);
         Applied {
@@ -120,6 +129,7 @@ impl Market {
             feed,
             effects_added: turn.effects_added,
             archived: turn.archived,
+            archived_audit: turn.archived_audit,
         }
     }
 
@@ -131,11 +141,14 @@ impl Market {
         self.index = index;
         self.at = at;
         self.term = self.term.max(entry.term);
-        if begins_term || at.since(last) > limits::RESUME_GAP {
+        // A clock that was moved by hand is no outage; but nobody could be heard in what it left out.
+        let jump = self.govern.clock.take_jump(at.since(last));
+        let ran_until = last.plus(jump);
+        if begins_term || jump > Millis::ZERO || at.since(ran_until) > limits::RESUME_GAP {
             self.resumed_at = at;
         }
         let mut turn = Turn::new(index, at);
-        self.extend_after_outage(&mut turn, last);
+        self.extend_after_outage(&mut turn, ran_until);
         turn
     }
 
@@ -215,6 +228,7 @@ impl Market {
                 Verdict::Rejected(reused())
             };
         }
+        let watched = self.watch(envelope);
         let answer = self
             .permit(&envelope.actor, &envelope.command)
             .and_then(|subject| self.run(turn, &subject, &envelope.command));
@@ -222,6 +236,9 @@ impl Market {
             Ok(accepted) => Verdict::Accepted(accepted),
             Err(rejection) => Verdict::Rejected(rejection),
         };
+        if let Some(watched) = watched {
+            self.write_down(turn, envelope, watched, &verdict);
+        }
         // "Try again later" is no final word.
         if !verdict.code().is_some_and(Code::retryable) {
             let judged = turn.judged(verdict.clone());
@@ -243,6 +260,8 @@ impl Market {
             Command::Order(command) => self.run_order(turn, subject, command),
             Command::Finance(command) => self.run_finance(turn, subject, command),
             Command::People(command) => self.run_people(turn, subject, command),
+            Command::Govern(command) => self.run_govern(turn, subject, command),
+            Command::Notice(command) => self.run_notice(turn, subject, command),
         }
     }
 

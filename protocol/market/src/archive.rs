@@ -16,10 +16,11 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::apply::{Answer, Turn};
 use crate::auction::{Auction, AuctionState};
+use crate::audit::AuditEntry;
 use crate::cow_map::CowSet;
 use crate::ledger::{LedgerCause, Posting};
 use crate::order::Order;
-use crate::row::{AuctionRecord, OrderRow};
+use crate::row::{AuctionRecord, AuditFilter, AuditRow, OrderRow};
 use crate::sale::{LockState, SaleLock};
 use crate::story::{Story, StoryState};
 use crate::treasury::{Charge, Refund};
@@ -40,6 +41,21 @@ pub struct ArchivedSale {
     pub(crate) charge: Option<Arc<Charge>>,
     pub(crate) refunds: Vec<Arc<Refund>>,
     pub(crate) postings: Vec<(LedgerCause, Arc<Posting>)>,
+}
+
+/// A part of the audit chain that has left.
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct ArchivedAudit {
+    /// Its place in the history, from 0.
+    pub seq: u64,
+    pub(crate) entries: Vec<Arc<AuditEntry>>,
+}
+
+impl ArchivedAudit {
+    /// The rows that match, oldest first.
+    pub fn rows<'a>(&'a self, filter: &'a AuditFilter) -> impl Iterator<Item = AuditRow> + 'a {
+        self.entries.iter().map(|entry| AuditRow::of(entry)).filter(|row| filter.passes(row))
+    }
 }
 
 /// What has left, and what will.
@@ -98,7 +114,7 @@ impl Market {
     /// Whether an Archive step at log time `at` would look at something.
     #[must_use]
     pub fn archive_due(&self, at: Timestamp) -> bool {
-        self.archive.due.first().is_some_and(|(due, _)| *due <= at)
+        self.audit.has_surplus() || self.archive.due.first().is_some_and(|(due, _)| *due <= at)
     }
 
     /// Notes that an auction has closed.
@@ -125,7 +141,19 @@ impl Market {
                 }
             }
         }
+        self.archive_audit(turn);
         Ok(Accepted::Done)
+    }
+
+    /// Lets the oldest audit entries go.
+    fn archive_audit(&mut self, turn: &mut Turn) {
+        let entries = self.audit.take_oldest(limits::AUDIT_STEP_MAX);
+        if entries.is_empty() {
+            return;
+        }
+        let seq = self.archive.count;
+        self.archive.count = seq.saturating_add(1);
+        turn.archived_audit.push(ArchivedAudit { seq, entries });
     }
 
     /// Since when nothing about an auction can change any more.

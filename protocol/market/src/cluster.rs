@@ -84,9 +84,15 @@ impl Market {
             }
             return Err(Rejection::new(Code::InvalidState, "the cluster is initialised"));
         }
+        if let Some(fault) = command.policy.fault() {
+            return Err(Rejection::new(Code::ValidationFailed, fault));
+        }
+        self.begin_rules(command.rules)?;
         self.cluster.id = Some(command.cluster);
-        self.cluster.policy = command.policy.clone();
+        self.first_policy(command.policy.clone());
+        self.govern.clock.is_sandbox = command.sandbox;
         turn.events.push(PublicEvent::ClusterInitialised { cluster: command.cluster });
+        turn.events.push(PublicEvent::RulesActivated { version: command.rules });
         for key in &command.keys {
             turn.events.push(PublicEvent::KeyAdded { key: key.clone() });
         }

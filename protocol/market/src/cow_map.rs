@@ -96,14 +96,14 @@ impl<K: Ord, V> CowMap<K, V> {
 
     /// Entries from the greatest key that is at most `from` on, in order: where a search by prefix
     /// begins.
-    pub(crate) fn iter_from(&self, from: &K) -> impl Iterator<Item = (&K, &V)> {
-        let until = (Bound::Unbounded, Bound::Included(from));
+    pub(crate) fn iter_from(&self, from: K) -> impl Iterator<Item = (&K, &V)> {
+        let until = (Bound::Unbounded, Bound::Included(&from));
         let first = self.leaves.range::<K, _>(until).next_back().map(|(bound, _)| bound);
         self.leaves
             .range::<K, _>((first.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded))
             .flat_map(|(_, leaf)| leaf.iter())
             .map(|(key, value)| (key, value))
-            .skip_while(move |(key, _)| *key < from)
+            .skip_while(move |(key, _)| **key < from)
     }
 }
 
@@ -284,7 +284,7 @@ mod tests {
                             *value = 9;
                             model.insert(key, 9);
                         }
-                        let ours: Vec<_> = map.iter_from(&key).take(3).collect();
+                        let ours: Vec<_> = map.iter_from(key).take(3).collect();
                         prop_assert_eq!(ours, model.range(key..).take(3).collect::<Vec<_>>());
                     }
                     _ => copy = (map.clone(), model.clone()),

@@ -56,6 +56,10 @@ pub(crate) enum DueKind {
     Payout(OrderId),
     /// A maker who cannot be paid is reminded.
     PayoutReminder(OrderId),
+    /// Bids that a maker is told of together.
+    BidNotice(AuctionId),
+    /// More people to be told the same.
+    FanOut,
 }
 
 /// One deadline.
@@ -130,6 +134,8 @@ impl Market {
             DueKind::Available(order) => self.money_available(turn, order),
             DueKind::Payout(order) => self.release_payout(turn, order),
             DueKind::PayoutReminder(order) => self.remind_of_payout(turn, order),
+            DueKind::BidNotice(auction) => self.tell_bids(turn, auction, due.at),
+            DueKind::FanOut => self.tell_some(turn),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Dedup {
     pub(crate) fn of_bid(&self, bid: BidId) -> Option<&Remembered> {
         let (first, last) = bid.commands();
         self.verdicts
-            .iter_from(&first)
+            .iter_from(first)
             .take_while(|(command, _)| **command <= last)
             .find(|(command, entry)| entry.user.is_some() && BidId::of(command) == bid)
             .map(|(_, entry)| entry.as_ref())

@@ -284,7 +284,12 @@ impl Market {
     }
 
     pub(crate) fn admit_edge(&mut self, turn: &mut Turn, edge: &EdgeId, tail: Tail) -> Answer {
+        let knows_rules = self.edge_knows_rules(edge);
         let state = self.edges.get_mut(edge).ok_or_else(|| unknown(edge))?;
+        if !knows_rules {
+            let why = "the edge does not know the rules in force";
+            return Err(Rejection::new(Code::InvalidState, why));
+        }
         if !state.takes_bids {
             return Err(Rejection::new(Code::InvalidState, "the edge takes no bids"));
         }

@@ -11,7 +11,7 @@ use fairground_types::{
 };
 use wincode::{SchemaRead, SchemaWrite};
 
-pub use fairground_types::NoticeKind;
+pub(crate) use fairground_types::{NoticeChannel, NoticeKind};
 
 /// Something to be done in the world, once.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -133,6 +133,8 @@ pub struct OpenCheckout {
 pub struct Notice {
     /// To whom.
     pub user: UserId,
+    /// By which channel.
+    pub channel: NoticeChannel,
     /// What.
     pub kind: NoticeKind,
     /// About which story.

@@ -7,8 +7,9 @@
 use fairground_types::Digest;
 use fairground_types::command::{
     AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, FinanceCommand,
-    HoldDecision, MediaCommand, OrderCommand, PaymentCommand, PeopleCommand, RefundDecision,
-    ReviewDecision, SaveDraft, StaffCommand, StoryCommand, WindowChange,
+    GovernCommand, HoldDecision, MediaCommand, NoticeCommand, OrderCommand, PaymentCommand,
+    PeopleCommand, RefundDecision, ReviewDecision, SaveDraft, StaffCommand, StoryCommand,
+    WindowChange,
 };
 
 /// Parts of a request, each behind its length so that no two lists of parts collide.
@@ -49,6 +50,54 @@ fn body(parts: Parts, command: &Command) -> Parts {
         Command::Order(command) => order_parts(parts, command),
         Command::Finance(command) => finance_parts(parts, command),
         Command::People(command) => people_parts(parts, command),
+        Command::Govern(command) => govern_parts(parts, command),
+        Command::Notice(command) => notice_parts(parts, command),
+    }
+}
+
+fn govern_parts(parts: Parts, command: &GovernCommand) -> Parts {
+    match command {
+        GovernCommand::AdvanceClock { by, reason } => {
+            parts.text("advance clock").text(by.as_millis()).text(reason)
+        }
+        GovernCommand::ChangePolicy(change) => {
+            // A whole value: its debug text names every member.
+            let parts = parts.text("settings").text(change.base_version).text(&change.reason);
+            parts.text(format!("{:?}", change.policy))
+        }
+        GovernCommand::RevertPolicy { version, base_version, reason } => {
+            parts.text("revert settings").text(version).text(base_version).text(reason)
+        }
+        GovernCommand::SetFlag(set) => {
+            let parts = parts.text("flag").text(set.flag.as_str()).text(&set.reason);
+            parts.text(format!("{:?}", (&set.setting, set.base_version)))
+        }
+        GovernCommand::SetTemplate(set) => {
+            let parts = parts.text("template").text(set.base_version).text(&set.reason);
+            parts.text(format!("{:?}", (&set.key, &set.text)))
+        }
+        GovernCommand::ActivateRules { version, reason } => {
+            parts.text("rules").text(version).text(reason)
+        }
+        // Told by machines, one for one request: the id alone tells.
+        GovernCommand::ReportRules { .. } => parts.text("machine"),
+    }
+}
+
+fn notice_parts(parts: Parts, command: &NoticeCommand) -> Parts {
+    match command {
+        NoticeCommand::SetPreferences { preferences, base_version } => {
+            let parts = parts.text("preferences").text(base_version);
+            parts.text(format!("{preferences:?}"))
+        }
+        NoticeCommand::ReadNotice { notice } => parts.text("read notice").text(notice),
+        NoticeCommand::ReadAllNotices => parts.text("read all notices"),
+        NoticeCommand::AddPushDevice(add) => parts.text("push device").text(add.digest),
+        NoticeCommand::RemovePushDevice { device } => parts.text("no push device").text(device),
+        // Told by machines, one for one request: the id alone tells.
+        NoticeCommand::DropPushToken { .. } | NoticeCommand::SuppressMail { .. } => {
+            parts.text("machine")
+        }
     }
 }
 

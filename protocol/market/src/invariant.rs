@@ -26,6 +26,8 @@ impl Market {
         self.check_memory(&mut broken);
         self.check_view(&mut broken);
         self.check_people(&mut broken);
+        broken.extend(self.audit.faults());
+        broken.extend(self.inbox.faults());
         broken
     }
 

@@ -22,6 +22,7 @@ mod account;
 mod apply;
 mod archive;
 mod auction;
+mod audit;
 mod cluster;
 mod cow_map;
 mod deadline;
@@ -29,6 +30,8 @@ mod dedup;
 mod edge_ledger;
 mod effect;
 mod fingerprint;
+mod govern;
+mod inbox;
 mod invariant;
 mod ledger;
 mod media;
@@ -66,15 +69,21 @@ use wincode::{SchemaRead, SchemaWrite};
 use cow_map::{CowMap, CowSet};
 
 pub use account::{Account, Challenge, SignIn};
-pub use archive::ArchivedSale;
+pub use archive::{ArchivedAudit, ArchivedSale};
 pub use auction::admission;
 pub use auction::{Auction, AuctionState, Bid, Ended, Extension, RefusedBid};
+pub use audit::AuditEntry;
 pub use cluster::JoinToken;
 pub use edge_ledger::{EdgeState, Standing};
 pub use effect::{
-    CreateRefund, CreateTransfer, Effect, Notice, NoticeKind, OpenCheckout, PendingEffect,
-    ReverseTransfer,
+    CreateRefund, CreateTransfer, Effect, Notice, OpenCheckout, PendingEffect, ReverseTransfer,
 };
+pub use fairground_types::{NoticeChannel, NoticeKind};
+pub use govern::{
+    Authored, FlagChange, FlagState, PolicyVersion, RulesReport, RulesRow, TemplateChange,
+    TemplateState,
+};
+pub use inbox::{InboxNotice, PreferenceState, PushDevice};
 pub use ledger::{LedgerAccount, LedgerCause, LedgerLine, Posting, Side};
 pub use media::{Asset, Job};
 pub use order::{Order, OrderState, Tracking};
@@ -89,6 +98,9 @@ pub use row::{
     AssetList, AssetRow, AuctionRecord, BidList, BidRow, EdgeRow, JobList, JobRow, JoinTokenList,
     JoinTokenRow, LockList, LockRow, MeRow, OrderList, OrderRole, OrderRow, StoryList, StoryRow,
     TrackingRow,
+};
+pub use row::{
+    AuditFilter, AuditRow, NoticeList, NoticeRow, PreferenceRow, PushDeviceList, PushDeviceRow,
 };
 pub use sale::{LockState, SaleLock};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot};
@@ -105,7 +117,7 @@ pub use view::{
 };
 
 /// The newest rules that this crate knows. A state applies the rules that it names.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
 /// Everything that the log decides.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -134,13 +146,16 @@ pub struct Market {
     pub(crate) dedup: dedup::Dedup,
     pub(crate) deadlines: deadline::Deadlines,
     pub(crate) archive: archive::Archive,
+    pub(crate) audit: audit::Audit,
+    pub(crate) govern: govern::Governance,
+    pub(crate) inbox: inbox::Inbox,
     pub(crate) view: PublicView,
 }
 
 impl Default for Market {
     fn default() -> Self {
         Self {
-            rules_version: RULES_VERSION,
+            rules_version: 1,
             index: LogIndex::default(),
             at: Timestamp::EPOCH,
             term: 0,
@@ -164,6 +179,9 @@ impl Default for Market {
             dedup: dedup::Dedup::default(),
             deadlines: deadline::Deadlines::default(),
             archive: archive::Archive::default(),
+            audit: audit::Audit::default(),
+            govern: govern::Governance::default(),
+            inbox: inbox::Inbox::default(),
             view: PublicView::default(),
         }
     }
@@ -186,6 +204,8 @@ pub struct Applied {
     pub effects_added: bool,
     /// What left the state, in the order of its place in the history.
     pub archived: Vec<ArchivedSale>,
+    /// Audit entries that left the state, behind the sales.
+    pub archived_audit: Vec<ArchivedAudit>,
 }
 
 /// The verdict on one journal entry.

@@ -3,8 +3,8 @@
 //! Commands about money are remembered long, heartbeats not at all. Read next: `dedup.rs`.
 
 use fairground_types::command::{
-    AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, MediaCommand,
-    OrderCommand, PaymentCommand, PeopleCommand, StoryCommand,
+    AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
+    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, StoryCommand,
 };
 
 use crate::dedup::Memory;
@@ -21,6 +21,31 @@ pub(crate) const fn memory_of(command: &Command) -> Memory {
         Command::Order(command) => order_memory(command),
         Command::Finance(command) => finance_memory(command),
         Command::People(command) => people_memory(command),
+        Command::Govern(command) => govern_memory(command),
+        Command::Notice(command) => notice_memory(command),
+    }
+}
+
+const fn govern_memory(command: &GovernCommand) -> Memory {
+    match command {
+        GovernCommand::ReportRules { .. } => Memory::None,
+        GovernCommand::AdvanceClock { .. }
+        | GovernCommand::ChangePolicy(_)
+        | GovernCommand::RevertPolicy { .. }
+        | GovernCommand::SetFlag(_)
+        | GovernCommand::SetTemplate(_)
+        | GovernCommand::ActivateRules { .. } => Memory::Long,
+    }
+}
+
+const fn notice_memory(command: &NoticeCommand) -> Memory {
+    match command {
+        NoticeCommand::DropPushToken { .. } | NoticeCommand::SuppressMail { .. } => Memory::None,
+        NoticeCommand::SetPreferences { .. }
+        | NoticeCommand::ReadNotice { .. }
+        | NoticeCommand::ReadAllNotices
+        | NoticeCommand::AddPushDevice(_)
+        | NoticeCommand::RemovePushDevice { .. } => Memory::Short,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Read next: [`crate::effect`] for the kinds, [`crate::outbox`] for their life.
 
-use fairground_types::UserId;
+use fairground_types::{NoticeChannel, UserId};
 
 use crate::Market;
 use crate::apply::Turn;
@@ -16,6 +16,7 @@ use crate::sale::SaleLock;
 pub(crate) const fn about(user: UserId, kind: NoticeKind) -> Notice {
     Notice {
         user,
+        channel: NoticeChannel::InApp,
         kind,
         story: None,
         auction: None,
@@ -29,20 +30,34 @@ pub(crate) const fn about(user: UserId, kind: NoticeKind) -> Notice {
 }
 
 impl Market {
+    /// Tells somebody something: in their list, and by every channel that its kind takes and they
+    /// want.
     pub(crate) fn notify(&mut self, turn: &mut Turn, mut notice: Notice) {
+        let wanted = self.wanted(turn, notice.user, notice.kind);
         if notice.title.is_none() {
             notice.title = notice
                 .story
                 .and_then(|story| self.stories.get(&story))
                 .map(|story| story.contents.title.as_str().to_owned());
         }
+        if wanted.in_app {
+            self.keep_notice(turn, &notice);
+        }
+        let channels = [
+            (wanted.push, NoticeChannel::Push),
+            (wanted.email, NoticeChannel::Email),
+            (wanted.sms, NoticeChannel::Sms),
+        ];
         let expires_at = turn.at.plus(NOTICE_LIFE);
-        self.add_effect(turn, Effect::Notify(notice), Some(expires_at));
+        for (_, channel) in channels.into_iter().filter(|(is_wanted, _)| *is_wanted) {
+            let told = Notice { channel, ..notice.clone() };
+            self.add_effect(turn, Effect::Notify(told), Some(expires_at));
+        }
     }
 
     /// Tells a bidder of a higher bid; once, until that is sent.
     pub(crate) fn notify_outbid(&mut self, turn: &mut Turn, bidder: UserId, auction: &Auction) {
-        if self.outbox.takes_outbid(bidder, auction.auction) {
+        if !self.knows_outbid(turn, bidder, auction.auction) {
             self.notify(turn, about_auction(bidder, NoticeKind::Outbid, auction));
         }
     }

@@ -100,9 +100,13 @@ impl Market {
             return;
         }
         let Some(candidate) = self.join_held(turn, candidate) else { return };
+        let switched_off = self.switched_off(&candidate);
         let ruling = match candidate.check {
             StampCheck::Refused(why) => {
                 Ruling::Final(Verdict::Rejected(Rejection::new(Code::StampRefused, why)))
+            }
+            StampCheck::Good if switched_off.is_some() => {
+                switched_off.map_or(Ruling::Waits, reject)
             }
             StampCheck::Good => match (candidate.held_in, &candidate.intake) {
                 (Some(auction), _) => self.rule_in_auction(turn, &candidate, auction),
@@ -228,6 +232,7 @@ impl Market {
                         bid: row.leading.public(),
                         min_next: row.min_next(),
                     });
+                    self.note_bid(turn, id);
                 }
                 AuctionEvent::Refused(_)
                 | AuctionEvent::Held(_)
@@ -279,6 +284,15 @@ impl Market {
             notice.text = Some(rejection.code.as_str().to_owned());
             self.notify(turn, notice);
         }
+    }
+
+    /// Why a fresh offer or bid is not taken at all, when a flag says so.
+    fn switched_off(&self, candidate: &Candidate) -> Option<Rejection> {
+        if candidate.held_in.is_some() {
+            return None;
+        }
+        let region = self.edges.get(&candidate.edge).map(|edge| &edge.region);
+        self.takes_bids(candidate.intake.user(), region).err()
     }
 
     fn rule_on_offer(
@@ -410,7 +424,9 @@ impl Market {
     fn new_auction(&self, offer: &SubmitOffer, offered: &Offered) -> Option<Auction> {
         let story = self.stories.get(&offer.story)?;
         let policy = self.cluster.policy.auction;
-        let base_close = offered.at.plus(policy.initial.min(policy.total_max));
+        let closes_by = offered.at.plus(policy.total_max);
+        let initial = policy.initial.min(policy.total_max);
+        let base_close = self.first_close(offered.at, initial, closes_by);
         Some(Auction {
             auction: offer.auction,
             story: offer.story,
@@ -420,7 +436,7 @@ impl Market {
             opened_at: offered.at,
             base_close,
             closes_at: base_close,
-            closes_by: offered.at.plus(policy.total_max),
+            closes_by,
             extensions: Vec::new(),
             earlier: Vec::new(),
             leading: auction::bid_of(offered, 1),

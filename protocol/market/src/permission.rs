@@ -4,8 +4,9 @@
 //! contents of a command. Read next: `fairground_types::role` for what a duty includes.
 
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, FinanceCommand, MediaCommand,
-    OrderCommand, PaymentCommand, PeopleCommand, StaffCommand, StoryCommand,
+    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
+    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, StaffCommand,
+    StoryCommand,
 };
 use fairground_types::role::Action;
 use fairground_types::{Capability, Code, EdgeId, Rejection, UserId};
@@ -59,6 +60,42 @@ const fn need(command: &Command) -> Need<'_> {
         Command::Order(command) => order_need(command),
         Command::Finance(command) => finance_need(command),
         Command::People(command) => people_need(command),
+        Command::Govern(command) => govern_need(command),
+        Command::Notice(command) => notice_need(command),
+    }
+}
+
+/// The duty that a command needs, where it is one over what is not one's own: such a command is
+/// audited.
+pub(crate) const fn duty_of(command: &Command) -> Option<Action> {
+    match need(command) {
+        Need::Duty(Action::WriteStory | Action::SellPiece) => None,
+        Need::Duty(action) | Need::DutyOrCluster(action) => Some(action),
+        Need::Nothing | Need::Account | Need::Cluster | Need::AnyEdge | Need::ThisEdge(_) => None,
+    }
+}
+
+const fn govern_need(command: &GovernCommand) -> Need<'_> {
+    match command {
+        GovernCommand::AdvanceClock { .. }
+        | GovernCommand::ChangePolicy(_)
+        | GovernCommand::RevertPolicy { .. }
+        | GovernCommand::SetFlag(_)
+        | GovernCommand::SetTemplate(_)
+        | GovernCommand::ActivateRules { .. } => Need::DutyOrCluster(Action::Administer),
+        GovernCommand::ReportRules { member: Some(_), .. } => Need::Cluster,
+        GovernCommand::ReportRules { member: None, .. } => Need::AnyEdge,
+    }
+}
+
+const fn notice_need(command: &NoticeCommand) -> Need<'_> {
+    match command {
+        NoticeCommand::SetPreferences { .. }
+        | NoticeCommand::ReadNotice { .. }
+        | NoticeCommand::ReadAllNotices
+        | NoticeCommand::AddPushDevice(_)
+        | NoticeCommand::RemovePushDevice { .. } => Need::Account,
+        NoticeCommand::DropPushToken { .. } | NoticeCommand::SuppressMail { .. } => Need::Cluster,
     }
 }
 

@@ -3,16 +3,18 @@
 //! They must not carry anything that their reader may not see; who may read which row is the
 //! shell's decision. Read next: [`crate::query`] for how they are made.
 
-use fairground_types::command::{AuctionPolicy, Carrier, JoinRole, StoryDraft};
+use fairground_types::command::{
+    AuctionPolicy, Carrier, JoinRole, NoticePreferences, PushPlatform, StoryDraft,
+};
 use fairground_types::event::{CloseReason, LockReason};
 use fairground_types::journal::Tail;
 use fairground_types::text::{Handle, Note, Region, TrackingNumber};
 use fairground_types::verdict::BidState;
 use fairground_types::{
     AssetId, AuctionId, BidId, BlobHash, Code, EdgeId, JoinTokenId, LogIndex, Millis, Money,
-    OrderId, Role, SaleLockId, StoryId, Timestamp, UserId,
+    NoticeId, NoticeKind, OrderId, PushDeviceId, Role, SaleLockId, StoryId, Timestamp, UserId,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::auction::{Bid, Extension, RefusedBid};
 
@@ -432,5 +434,228 @@ impl crate::EdgeState {
     #[must_use]
     pub const fn tail(&self) -> Tail {
         self.applied
+    }
+}
+
+/// One privileged act, for whoever audits.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuditRow {
+    /// Its place in the chain, from 1.
+    pub seq: u64,
+    /// Log time.
+    pub at: Timestamp,
+    /// The entry of the log.
+    pub log_index: LogIndex,
+    /// An account, an edge, or `operator` for a command at a member's machine.
+    pub actor: String,
+    /// Duties that the actor had.
+    pub roles: Vec<Role>,
+    /// The duty that was needed.
+    pub need: String,
+    /// What was asked.
+    pub action: String,
+    /// What it was about.
+    pub target: String,
+    /// Digest of the target before.
+    pub before: fairground_types::Digest,
+    /// Digest of the target after.
+    pub after: fairground_types::Digest,
+    /// Why it was refused; absent when it was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Code>,
+    /// The reason that was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Note>,
+    /// Identity of the command.
+    pub command: String,
+    /// Hash of the row before.
+    pub previous: fairground_types::Digest,
+    /// Hash of this row.
+    pub hash: fairground_types::Digest,
+}
+
+impl AuditRow {
+    pub(crate) fn of(entry: &crate::AuditEntry) -> Self {
+        Self {
+            seq: entry.seq,
+            at: entry.at,
+            log_index: entry.index,
+            actor: crate::audit::actor_text(&entry.actor),
+            roles: entry.roles.clone(),
+            need: entry.need.clone(),
+            action: entry.action.clone(),
+            target: entry.target.clone(),
+            before: entry.before,
+            after: entry.after,
+            refused: entry.refused,
+            reason: entry.reason.clone(),
+            command: entry.command.to_string(),
+            previous: entry.previous,
+            hash: entry.hash,
+        }
+    }
+}
+
+/// Which audit rows are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// About this auction.
+    pub auction: Option<AuctionId>,
+    /// By or about this account.
+    pub user: Option<UserId>,
+    /// At or after.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+impl AuditFilter {
+    pub(crate) fn passes(&self, row: &AuditRow) -> bool {
+        let is_about = |wanted: String| row.target == wanted || row.actor == wanted;
+        self.auction.is_none_or(|auction| row.target == auction.to_string())
+            && self.user.is_none_or(|user| is_about(user.to_string()))
+            && self.from.is_none_or(|from| row.at >= from)
+            && self.until.is_none_or(|until| row.at < until)
+    }
+}
+
+/// A notice, for its reader.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NoticeRow {
+    /// Its id; later ones are greater.
+    pub notice_id: NoticeId,
+    /// What it says.
+    pub kind: NoticeKind,
+    /// Whether it is one that cannot be switched off.
+    pub critical: bool,
+    /// Its subject in default words.
+    pub subject: String,
+    /// Its text in default words.
+    pub body: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// When it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<Timestamp>,
+    /// About which story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub story_id: Option<StoryId>,
+    /// About which auction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auction_id: Option<AuctionId>,
+    /// About which sale lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sale_lock_id: Option<SaleLockId>,
+    /// About which order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// An instant that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// An amount that it names, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<String>,
+    /// A text that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// Notices, newest first, and how many are unread.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NoticeList {
+    /// The rows.
+    pub notices: Vec<NoticeRow>,
+    /// How many are unread, of all.
+    pub unread: u32,
+}
+
+/// Preferences and their version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PreferenceRow {
+    /// Their version; 0 while nobody has set them.
+    pub version: u64,
+    /// The preferences.
+    pub preferences: NoticePreferences,
+}
+
+/// A device that takes push messages, without its token.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PushDeviceRow {
+    /// Its id.
+    pub device_id: PushDeviceId,
+    /// Which service.
+    pub platform: PushPlatform,
+    /// When it was heard of last.
+    pub seen_at: Timestamp,
+}
+
+/// Devices that take push messages.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PushDeviceList {
+    /// The rows.
+    pub devices: Vec<PushDeviceRow>,
+}
+
+impl NoticeRow {
+    fn of(row: &crate::InboxNotice) -> Self {
+        let told = &row.told;
+        let piece = told.title.as_deref().unwrap_or("your piece");
+        Self {
+            notice_id: row.notice,
+            kind: told.kind,
+            critical: told.kind.is_critical(),
+            subject: told.kind.subject().replace("{title}", piece),
+            body: told.kind.body().replace("{title}", piece),
+            at: row.at,
+            read_at: row.read_at,
+            story_id: told.story,
+            auction_id: told.auction,
+            sale_lock_id: told.lock,
+            order_id: told.order,
+            until: told.until,
+            amount: told.amount.map(|amount| amount.to_string()),
+            text: told.text.clone(),
+        }
+    }
+}
+
+impl crate::Market {
+    /// The notices of somebody, newest first.
+    #[must_use]
+    pub fn notice_list(&self, user: UserId) -> NoticeList {
+        NoticeList {
+            notices: self.notices_of(user).into_iter().map(NoticeRow::of).collect(),
+            unread: self.unread_notices(user),
+        }
+    }
+
+    /// What somebody wants to be told.
+    #[must_use]
+    pub fn preference_row(&self, user: UserId) -> PreferenceRow {
+        let state = self.preferences(user);
+        PreferenceRow { version: state.version, preferences: state.preferences }
+    }
+
+    /// Devices of somebody that take push messages.
+    #[must_use]
+    pub fn push_device_list(&self, user: UserId) -> PushDeviceList {
+        let row = |device: &crate::PushDevice| PushDeviceRow {
+            device_id: device.device,
+            platform: device.platform,
+            seen_at: device.seen_at,
+        };
+        PushDeviceList { devices: self.push_devices(user).into_iter().map(row).collect() }
     }
 }

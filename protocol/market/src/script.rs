@@ -33,6 +33,7 @@ use fairground_types::{
 use self::notation::{DAY, parse_length, parse_money, parse_time, plain, set_policy, time_text};
 use crate::{Applied, Effect, Market};
 
+mod govern;
 mod money;
 mod notation;
 mod setup;
@@ -100,6 +101,14 @@ impl World {
     /// # Errors
     /// When the market refuses the set-up.
     pub fn new(policy: MarketPolicy, intake: &[&str]) -> Result<Self, String> {
+        Self::under_rules(policy, intake, crate::RULES_VERSION)
+    }
+
+    /// The same under a version of the rules.
+    ///
+    /// # Errors
+    /// When the market refuses the set-up.
+    pub fn under_rules(policy: MarketPolicy, intake: &[&str], rules: u32) -> Result<Self, String> {
         let mut world = Self {
             market: Market::default(),
             log: Vec::new(),
@@ -110,7 +119,13 @@ impl World {
             silent: BTreeSet::new(),
         };
         let start = DAY.plus(Millis::from_hours(11));
-        let cluster = InitialiseCluster { cluster: ClusterId::from_bits(1), policy, keys: vec![] };
+        let cluster = InitialiseCluster {
+            cluster: ClusterId::from_bits(1),
+            policy,
+            keys: vec![],
+            sandbox: true,
+            rules,
+        };
         world.must(
             start,
             Actor::Cluster,
@@ -436,7 +451,10 @@ impl World {
                 let buyer = person(words.next("buyer")?)?;
                 Ok((Actor::User(buyer), Command::Order(OrderCommand::ConfirmDelivery { order })))
             }
-            _ => self.read_money(verb, words, at)?.ok_or_else(|| format!("unknown verb {verb}")),
+            _ => match self.read_money(verb, words, at)? {
+                Some(read) => Ok(read),
+                None => self.read_govern(verb, words),
+            },
         }
     }
 
@@ -553,6 +571,8 @@ impl World {
 
     fn event_text(&self, event: &PublicEvent) -> Option<String> {
         match event {
+            PublicEvent::FlagChanged { flag, .. } => Some(format!("{} changed", flag.as_str())),
+            PublicEvent::RulesActivated { version } => Some(format!("rules {version}")),
             PublicEvent::AuctionOpened { auction, closes_at, .. } => {
                 Some(format!("{} closes {}", capital(*auction), time_text(*closes_at)))
             }

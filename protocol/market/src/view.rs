@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use fairground_types::command::{AuctionPolicy, ClusterKey, MemberRow, StoryDraft};
 use fairground_types::event::{CloseReason, FeedItem, LockReason, PublicBid, PublicEvent};
+use fairground_types::flag::{Flag, FlagSetting, FlagSubject, FlagValue, evaluate};
 use fairground_types::limits;
 use fairground_types::text::{Handle, Region};
 use fairground_types::{
@@ -44,6 +45,9 @@ pub struct PublicView {
     pub(crate) open: CowSet<AuctionId>,
     pub(crate) placed: CowMap<CommandId, Arc<Placed>>,
     pub(crate) placed_by_age: CowSet<(Timestamp, CommandId)>,
+    pub(crate) flags: BTreeMap<Flag, FlagSetting>,
+    pub(crate) flags_changed: LogIndex,
+    pub(crate) rules: u32,
 }
 
 /// An edge as anybody may see it.
@@ -211,6 +215,24 @@ pub struct Placed {
 }
 
 impl PublicView {
+    /// The value of a flag.
+    #[must_use]
+    pub fn flag(&self, flag: Flag, subject: FlagSubject<'_>) -> FlagValue {
+        evaluate(flag, self.flags.get(&flag), subject)
+    }
+
+    /// The entry that changed a flag last.
+    #[must_use]
+    pub const fn flags_changed(&self) -> LogIndex {
+        self.flags_changed
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub const fn rules(&self) -> u32 {
+        self.rules
+    }
+
     /// Takes in what one entry did. An item that is not newer than the view is ignored, so a feed
     /// may be resumed a little too early.
     pub fn fold(&mut self, item: &FeedItem) {
@@ -265,6 +287,14 @@ impl PublicView {
             PublicEvent::StoryListed { story, maker, maker_handle, contents } => {
                 self.list_story(*story, *maker, maker_handle.clone(), contents);
             }
+            PublicEvent::FlagChanged { flag, setting } => {
+                match setting {
+                    Some(setting) => self.flags.insert(*flag, FlagSetting::clone(setting)),
+                    None => self.flags.remove(flag),
+                };
+                self.flags_changed = self.index;
+            }
+            PublicEvent::RulesActivated { version } => self.rules = *version,
             PublicEvent::StorySold { story } => {
                 self.change_story(*story, |row| row.status = StoryStatus::Sold);
             }
@@ -344,6 +374,8 @@ impl PublicView {
             | PublicEvent::HandleSet { .. }
             | PublicEvent::AssetPublished { .. }
             | PublicEvent::StoryListed { .. }
+            | PublicEvent::FlagChanged { .. }
+            | PublicEvent::RulesActivated { .. }
             | PublicEvent::StorySold { .. } => {}
         }
     }

@@ -96,6 +96,7 @@ codes! {
     LastIdentity "LAST_IDENTITY" 409 "The last way to sign in stays" false;
     ObligationsOpen "OBLIGATIONS_OPEN" 409 "Something is still open" false;
     LimitReached "LIMIT_REACHED" 409 "A limit is reached" false;
+    CriticalNotDisablable "CRITICAL_NOT_DISABLABLE" 409 "This notice cannot be switched off" false;
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" 409 "The Idempotency-Key was used for another request" false;
     SessionActive "SESSION_ACTIVE" 409 "A checkout session is still open" false;
     IssueOpen "ISSUE_OPEN" 409 "An issue is open" false;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::command::{AuctionPolicy, ClusterKey, MemberRow, StoryDraft};
+use crate::flag::{Flag, FlagSetting};
 use crate::id::{
     AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, EdgeId, LogIndex, MemberId,
     SignInId, StoryId, UserId,
@@ -217,6 +218,18 @@ pub enum PublicEvent {
         auction: AuctionId,
         /// Why.
         reason: CloseReason,
+    },
+    /// A flag was set, or got its default back.
+    FlagChanged {
+        /// The flag.
+        flag: Flag,
+        /// Its setting; absent for the default.
+        setting: Option<Box<FlagSetting>>,
+    },
+    /// A version of the rules is in force.
+    RulesActivated {
+        /// Which version.
+        version: u32,
     },
     /// A finished auction left the state; members still answer about it from their history.
     AuctionArchived {

@@ -167,6 +167,10 @@ typed_id! {
     DataRequestId = "dsr";
     /// A strike.
     StrikeId = "stk";
+    /// A notice in somebody's list.
+    NoticeId = "ntc";
+    /// A device that takes push messages.
+    PushDeviceId = "pdv";
 }
 
 impl BidId {

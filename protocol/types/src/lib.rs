@@ -13,6 +13,7 @@
 pub mod code;
 pub mod command;
 pub mod event;
+pub mod flag;
 pub mod id;
 pub mod journal;
 pub mod limits;
@@ -29,6 +30,7 @@ pub mod verdict;
 pub use code::Code;
 pub use command::{Command, Entry, LogCommand};
 pub use event::PublicEvent;
+pub use flag::{Flag, FlagSetting, FlagValue};
 pub use id::*;
 pub use money::{Currency, Money, MoneyError};
 pub use notice::{NoticeChannel, NoticeKind};

@@ -227,3 +227,32 @@ pub const PAGE_MAX: usize = 50;
 pub const PAGE_LONG_MAX: usize = 100;
 /// Rows of one page when a client says nothing.
 pub const PAGE_DEFAULT: usize = 20;
+
+/// How far one advance moves the test clock of a sandbox at most.
+pub const CLOCK_ADVANCE_MAX: Millis = Millis::from_hours(366 * 24);
+/// Audit entries that stay in the state.
+pub const AUDIT_KEEP_MAX: usize = 20_000;
+/// Audit entries that leave in one step.
+pub const AUDIT_STEP_MAX: usize = 1_000;
+/// Versions of the settings that stay.
+pub const POLICY_HISTORY_MAX: usize = 50;
+/// Changes of one flag, and of one template, that stay.
+pub const CHANGE_HISTORY_MAX: usize = 20;
+/// Templates that are not the default ones.
+pub const TEMPLATES_MAX: usize = 2_000;
+/// Notices in one list.
+pub const INBOX_MAX: usize = 200;
+/// How long a notice stays in a list.
+pub const NOTICE_MEMORY: Millis = Millis::from_hours(90 * 24);
+/// Expired notices that leave the state with one entry.
+pub const INBOX_STEP_MAX: usize = 256;
+/// Accounts that are told by one entry of the log.
+pub const FAN_OUT_CHUNK: usize = 100;
+/// How long a maker's notices of bids are gathered.
+pub const BID_NOTICE_PERIOD: Millis = Millis::from_mins(5);
+/// Devices of one account that take push messages.
+pub const PUSH_DEVICES_MAX: usize = 10;
+/// Push devices that were not seen for so long take nothing any more.
+pub const PUSH_DEVICE_IDLE_MAX: Millis = Millis::from_hours(30 * 24);
+/// Bytes of a push token.
+pub const PUSH_TOKEN_MAX: usize = 4_096;

@@ -135,6 +135,38 @@ fn tracking_characters(text: &str) -> Result<(), TextError> {
     }
 }
 
+fn locale_characters(text: &str) -> Result<(), TextError> {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        Ok(())
+    } else {
+        Err(TextError::Characters { allowed: "letters, digits and -" })
+    }
+}
+
+fn zone_characters(text: &str) -> Result<(), TextError> {
+    let is_zone =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'+' | b'-');
+    if text.bytes().all(is_zone) {
+        Ok(())
+    } else {
+        Err(TextError::Characters { allowed: "letters, digits, /, _, + and -" })
+    }
+}
+
+impl FlagText {
+    /// The empty text.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(String::new())
+    }
+}
+
+impl Default for FlagText {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 bounded_text! {
     /// The public name of an account, unique, compared without case.
     Handle 3..=30, handle_characters;
@@ -158,6 +190,16 @@ bounded_text! {
     BlockerCode 1..=40, slug_characters;
     /// What a client uses to name its intent (`Idempotency-Key`).
     IdempotencyKey 8..=255, any;
+    /// A language (BCP 47).
+    Locale 2..=16, locale_characters;
+    /// A time zone by its IANA name.
+    ZoneName 1..=64, zone_characters;
+    /// Subject of a notice.
+    TemplateSubject 1..=200, any;
+    /// Text of a notice.
+    TemplateBody 1..=2000, any;
+    /// Value of a flag that holds a text.
+    FlagText 0..=400, any;
 }
 
 /// Normalises a mail address for comparison, or says that it is none.

@@ -13,7 +13,7 @@
 //! ```
 //! It must not know who answers or how; that is the shells'. Read next: [`crate::session`].
 
-use fairground_types::command::{Channel, Envelope, MemberRow};
+use fairground_types::command::{Channel, Envelope, MemberRow, PushPlatform};
 use fairground_types::event::FeedItem;
 use fairground_types::id::{
     AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, EdgeId, JoinTokenId, LogIndex,
@@ -295,6 +295,9 @@ pub enum ReadRequest {
     Asset { user: UserId, asset: AssetId },
     Me { user: UserId },
     Jobs,
+    Notices { user: UserId },
+    NoticePreferences { user: UserId },
+    PushDevices { user: UserId },
 }
 
 /// One call of an edge on behalf of a client, or of itself.
@@ -331,6 +334,17 @@ pub enum ForwardRequest {
         refresh_url: String,
         /// Where the maker comes back to.
         return_url: String,
+    },
+    /// A device takes push messages; the member seals its token.
+    AddPushDevice {
+        /// Whose.
+        user: UserId,
+        /// Identity of the intent.
+        command: CommandId,
+        /// Which service.
+        platform: PushPlatform,
+        /// Its token, as the service gave it.
+        token: PrivateText,
     },
     /// Make a playback token.
     MintPlayback {

@@ -15,6 +15,7 @@ use fairground_types::role::Role;
 use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber};
 use fairground_types::time::Millis;
 
+use crate::govern::{govern_commands, govern_name, notice_name};
 use crate::{
     ASSET, AUCTION, BID, BLOB, CHALLENGE, CLUSTER, COMMAND, DIGEST, EFFECT, LOCK, ORDER, SIGN_IN,
     STORY, Sample, TOKEN, USER, at, batch, contact, edge, eur, handle, mark, region, sealed, tail,
@@ -95,10 +96,12 @@ fn name(command: &Command) -> &'static str {
         Command::Order(OrderCommand::ConfirmDelivery { .. }) => "confirm_delivery",
         Command::Payment(PaymentCommand::CompleteEffect { .. }) => "complete_effect",
         Command::People(command) => crate::people::name(command),
+        Command::Govern(command) => govern_name(command),
+        Command::Notice(command) => notice_name(command),
     }
 }
 
-const COMMANDS: usize = 46;
+const COMMANDS: usize = 60;
 
 fn finance_commands() -> Vec<Command> {
     let reason = note();
@@ -149,13 +152,14 @@ fn finance_commands() -> Vec<Command> {
     .map(Command::Finance)
     .collect()
 }
-
 fn cluster_commands() -> Vec<Command> {
     vec![
         Command::Cluster(ClusterCommand::InitialiseCluster(InitialiseCluster {
             cluster: CLUSTER,
             policy: MarketPolicy::default(),
             keys: vec![key()],
+            sandbox: false,
+            rules: 2,
         })),
         Command::Cluster(ClusterCommand::CreateJoinToken(CreateJoinToken {
             token: TOKEN,
@@ -340,6 +344,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         sale_commands(),
         finance_commands(),
         crate::people::commands(),
+        govern_commands(),
     ]
     .concat();
     let mut names: Vec<&str> = commands.iter().map(name).collect();

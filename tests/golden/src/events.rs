@@ -95,6 +95,11 @@ fn cluster_events() -> Vec<PublicEvent> {
             contents: Box::new(draft()),
         },
         PublicEvent::StorySold { story: STORY },
+        PublicEvent::FlagChanged {
+            flag: fairground_types::Flag::AuctionsProxyBids,
+            setting: Some(Box::new(crate::govern::setting())),
+        },
+        PublicEvent::RulesActivated { version: 2 },
     ]
 }
 

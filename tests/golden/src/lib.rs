@@ -7,6 +7,7 @@
 
 mod commands;
 mod events;
+mod govern;
 mod messages;
 mod people;
 mod stored;

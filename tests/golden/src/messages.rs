@@ -152,6 +152,9 @@ fn reads() -> Vec<Sample> {
             ("asset", ReadRequest::Asset { user, asset: ASSET }),
             ("me", ReadRequest::Me { user }),
             ("jobs", ReadRequest::Jobs),
+            ("notices", ReadRequest::Notices { user }),
+            ("notice_preferences", ReadRequest::NoticePreferences { user }),
+            ("push_devices", ReadRequest::PushDevices { user }),
         ],
     )
 }
@@ -175,6 +178,15 @@ fn forward() -> Vec<Sample> {
             ForwardRequest::VerifyCode { identifier: address(), code: PrivateText::new("123456") },
         ),
         ("refresh", ForwardRequest::Refresh { refresh_token: PrivateText::new("token") }),
+        (
+            "add_push_device",
+            ForwardRequest::AddPushDevice {
+                user: USER,
+                command: COMMAND,
+                platform: fairground_types::command::PushPlatform::Apns,
+                token: PrivateText::new("token"),
+            },
+        ),
         ("mint_playback", ForwardRequest::MintPlayback { user: None, asset: ASSET }),
     ];
     let responses = vec![

@@ -113,6 +113,8 @@ impl Floor {
                     cluster,
                     policy,
                     keys: vec![],
+                    sandbox: false,
+                    rules: 2,
                 })),
             ),
             (

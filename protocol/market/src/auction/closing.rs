@@ -125,6 +125,9 @@ impl Market {
         });
         self.refuse_held(turn, id);
         self.notify(turn, about_auction(auction.maker, NoticeKind::Ended, &auction));
+        let winner = auction.leading.bidder;
+        let others = auction.bidders.keys().copied().filter(|user| *user != winner).collect();
+        self.fan_out(turn, others, about_auction(winner, NoticeKind::Lost, &auction));
     }
 
     pub(crate) fn accept_highest(
@@ -168,10 +171,9 @@ impl Market {
         let auction = Arc::clone(auction);
         self.end_auction(turn, &auction, CloseReason::Cancelled);
         self.refuse_held(turn, id);
-        let told = auction.bidders.keys().chain(std::iter::once(&auction.maker));
-        for user in told {
-            self.notify(turn, about_auction(*user, NoticeKind::AuctionCancelled, &auction));
-        }
+        let told = auction.bidders.keys().copied().chain(std::iter::once(auction.maker)).collect();
+        let notice = about_auction(auction.maker, NoticeKind::AuctionCancelled, &auction);
+        self.fan_out(turn, told, notice);
         Ok(Accepted::Done)
     }
 

@@ -3,6 +3,8 @@
 
 mod against_model;
 mod archive;
+mod govern;
+mod inbox;
 mod interleavings;
 mod laws;
 mod model;

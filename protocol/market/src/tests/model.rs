@@ -652,7 +652,10 @@ impl Model {
             return no(Code::OfferMinViolation);
         }
         let policy = self.policy.auction;
-        let closes_at = self.at + policy.initial.min(policy.total_max).as_millis();
+        let cap = self.at + policy.total_max.as_millis();
+        // Rules 2: at a full second.
+        let plain = self.at + policy.initial.min(policy.total_max).as_millis();
+        let closes_at = (plain.div_ceil(1_000) * 1_000).min(cap);
         let leading =
             ModelBid { command: offer.command, bidder: offer.buyer, minor: offer.amount.minor() };
         let auction = ModelAuction {
@@ -660,7 +663,7 @@ impl Model {
             maker: story.maker,
             closes_at,
             base_close: closes_at,
-            cap: self.at + policy.total_max.as_millis(),
+            cap,
             bids: vec![leading],
             judged: BTreeMap::from([(offer.buyer, 1)]),
             held: Vec::new(),

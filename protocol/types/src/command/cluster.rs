@@ -56,6 +56,10 @@ pub struct InitialiseCluster {
     pub policy: MarketPolicy,
     /// Public keys that edges check tokens and receipts with.
     pub keys: Vec<ClusterKey>,
+    /// Whether its clock may be moved by hand: a cluster to try things in, for ever.
+    pub sandbox: bool,
+    /// Version of the rules that it begins with.
+    pub rules: u32,
 }
 
 /// What a public key is for.

@@ -13,7 +13,9 @@ mod account;
 mod auction;
 mod cluster;
 mod finance;
+mod govern;
 mod media;
+mod notice;
 mod order;
 mod payment;
 mod people;
@@ -24,7 +26,9 @@ pub use account::*;
 pub use auction::*;
 pub use cluster::*;
 pub use finance::*;
+pub use govern::*;
 pub use media::*;
+pub use notice::*;
 pub use order::*;
 pub use payment::*;
 pub use people::*;
@@ -99,4 +103,8 @@ pub enum Command {
     Finance(FinanceCommand),
     /// About people.
     People(PeopleCommand),
+    /// About settings, flags, templates, rules and the test clock.
+    Govern(GovernCommand),
+    /// About notices.
+    Notice(NoticeCommand),
 }

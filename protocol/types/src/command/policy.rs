@@ -163,3 +163,36 @@ impl Default for MarketPolicy {
         }
     }
 }
+
+impl MarketPolicy {
+    /// Says what is wrong with it, if anything: values that no market could work with.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let auction = &self.auction;
+        let year = Millis::from_hours(366 * 24);
+        let spans = [
+            auction.initial,
+            auction.total_max,
+            self.payment_window,
+            self.decision_window,
+            self.ship_by,
+            self.auto_complete,
+        ];
+        if spans.iter().any(|span| *span == Millis::ZERO || *span > year) {
+            return Some("a window must be longer than nothing and at most a year");
+        }
+        if auction.initial > auction.total_max {
+            return Some("auction.initial is longer than auction.total_max");
+        }
+        if auction.grace < crate::limits::GRACE_MIN || auction.grace > Millis::from_hours(1) {
+            return Some("auction.grace must be 3 s to 1 h");
+        }
+        if auction.increment.0 > 10_000 || self.fee.0 > 10_000 {
+            return Some("a share cannot be more than the whole");
+        }
+        if self.fee_min_minor > self.fee_max_minor {
+            return Some("fee_min_minor is greater than fee_max_minor");
+        }
+        None
+    }
+}
