@@ -492,7 +492,7 @@ impl Market {
                 let folded = name.to_ascii_lowercase();
                 self.accounts
                     .handles
-                    .iter_from(&folded)
+                    .iter_from(folded.clone())
                     .take_while(|(known, _)| known.starts_with(&folded))
                     .map(|(_, user)| *user)
                     .collect()
