@@ -60,6 +60,12 @@ const TABLE: &[Row] = &[
         must_not_see: &["openraft", "redb"],
     },
     Row {
+        package: "fairground-providers",
+        may_use: &["fairground-types", "fairground-runtime"],
+        tests_may_use: &["fairground-fakes"],
+        must_not_see: &["openraft", "quinn", "redb"],
+    },
+    Row {
         package: "fairground-stripe",
         may_use: &["fairground-types"],
         tests_may_use: &["fairground-fakes"],
@@ -87,6 +93,7 @@ const TABLE: &[Row] = &[
             "fairground-storage[raft]",
             "fairground-media",
             "fairground-runtime",
+            "fairground-providers",
             "fairground-stripe",
         ],
         tests_may_use: &[
