@@ -35,8 +35,6 @@ use tokio::time::Instant;
 use crate::auth::Auth;
 use crate::blobs::Blobs;
 use crate::edge::directory::EdgeDirectory;
-use crate::effects::mail::Mailer;
-use crate::effects::sms::Texter;
 use crate::effects::{EffectRunner, Outlets, Payments};
 use crate::error::Error;
 use crate::history::History;
@@ -54,8 +52,9 @@ use crate::raft::network::Network;
 use crate::raft::office::{Office, OfficeLoop, heir};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{self, MemberNode, Raft};
+use crate::social::Social;
 use crate::state::State;
-use crate::{quic, tls};
+use crate::{effects, quic, tls};
 
 /// Names of the own certificate's file.
 pub(crate) const IDENTITY: &str = "member";
@@ -238,6 +237,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
     });
     let blobs = Blobs::new(id, blob_store, Arc::clone(&peers), Arc::clone(&state));
     let auth = Auth::new(&secrets, cluster)?;
+    let social = Social::new(&options.sign_in, effects::ports(clock, id.0))?;
     let ca = Ca::from_pem(&own.ca.certificate_pem(), &own.ca.expose_key_pem())?;
     let member = Arc::new(Member {
         id,
@@ -253,6 +253,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         blobs: Arc::new(blobs),
         history,
         auth,
+        social,
         admission: Admission::new(ca),
         health: Health::new(&["raft", "http"]),
         payments: Payments::new(&options.stripe, id.0)?,
@@ -307,10 +308,7 @@ async fn serve(
     loops.spawn("history", history.fill(member.id, state, peers, closing.clone()));
     loops
         .spawn("health", watch_health(Arc::clone(&member), [shutdown, &closing].map(Clone::clone)));
-    let outlets = Outlets {
-        mailer: Mailer::new(&options.mail, member.cluster)?,
-        texter: Texter::new(&options.sms)?,
-    };
+    let outlets = Outlets::new(options, &member)?;
     let runner = EffectRunner::new(Arc::clone(&member), outlets);
     loops.spawn("effects", runner.run(closing.clone()));
     loops.spawn("blob repair", Arc::clone(&member.blobs).repair(closing.clone()));

@@ -92,15 +92,9 @@ pub enum Error {
     /// A part that the member cannot do without has ended; the log says which.
     #[error("keep every part running")]
     Vital,
-    /// A client for outgoing calls cannot be made.
-    #[error("set up outgoing HTTP")]
-    HttpClient(#[source] reqwest::Error),
-    /// Mail cannot be set up.
-    #[error("set up mail")]
-    Mail(#[source] lettre::transport::smtp::Error),
-    /// The sender of mail is not an address.
-    #[error("use the sender of mail")]
-    MailAddress(#[source] lettre::address::AddressError),
+    /// The client of an outside service cannot be made.
+    #[error("set up an outside service")]
+    Provider(#[source] Box<fairground_providers::ProviderError>),
     /// The listener for HTTP broke.
     #[error("serve HTTP")]
     Http(#[source] io::Error),

@@ -37,6 +37,7 @@ mod raft;
 mod reads;
 mod receipt;
 mod setup;
+mod social;
 mod state;
 mod status;
 mod stream;
@@ -44,8 +45,12 @@ mod tls;
 
 pub use daemon::run;
 pub use error::Error;
-pub use options::{MailOptions, Options, RaftOptions, SmsOptions, StripeSettings};
+pub use options::{
+    MailOptions, MailProvider, Options, PushOptions, RaftOptions, SignInOptions, SmsOptions,
+    StripeSettings,
+};
 pub use peers::LinkError;
 pub use propose::ProposeError;
 pub use setup::{InitOptions, JoinOptions, SetUp, init, is_member, join};
+pub use social::Social;
 pub use stream::StreamError;

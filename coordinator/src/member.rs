@@ -25,6 +25,7 @@ use crate::peers::Peers;
 use crate::propose::{ProposeError, Proposer};
 use crate::raft::office::Office;
 use crate::raft::{self, NotLinearizable, Raft};
+use crate::social::Social;
 use crate::state::State;
 
 /// How long a read waits for a quorum and for this member to be up to date.
@@ -45,6 +46,7 @@ pub(crate) struct Member {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) history: History,
     pub(crate) auth: Auth,
+    pub(crate) social: Social,
     pub(crate) admission: Admission,
     pub(crate) health: Health,
     pub(crate) payments: Payments,

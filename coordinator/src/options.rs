@@ -34,6 +34,10 @@ pub struct Options {
     pub mail: MailOptions,
     /// Text messages.
     pub sms: SmsOptions,
+    /// Push messages.
+    pub push: PushOptions,
+    /// Sign-in by Apple's or Google's word.
+    pub sign_in: SignInOptions,
     /// Payments.
     pub stripe: StripeSettings,
     /// Whether the clock of this cluster may be moved by hand, for ever; read once: when it begins.
@@ -57,6 +61,8 @@ impl Default for Options {
             raft: RaftOptions::default(),
             mail: MailOptions::default(),
             sms: SmsOptions::default(),
+            push: PushOptions::default(),
+            sign_in: SignInOptions::default(),
             stripe: StripeSettings::default(),
             sandbox: false,
             policy: MarketPolicy::default(),
@@ -94,6 +100,8 @@ impl Default for RaftOptions {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, rename_all = "snake_case", deny_unknown_fields)]
 pub struct MailOptions {
+    /// Who sends it: `smtp`, `sendgrid` or `postmark`.
+    pub provider: MailProvider,
     /// `host:port` of the mail relay; without it no mail is sent. Plain text only on loopback,
     /// STARTTLS elsewhere.
     pub smtp_address: Option<String>,
@@ -101,16 +109,36 @@ pub struct MailOptions {
     pub user: Option<String>,
     /// Its password.
     pub password_file: Option<PathBuf>,
+    /// Base URL of SendGrid or Postmark; the provider's own when absent.
+    pub base_url: Option<String>,
+    /// The key of SendGrid, or the server token of Postmark.
+    pub key_file: Option<PathBuf>,
     /// Sender of every mail.
     pub from: String,
+}
+
+/// See [`MailOptions::provider`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailProvider {
+    /// A mail relay.
+    #[default]
+    Smtp,
+    /// SendGrid's v3 API.
+    Sendgrid,
+    /// Postmark's API.
+    Postmark,
 }
 
 impl Default for MailOptions {
     fn default() -> Self {
         Self {
+            provider: MailProvider::Smtp,
             smtp_address: None,
             user: None,
             password_file: None,
+            base_url: None,
+            key_file: None,
             from: "Fairground <no-reply@fairground.example>".to_owned(),
         }
     }
@@ -128,6 +156,42 @@ pub struct SmsOptions {
     pub auth_token_file: Option<PathBuf>,
     /// Sender's number.
     pub from: String,
+}
+
+/// See [`Options::push`]; without files no push message is sent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct PushOptions {
+    /// The service account of the Firebase project, JSON; without it none goes by FCM.
+    pub fcm_service_account_file: Option<PathBuf>,
+    /// Base URL of FCM; Google's own when absent.
+    pub fcm_base_url: Option<String>,
+    /// Apple's key (`.p8`); without it none goes by APNs.
+    pub apns_key_file: Option<PathBuf>,
+    /// The key's id.
+    pub apns_key_id: String,
+    /// The team.
+    pub apns_team_id: String,
+    /// The app's bundle id.
+    pub apns_topic: String,
+    /// Base URL of APNs; Apple's own when absent.
+    pub apns_base_url: Option<String>,
+    /// Base URL of APNs for development builds; Apple's own when absent.
+    pub apns_sandbox_url: Option<String>,
+}
+
+/// See [`Options::sign_in`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct SignInOptions {
+    /// Apps and services that Apple may vouch to; empty is off.
+    pub apple_client_ids: Vec<String>,
+    /// Where Apple's keys are; Apple's own address when absent.
+    pub apple_keys_url: Option<String>,
+    /// Clients that Google may vouch to (web, Android, iOS); empty is off.
+    pub google_client_ids: Vec<String>,
+    /// Where Google's keys are; Google's own address when absent.
+    pub google_keys_url: Option<String>,
 }
 
 /// See [`Options::stripe`].

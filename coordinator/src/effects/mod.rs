@@ -10,27 +10,28 @@
 //! next: `checkout.rs`, `money.rs`, `notice.rs`.
 
 mod checkout;
-pub(crate) mod mail;
 pub(crate) mod money;
 mod notice;
-pub(crate) mod sms;
+mod outlets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fairground_market::{Effect, PendingEffect};
+use fairground_providers::{Mail, ProviderError, TextMessage};
 use fairground_runtime::shutdown::Shutdown;
 use fairground_runtime::zone;
-use fairground_types::command::{Channel, Command, EffectOutcome, PaymentCommand, TemplateKey};
-use fairground_types::{CommandId, EffectId, NoticeChannel, Verdict};
+use fairground_types::command::{
+    Channel, Command, EffectOutcome, EffectResult, FinanceCommand, PaymentCommand, TemplateKey,
+};
+use fairground_types::{CommandId, EffectId, Millis, NoticeChannel, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub(crate) use self::checkout::Payments;
-use self::mail::{Mailer, SendError};
 pub(crate) use self::notice::preview;
-use self::sms::Texter;
+pub(crate) use self::outlets::{Outlets, ports, warn_of};
 use crate::auth;
 use crate::member::Member;
 
@@ -43,14 +44,15 @@ const LOOK_MAX: usize = 4_096;
 const PERIOD: Duration = Duration::from_secs(1);
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// The longest wait that a provider may ask for.
+const ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// How long a text message with a code is worth delivering.
+const CODE_VALIDITY: Duration = Duration::from_secs(300);
+/// Age from which an effect that still fails is a dead letter, whoever tried it; the ends that a kind
+/// has of its own come sooner.
+const LIFE: Millis = Millis::from_hours(48);
 /// Failures after which a notice is dropped.
 const NOTICE_TRIES_MAX: u32 = 12;
-
-/// The ways out of this process.
-pub(crate) struct Outlets {
-    pub(crate) mailer: Option<Mailer>,
-    pub(crate) texter: Option<Texter>,
-}
 
 /// What carrying out an effect came to.
 enum Carried {
@@ -269,6 +271,8 @@ async fn carry_out(
         }
         Effect::Notify(told) => notify(member, outlets, pending.id, told, tries).await,
     };
+    let age = member.clock.now().since(pending.at);
+    let carried = bounded(pending, age, carried);
     let outcome = match &carried {
         Carried::Report(_) => "reported",
         Carried::Later(_) => "later",
@@ -280,17 +284,47 @@ async fn carry_out(
     carried
 }
 
+/// Nothing is tried for ever: what still fails at the end of its life is reported, for a human.
+fn bounded(pending: &PendingEffect, age: Millis, carried: Carried) -> Carried {
+    match carried {
+        Carried::Later(_) if age > LIFE => {
+            let kind = pending.effect.kind();
+            tracing::error!(effect = %pending.id, kind, "dead letter: given up");
+            dead_letter(pending)
+        }
+        carried => carried,
+    }
+}
+
+/// What is reported of an effect that is given up. Lists every kind: a new one does not build
+/// without.
+fn dead_letter(pending: &PendingEffect) -> Carried {
+    let effect = pending.id;
+    match &pending.effect {
+        Effect::SendCode { .. }
+        | Effect::OpenCheckout(_)
+        | Effect::ExpireCheckout { .. }
+        | Effect::Notify(_) => complete(effect, EffectOutcome::Unknown),
+        Effect::CreateRefund(_)
+        | Effect::CreateTransfer(_)
+        | Effect::ReverseTransfer(_)
+        | Effect::CreateConnectedAccount { .. }
+        | Effect::ReadCharge { .. } => {
+            let result = EffectResult::Lost { code: "given_up".to_owned() };
+            Carried::Report(Command::Finance(FinanceCommand::ReportEffect { effect, result }))
+        }
+    }
+}
+
 async fn send_code(outlets: &Outlets, effect: EffectId, code: &auth::PendingCode) -> Carried {
     let text = notice::code_text(&code.code);
+    let to = code.address.as_str();
     let sent = match code.channel {
-        Channel::Email => match &outlets.mailer {
-            Some(mailer) => mailer.send(effect, &code.address, notice::CODE_SUBJECT, &text).await,
-            None => Err(SendError::Off),
-        },
-        Channel::Sms => match &outlets.texter {
-            Some(texter) => texter.send(&code.address, &text).await,
-            None => Err(SendError::Off),
-        },
+        Channel::Email => send_mail(outlets, effect, to, (notice::CODE_SUBJECT, &text)).await,
+        Channel::Sms => {
+            let message = TextMessage { to, text: &text, validity: Some(CODE_VALIDITY) };
+            send_text(outlets, &message).await
+        }
     };
     match sent {
         Ok(()) => complete(effect, EffectOutcome::Happened),
@@ -335,33 +369,104 @@ async fn notify(
     });
     let (subject, text) = notice::text(told, words.as_ref());
     let sent = match told.channel {
-        NoticeChannel::Email => match &outlets.mailer {
-            Some(mailer) => mailer.send(effect, &address, &subject, &text).await,
-            None => Err(SendError::Off),
-        },
-        NoticeChannel::Sms => match &outlets.texter {
-            Some(texter) => texter.send(&address, &format!("{subject}\n{text}")).await,
-            None => Err(SendError::Off),
-        },
+        NoticeChannel::Email => send_mail(outlets, effect, &address, (&subject, &text)).await,
+        NoticeChannel::Sms => {
+            let text = format!("{subject}\n{text}");
+            send_text(outlets, &TextMessage { to: &address, text: &text, validity: None }).await
+        }
         NoticeChannel::Push | NoticeChannel::InApp => Err(SendError::Off),
     };
     match sent {
         Ok(()) => complete(effect, EffectOutcome::Happened),
-        Err(SendError::Off | SendError::Refused(_)) => complete(effect, EffectOutcome::Abandoned),
+        Err(error) if !error.is_transient() => complete(effect, EffectOutcome::Abandoned),
+        // It may have left, and a text message has no id by which a repetition is known.
+        Err(SendError::Provider(error))
+            if told.channel == NoticeChannel::Sms && !error.is_unsent() =>
+        {
+            complete(effect, EffectOutcome::Unknown)
+        }
         Err(error) if tries >= NOTICE_TRIES_MAX => {
             tracing::warn!(%effect, %error, "notice dropped");
             complete(effect, EffectOutcome::Abandoned)
         }
         Err(error) => {
             tracing::debug!(%effect, %error, "notice not sent yet");
-            Carried::Later(WAIT_MIN)
+            Carried::Later(error.wait())
         }
+    }
+}
+
+async fn send_mail(
+    outlets: &Outlets,
+    effect: EffectId,
+    to: &str,
+    (subject, text): (&str, &str),
+) -> Result<(), SendError> {
+    let mailer = outlets.mailer.as_ref().ok_or(SendError::Off)?;
+    let mail = Mail { id: &effect.to_string(), to, subject, text };
+    mailer.send(&mail).await.map(drop).map_err(SendError::Provider)
+}
+
+async fn send_text(outlets: &Outlets, message: &TextMessage<'_>) -> Result<(), SendError> {
+    let texter = outlets.texter.as_ref().ok_or(SendError::Off)?;
+    texter.send(message).await.map(drop).map_err(SendError::Provider)
+}
+
+/// Why something was not sent.
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    /// There is no way out configured.
+    #[error("send with sending switched off")]
+    Off,
+    /// The provider did not take it.
+    #[error(transparent)]
+    Provider(ProviderError),
+}
+
+impl SendError {
+    const fn is_transient(&self) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Provider(error) => error.is_transient(),
+        }
+    }
+
+    /// How long to wait at least: what the provider asks, within what this leader will remember.
+    fn wait(&self) -> Duration {
+        let asked = match self {
+            Self::Off => None,
+            Self::Provider(error) => error.retry_after(),
+        };
+        asked.unwrap_or(WAIT_MIN).clamp(WAIT_MIN, ASKED_WAIT_MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_fails_for_two_days_is_a_dead_letter() {
+        let pending = notice(1);
+        let later = || Carried::Later(WAIT_MIN);
+        assert!(matches!(bounded(&pending, LIFE, later()), Carried::Later(_)));
+        let given_up = bounded(&pending, Millis::from_hours(49), later());
+        assert!(matches!(
+            given_up,
+            Carried::Report(Command::Payment(PaymentCommand::CompleteEffect {
+                outcome: EffectOutcome::Unknown,
+                ..
+            }))
+        ));
+        let done = complete(pending.id, EffectOutcome::Happened);
+        assert!(matches!(
+            bounded(&pending, Millis::from_hours(49), done),
+            Carried::Report(Command::Payment(PaymentCommand::CompleteEffect {
+                outcome: EffectOutcome::Happened,
+                ..
+            }))
+        ));
+    }
 
     fn pending(bits: u128, effect: Effect) -> PendingEffect {
         let index = fairground_types::LogIndex(1);

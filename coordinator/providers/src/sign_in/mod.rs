@@ -153,6 +153,15 @@ impl SignIn {
         Ok(Self { apple, google, ports })
     }
 
+    /// Whether this provider is configured.
+    #[must_use]
+    pub const fn is_on(&self, provider: SignInProvider) -> bool {
+        match provider {
+            SignInProvider::Apple => self.apple.is_some(),
+            SignInProvider::Google => self.google.is_some(),
+        }
+    }
+
     /// Says whom a token vouches for.
     ///
     /// `nonce` is the one given out for this sign-in; the token holds it, or its SHA-256 in lower hex
