@@ -83,6 +83,22 @@ impl Contract {
         check.found
     }
 
+    /// What is wrong with a request whose body is JSON; empty when nothing is.
+    #[must_use]
+    pub fn json_violations(&self, method: &str, path: &str, body: &Value) -> Vec<String> {
+        let Some(operation) = self.operation(method, path) else {
+            return vec![format!("{method} {path}: no such operation")];
+        };
+        let request = operation.get("requestBody").map(|request| self.resolved(request));
+        let schema = request.and_then(|r| r.pointer("/content/application~1json/schema"));
+        let Some(schema) = schema else {
+            return vec![format!("{method} {path}: takes no JSON")];
+        };
+        let mut check = Check { contract: self, text_only: false, found: Vec::new() };
+        check.value(schema, body, &format!("{method} {path}"), 0);
+        check.found
+    }
+
     /// What is wrong with an answer; empty when nothing is.
     #[must_use]
     pub fn answer_violations(
@@ -97,9 +113,13 @@ impl Contract {
             return vec![format!("{method} {path}: no such operation")];
         };
         let response = responses.get(status.to_string()).or_else(|| responses.get("default"));
+        let response = response.map(|response| self.resolved(response));
         let schema = response.and_then(|r| r.pointer("/content/application~1json/schema"));
         let Some(schema) = schema else {
-            return vec![format!("{method} {path}: no answer {status}")];
+            // One without a body is described by its status alone.
+            let is_described = response.is_some() && body.is_null();
+            let missing = format!("{method} {path}: no answer {status}");
+            return if is_described { Vec::new() } else { vec![missing] };
         };
         let mut check = Check { contract: self, text_only: false, found: Vec::new() };
         check.value(schema, body, &format!("answer {status} to {method} {path}"), 0);

@@ -28,6 +28,9 @@ pub enum FakesError {
     /// The client that delivers webhooks could not be made.
     #[error("make the webhook client")]
     Client(#[source] reqwest::Error),
+    /// A service's key could not be made or used.
+    #[error("make a key")]
+    Key,
     /// The description to check Stripe's calls against could not be read.
     #[error("load the contract")]
     Contract(#[from] ContractError),

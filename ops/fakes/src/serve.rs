@@ -1,4 +1,4 @@
-//! An HTTP/1 server for loopback that can be told to drop an answer.
+//! HTTP servers for loopback that can be told to drop an answer.
 //!
 //! axum's own server always answers; a stand-in must be able to carry a call out and then close the
 //! connection without a byte. Bounded in connections, and drained at shutdown. It must not know what
@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -40,8 +40,17 @@ pub(crate) async fn stopped(stop: &mut Stop) {
     stop.wait_for(|stop| *stop).await.ok();
 }
 
-/// Serves until told to stop, then gives open connections a moment.
-pub(crate) async fn http(listener: TcpListener, router: Router, mut stop: Stop) {
+/// Serves HTTP/1 until told to stop, then gives open connections a moment.
+pub(crate) async fn http(listener: TcpListener, router: Router, stop: Stop) {
+    serve(listener, router, stop, false).await;
+}
+
+/// Serves HTTP/2 without TLS, known to the client beforehand (RFC 9113 section 3.3).
+pub(crate) async fn http2(listener: TcpListener, router: Router, stop: Stop) {
+    serve(listener, router, stop, true).await;
+}
+
+async fn serve(listener: TcpListener, router: Router, mut stop: Stop, is_http2: bool) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -49,10 +58,15 @@ pub(crate) async fn http(listener: TcpListener, router: Router, mut stop: Stop) 
             () = stopped(&mut stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = accept(&listener, &places) => {
-                if let Some((stream, place)) = accepted {
-                    connections.spawn(connection(stream, router.clone(), stop.clone(), place));
-                } else {
+                let Some((stream, place)) = accepted else {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
+                let (router, stop) = (router.clone(), stop.clone());
+                if is_http2 {
+                    connections.spawn(connection2(stream, router, stop, place));
+                } else {
+                    connections.spawn(connection(stream, router, stop, place));
                 }
             }
         }
@@ -84,17 +98,7 @@ async fn connection(
     mut stop: Stop,
     _place: OwnedSemaphorePermit,
 ) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
-        async move {
-            let answer: Result<Response, Infallible> = router.oneshot(request.map(Body::new)).await;
-            let Ok(answer) = answer;
-            if answer.extensions().get::<DropAnswer>().is_some() {
-                return Err(AnswerDropped);
-            }
-            Ok(answer)
-        }
-    });
+    let service = service_fn(move |request| answer(router.clone(), request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_WAIT)
@@ -110,4 +114,40 @@ async fn connection(
     if let Err(error) = ended {
         tracing::trace!(%error, "connection ended");
     }
+}
+
+async fn connection2(
+    stream: TcpStream,
+    router: Router,
+    mut stop: Stop,
+    _place: OwnedSemaphorePermit,
+) {
+    let service = service_fn(move |request| answer(router.clone(), request));
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "connection ended");
+    }
+}
+
+/// An answer, or an error that has the connection or the stream reset.
+async fn answer(
+    router: Router,
+    request: hyper::Request<Incoming>,
+) -> Result<Response, AnswerDropped> {
+    let answer: Result<Response, Infallible> = router.oneshot(request.map(Body::new)).await;
+    let Ok(answer) = answer;
+    if answer.extensions().get::<DropAnswer>().is_some() {
+        return Err(AnswerDropped);
+    }
+    Ok(answer)
 }

@@ -3,7 +3,6 @@
 //! Read next: [`crate::stripe`], [`crate::inbox`].
 
 use std::fmt;
-use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::contract::Contract;
 use crate::error::FakesError;
 use crate::inbox::{self, Inbox, Mail, Sms, SmsAccount};
+use crate::outside::Outside;
 use crate::serve;
 use crate::stripe::{CallRecord, DeliveryRecord, Faults, StripeFake, StripeSettings, Webhooks};
 
@@ -32,6 +32,10 @@ pub struct FakesOptions {
     pub inbox_port: u16,
     /// Port of the mail relay. Default: 0, any.
     pub smtp_port: u16,
+    /// Port of SendGrid, Postmark, FCM and the sign-in services. Default: 0, any.
+    pub outside_port: u16,
+    /// Port of APNs, HTTP/2. Default: 0, any.
+    pub apns_port: u16,
     /// Where webhooks go. Default: none; they wait until one is set.
     pub webhook_url: Option<String>,
     /// What webhooks are signed with. Default: `whsec_fairground_fakes`.
@@ -57,6 +61,8 @@ impl Default for FakesOptions {
             stripe_port: 0,
             inbox_port: 0,
             smtp_port: 0,
+            outside_port: 0,
+            apns_port: 0,
             webhook_url: None,
             webhook_secret: "whsec_fairground_fakes".to_owned(),
             stripe_key: "sk_test_fairground_fakes".to_owned(),
@@ -83,8 +89,13 @@ pub struct FakesHandle {
     pub sms_url: String,
     /// The mail relay.
     pub smtp_addr: SocketAddr,
+    /// SendGrid at `/sendgrid`, Postmark at `/postmark`, FCM at `/fcm`, and the sign-in services.
+    pub outside_url: String,
+    /// APNs, HTTP/2 without TLS.
+    pub apns_url: String,
     stripe: Arc<StripeFake>,
     inbox: Arc<Inbox>,
+    outside: Arc<Outside>,
     webhooks: Arc<Webhooks>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -131,6 +142,9 @@ impl Fakes {
         let (inbox_listener, inbox_at) =
             bind("the inbox", options.listen, options.inbox_port).await?;
         let (smtp_listener, smtp_addr) = bind("mail", options.listen, options.smtp_port).await?;
+        let (outside_listener, outside_at) =
+            bind("outside services", options.listen, options.outside_port).await?;
+        let (apns_listener, apns_at) = bind("APNs", options.listen, options.apns_port).await?;
         let (webhooks, queued) =
             Webhooks::new(options.webhook_url, webhook_secret, options.webhook_first_gap)
                 .map_err(FakesError::Client)?;
@@ -141,10 +155,15 @@ impl Fakes {
         let account = SmsAccount { account: options.sms_account, token: options.sms_token };
         let inbox = Arc::new(Inbox::new(account, seed));
 
+        let outside_url = format!("http://{outside_at}");
+        let outside = Outside::new(Arc::clone(&inbox), outside_url.clone(), seed)?;
+
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve::http(stripe_listener, stripe.router(), stopping.clone()));
         tasks.spawn(serve::http(inbox_listener, inbox.router(), stopping.clone()));
+        tasks.spawn(serve::http(outside_listener, outside.router(), stopping.clone()));
+        tasks.spawn(serve::http2(apns_listener, outside.apns_router(), stopping.clone()));
         tasks.spawn(inbox::relay(smtp_listener, Arc::clone(&inbox), stopping.clone()));
         tasks.spawn(Arc::clone(&webhooks).run(queued, stopping.clone()));
         tasks.spawn(Arc::clone(&stripe).sweep(stopping));
@@ -155,8 +174,11 @@ impl Fakes {
             inbox_url,
             sms_url,
             smtp_addr,
+            outside_url,
+            apns_url: format!("http://{apns_at}"),
             stripe,
             inbox,
+            outside,
             webhooks,
             stop,
             tasks,
@@ -210,6 +232,12 @@ impl FakesHandle {
         self.inbox.texts(Some(number))
     }
 
+    /// SendGrid, Postmark, FCM, APNs and the sign-in services: what they got, how they misbehave.
+    #[must_use]
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
     /// Ends everything: no new connections, a moment for open ones, then the rest is cut.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
@@ -218,24 +246,6 @@ impl FakesHandle {
             self.tasks.shutdown().await;
         }
     }
-}
-
-/// Runs the stand-ins until `shutdown` resolves.
-///
-/// # Errors
-/// See [`FakesError`].
-pub async fn run_until(
-    options: FakesOptions,
-    shutdown: impl Future<Output = ()> + Send,
-) -> Result<(), FakesError> {
-    let handle = Fakes::start(options).await?;
-    tracing::info!(
-        stripe_url = %handle.stripe_url, inbox_url = %handle.inbox_url,
-        smtp_addr = %handle.smtp_addr, sms_url = %handle.sms_url, "fakes are running"
-    );
-    shutdown.await;
-    handle.shutdown().await;
-    Ok(())
 }
 
 async fn bind(

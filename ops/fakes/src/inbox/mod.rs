@@ -112,7 +112,7 @@ impl Inbox {
         self.kept().texts.iter().filter(fits).cloned().collect()
     }
 
-    fn keep_mail(&self, mail: Mail) {
+    pub(crate) fn keep_mail(&self, mail: Mail) {
         let mut kept = self.kept();
         kept.mail_bytes += mail.bytes();
         kept.mails.push_front(mail);
