@@ -66,6 +66,16 @@ const fn shows_money(read: &ReadRequest) -> bool {
         | ReadRequest::Notices { .. }
         | ReadRequest::NoticePreferences { .. }
         | ReadRequest::PushDevices { .. }
+        | ReadRequest::SignIns { .. }
+        | ReadRequest::Devices { .. }
+        | ReadRequest::Capabilities { .. }
+        | ReadRequest::Task { .. }
+        | ReadRequest::Consents { .. }
+        | ReadRequest::Privacy { .. }
+        | ReadRequest::Follows { .. }
+        | ReadRequest::Blocked { .. }
+        | ReadRequest::Identities { .. }
+        | ReadRequest::DataRequest { .. }
         | ReadRequest::Jobs => false,
     }
 }
@@ -103,6 +113,16 @@ fn look_up(member: &Member, market: &Market, read: &ReadRequest) -> ForwardRespo
             one(market.asset_row(*asset).filter(|row| row.owner_id == *user))
         }
         ReadRequest::Me { user } => one(market.me(*user)),
+        ReadRequest::SignIns { user, current } => document(&market.sign_ins_of(*user, *current)),
+        ReadRequest::Devices { user } => document(&market.devices_of(*user)),
+        ReadRequest::Capabilities { user } => document(&market.capabilities_of(*user)),
+        ReadRequest::Task { user, task } => one(market.task_row(*user, *task)),
+        ReadRequest::Consents { user } => document(&market.consents_of(*user)),
+        ReadRequest::Privacy { user } => one(market.privacy_of(*user)),
+        ReadRequest::Follows { user } => document(&market.followed_by(*user)),
+        ReadRequest::Blocked { user } => document(&market.blocked_by(*user)),
+        ReadRequest::Identities { user } => document(&market.identities_of(*user)),
+        ReadRequest::DataRequest { user, request } => one(market.data_request(*user, *request)),
         ReadRequest::Jobs => document(&JobList { jobs: market.jobs() }),
         ReadRequest::Notices { user } => document(&market.notice_list(*user)),
         ReadRequest::NoticePreferences { user } => document(&market.preference_row(*user)),

@@ -11,7 +11,7 @@ use fairground_runtime::pki::Role;
 use fairground_types::command::{
     AccountCommand, Actor, AddPushDevice, AuctionCommand, Channel, ClusterCommand, Command,
     Envelope, FinanceCommand, GovernCommand, MediaCommand, NoticeCommand, OrderCommand,
-    PaymentCommand, PushPlatform, StoryCommand,
+    PaymentCommand, PeopleCommand, PushPlatform, StoryCommand,
 };
 use fairground_types::limits::PUSH_TOKEN_MAX;
 use fairground_types::{Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, UserId};
@@ -147,6 +147,18 @@ fn is_of_an_account(command: &Command) -> bool {
         Command::Account(AccountCommand::SignOut { .. })
             | Command::Account(AccountCommand::SetHandle { .. })
             | Command::Account(AccountCommand::BecomeMaker)
+            | Command::People(PeopleCommand::UnlinkIdentity { .. })
+            | Command::People(PeopleCommand::SignOutEverywhere)
+            | Command::People(PeopleCommand::RegisterDevice(_))
+            | Command::People(PeopleCommand::RevokeDevice { .. })
+            | Command::People(PeopleCommand::RequestCapability { .. })
+            | Command::People(PeopleCommand::ClaimInvitation { .. })
+            | Command::People(PeopleCommand::SetPrivacy { .. })
+            | Command::People(PeopleCommand::SetConsent { .. })
+            | Command::People(PeopleCommand::SetBlock { .. })
+            | Command::People(PeopleCommand::SetFollow { .. })
+            | Command::People(PeopleCommand::RequestExport { .. })
+            | Command::People(PeopleCommand::RequestDeletion { .. })
             | Command::Media(MediaCommand::RegisterAsset(_))
             | Command::Story(StoryCommand::SaveDraft(_))
             | Command::Story(StoryCommand::SubmitStory { .. })

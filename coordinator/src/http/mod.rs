@@ -18,6 +18,7 @@ mod console;
 mod finance;
 mod govern;
 mod guard;
+mod people;
 mod quotas;
 mod sign_in;
 #[cfg(feature = "stripe")]
@@ -140,6 +141,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admin::orders))
         .routes(routes!(admin::jobs))
         .routes(routes!(admin::grant))
+        .merge(people())
         .routes(routes!(finance::refunds))
         .routes(routes!(finance::propose_refund))
         .routes(routes!(finance::decide_refund))
@@ -172,6 +174,23 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
     #[cfg(feature = "stripe")]
     let routes = routes.routes(routes!(webhook::stripe).layer(webhook::body_limit()));
     routes
+}
+
+/// What staff do about accounts.
+fn people() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::default()
+        .routes(routes!(people::find))
+        .routes(routes!(people::show))
+        .routes(routes!(people::suspend))
+        .routes(routes!(people::reinstate))
+        .routes(routes!(people::force_sign_out))
+        .routes(routes!(people::strike))
+        .routes(routes!(people::lift))
+        .routes(routes!(people::grant_duty))
+        .routes(routes!(people::revoke_duty))
+        .routes(routes!(people::decide_capability))
+        .routes(routes!(people::invitations, people::invite))
+        .routes(routes!(people::revoke_invitation))
 }
 
 #[cfg(test)]

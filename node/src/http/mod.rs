@@ -15,6 +15,7 @@ mod notifications;
 mod orders;
 mod pages;
 mod payments;
+mod people;
 mod price;
 mod problem_map;
 mod quotas;
@@ -90,6 +91,7 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(users::me))
         .routes(routes!(users::set_handle))
         .routes(routes!(users::become_maker))
+        .merge(people())
         .routes(routes!(stories::mine))
         .routes(routes!(payments::mine))
         .routes(routes!(edges::list))
@@ -129,6 +131,33 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(notifications::preferences, notifications::set_preferences))
         .routes(routes!(notifications::devices, notifications::add_device))
         .routes(routes!(notifications::remove_device))
+}
+
+/// What an account does about itself.
+fn people() -> OpenApiRouter<Arc<Edge>> {
+    OpenApiRouter::default()
+        .routes(routes!(people::sign_out_everywhere))
+        .routes(routes!(people::sessions))
+        .routes(routes!(people::end_session))
+        .routes(routes!(people::register_device))
+        .routes(routes!(people::devices))
+        .routes(routes!(people::revoke_device))
+        .routes(routes!(people::capabilities))
+        .routes(routes!(people::request_capability))
+        .routes(routes!(people::task))
+        .routes(routes!(people::privacy, people::set_privacy))
+        .routes(routes!(people::consents, people::set_consent))
+        .routes(routes!(people::follows))
+        .routes(routes!(people::follow, people::unfollow))
+        .routes(routes!(people::blocked, people::block))
+        .routes(routes!(people::unblock))
+        .routes(routes!(people::identities))
+        .routes(routes!(people::unlink))
+        .routes(routes!(people::export))
+        .routes(routes!(people::delete_later))
+        .routes(routes!(people::data_request))
+        .routes(routes!(people::delete_now))
+        .routes(routes!(people::claim))
 }
 
 /// Routes whose requests last as long as their bodies.

@@ -16,8 +16,8 @@
 use fairground_types::command::{Channel, Envelope, MemberRow, PushPlatform};
 use fairground_types::event::FeedItem;
 use fairground_types::id::{
-    AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, EdgeId, JoinTokenId, LogIndex,
-    MemberId, OrderId, SaleLockId, StoryId, UserId,
+    AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, DataRequestId, EdgeId, JoinTokenId,
+    LogIndex, MemberId, OrderId, SaleLockId, SignInId, StoryId, TaskId, UserId,
 };
 use fairground_types::journal::{Batch, Mark, Tail};
 use fairground_types::time::{Millis, Timestamp};
@@ -294,6 +294,16 @@ pub enum ReadRequest {
     MyAssets { user: UserId },
     Asset { user: UserId, asset: AssetId },
     Me { user: UserId },
+    SignIns { user: UserId, current: SignInId },
+    Devices { user: UserId },
+    Capabilities { user: UserId },
+    Task { user: UserId, task: TaskId },
+    Consents { user: UserId },
+    Privacy { user: UserId },
+    Follows { user: UserId },
+    Blocked { user: UserId },
+    Identities { user: UserId },
+    DataRequest { user: UserId, request: DataRequestId },
     Jobs,
     Notices { user: UserId },
     NoticePreferences { user: UserId },

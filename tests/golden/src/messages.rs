@@ -21,8 +21,8 @@ use fairground_wire::version::{Hello, SPOKEN};
 
 use crate::events::{judged, member, rejection};
 use crate::{
-    ASSET, AUCTION, BID, BLOB, CLUSTER, COMMAND, INDEX, LOCK, ORDER, STORY, Sample, TOKEN, USER,
-    at, batch, edge, mark, sealed, tail,
+    ASSET, AUCTION, BID, BLOB, CLUSTER, COMMAND, INDEX, LOCK, ORDER, SIGN_IN, STORY, Sample, TOKEN,
+    USER, at, batch, edge, mark, sealed, tail,
 };
 
 pub(crate) const LOG_ID: LogIdWire = LogIdWire { term: 5, index: 77 };
@@ -151,6 +151,16 @@ fn reads() -> Vec<Sample> {
             ("my_assets", ReadRequest::MyAssets { user }),
             ("asset", ReadRequest::Asset { user, asset: ASSET }),
             ("me", ReadRequest::Me { user }),
+            ("sign_ins", ReadRequest::SignIns { user, current: SIGN_IN }),
+            ("devices", ReadRequest::Devices { user }),
+            ("capabilities", ReadRequest::Capabilities { user }),
+            ("task", ReadRequest::Task { user, task: crate::people::TASK }),
+            ("consents", ReadRequest::Consents { user }),
+            ("privacy", ReadRequest::Privacy { user }),
+            ("follows", ReadRequest::Follows { user }),
+            ("blocked", ReadRequest::Blocked { user }),
+            ("identities", ReadRequest::Identities { user }),
+            ("data_request", ReadRequest::DataRequest { user, request: crate::people::REQUEST }),
             ("jobs", ReadRequest::Jobs),
             ("notices", ReadRequest::Notices { user }),
             ("notice_preferences", ReadRequest::NoticePreferences { user }),

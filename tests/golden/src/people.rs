@@ -18,11 +18,11 @@ use fairground_types::{
 
 use crate::{ASSET, CHALLENGE, DIGEST, SIGN_IN, USER, contact};
 
-const TASK: TaskId = TaskId::from_bits(31);
+pub(crate) const TASK: TaskId = TaskId::from_bits(31);
 const DEVICE: DeviceId = DeviceId::from_bits(32);
 const INVITATION: InvitationId = InvitationId::from_bits(33);
 const ADDRESS: AddressId = AddressId::from_bits(34);
-const REQUEST: DataRequestId = DataRequestId::from_bits(35);
+pub(crate) const REQUEST: DataRequestId = DataRequestId::from_bits(35);
 const STRIKE: StrikeId = StrikeId::from_bits(36);
 
 pub(crate) const COMMANDS: usize = 32;
