@@ -303,6 +303,7 @@ async fn serve(
     loops.spawn("deadlines", deadline_loop.run(closing.clone()));
     loops.spawn("membership", membership_loop.run(closing.clone()));
     loops.spawn("archive", archive_loop.run(closing.clone()));
+    loops.spawn("rules", raft::rules::report(Arc::clone(&member), closing.clone()));
     let (history, state, peers) =
         (member.history.clone(), Arc::clone(&member.state), Arc::clone(&member.peers));
     loops.spawn("history", history.fill(member.id, state, peers, closing.clone()));

@@ -131,6 +131,7 @@ fn spawn_parts(edge: &Arc<Edge>, identity: Identity, tools: Option<Tools>) {
     tasks.spawn("beat streams", beat::keep_streams(Arc::clone(edge), content));
     tasks.spawn("uplink", uplink::run(Arc::clone(edge)));
     tasks.spawn("admission", uplink::stay_admitted(Arc::clone(edge)));
+    tasks.spawn("rules", uplink::report_rules(Arc::clone(edge)));
     tasks.spawn("prefetch", delivery::prefetch::run(Arc::clone(edge)));
     tasks.spawn("uploads", ingest::tend(Arc::clone(edge)));
     tasks.spawn("certificate", identity::renew(Arc::clone(edge), identity));

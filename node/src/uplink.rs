@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fairground_storage::StorageError;
-use fairground_types::command::{Actor, ClusterCommand, Command, Envelope};
+use fairground_types::command::{Actor, ClusterCommand, Command, Envelope, GovernCommand};
 use fairground_types::journal::{Batch, JournalEntry, Tail};
 use fairground_types::limits::BATCH_ENTRIES_MAX;
 use fairground_types::{Code, CommandId, Millis, Verdict};
@@ -34,6 +34,8 @@ const INBOX: usize = 256;
 /// Lots of verdicts that wait to be stored.
 const STORE_QUEUE: usize = 64;
 const REACH_WAIT: Duration = Duration::from_secs(5);
+/// Pause before the rules are reported again.
+const RULES_PAUSE: Duration = Duration::from_secs(2);
 /// How long a member may take no message, or say nothing to what it was sent.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(150);
@@ -412,6 +414,25 @@ pub(crate) fn own_command(edge: &Edge, operation: &str, command: Command) -> For
     let nonce = u128::from_be_bytes(fairground_runtime::ids::random_bytes());
     let id = CommandId::derive_system(operation, &edge.id.to_string(), &nonce.to_string());
     ForwardRequest::Command(Box::new(Envelope { id, actor: Actor::Edge(edge.id.clone()), command }))
+}
+
+/// Says which rules this edge knows, once after each start: newer ones wait for everybody.
+pub(crate) async fn report_rules(edge: Arc<Edge>) {
+    let known = fairground_market::RULES_VERSION;
+    loop {
+        let report = GovernCommand::ReportRules { member: None, known };
+        let request = own_command(&edge, "rules", Command::Govern(report));
+        if let Ok(ForwardResponse::Judged(judged)) = edge.links.forward(&request).await
+            && judged.verdict.is_accepted()
+        {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = edge.shutdown.wait() => return,
+            () = tokio::time::sleep(RULES_PAUSE) => {}
+        }
+    }
 }
 
 async fn admit(edge: &Arc<Edge>) -> bool {

@@ -24,6 +24,7 @@ pub(crate) mod deadline;
 pub(crate) mod membership;
 pub(crate) mod network;
 pub(crate) mod office;
+pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod state_machine;
 

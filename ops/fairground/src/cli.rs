@@ -36,6 +36,12 @@ pub(crate) enum Verb {
     /// Make an account with the admin duty.
     #[command(subcommand)]
     Admin(AdminVerb),
+    /// Move the clock of a sandbox cluster.
+    #[command(subcommand)]
+    Clock(ClockVerb),
+    /// Show and change the version of the rules.
+    #[command(subcommand)]
+    Rules(RulesVerb),
     /// Run stand-ins for Stripe, mail and SMS on loopback.
     Fakes(FakesArgs),
     /// Show the version.
@@ -92,6 +98,9 @@ pub(crate) struct InitArgs {
     /// Where the console, the admin API and the webhooks are served.
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7480")]
     pub(crate) http_listen: SocketAddr,
+    /// A cluster to try things in, for ever: its clock can be moved.
+    #[arg(long)]
+    pub(crate) sandbox: bool,
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +200,43 @@ pub(crate) enum AdminVerb {
         /// Public name.
         #[arg(long)]
         handle: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockVerb {
+    /// Move the clock forward.
+    Advance {
+        /// By how much, such as `72h`.
+        #[arg(value_parser = parse_duration)]
+        by: Duration,
+        /// The member's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Why.
+        #[arg(long, default_value = "from the command line")]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesVerb {
+    /// Show which rules are in force and who knows which.
+    Show {
+        /// The member's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Put a newer version in force, once every member and edge knows it.
+    Activate {
+        /// Which version.
+        version: u32,
+        /// The member's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Why.
+        #[arg(long, default_value = "from the command line")]
+        reason: String,
     },
 }
 

@@ -12,6 +12,7 @@ pub(crate) async fn run(arguments: InitArgs) -> anyhow::Result<()> {
         options.cluster_listen = arguments.cluster_listen.to_string();
         options.http_listen = arguments.http_listen.to_string();
         options.public_url = format!("http://{}", arguments.http_listen);
+        options.sandbox = arguments.sandbox;
     })?;
     let made = fairground_coordinator::init(&InitOptions { options })?;
     output::note(&format!(
@@ -37,8 +38,12 @@ pub(crate) fn member_options(
         let listen = options.http_listen.parse().context("the HTTP address is no address:port")?;
         http::refuse_plain_http(listen, options.http_tls_cert_file.is_some())?;
         let text = format!(
-            "dir = {:?}\ncluster_listen = {:?}\nhttp_listen = {:?}\npublic_url = {:?}\n",
-            options.dir, options.cluster_listen, options.http_listen, options.public_url
+            "dir = {:?}\ncluster_listen = {:?}\nhttp_listen = {:?}\npublic_url = {:?}\nsandbox = {}\n",
+            options.dir,
+            options.cluster_listen,
+            options.http_listen,
+            options.public_url,
+            options.sandbox
         );
         std::fs::write(&file, text)
             .with_context(|| format!("failed to write {}", file.display()))?;

@@ -7,6 +7,7 @@ mod cli;
 mod daemon;
 mod demo;
 mod fakes;
+mod govern;
 mod init;
 mod join;
 mod operator;
@@ -62,6 +63,8 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Node(arguments) => daemon::node(arguments).await,
         Verb::Status(arguments) => status::run(arguments).await,
         Verb::Admin(verb) => admin::run(verb).await,
+        Verb::Clock(verb) => govern::clock(verb).await,
+        Verb::Rules(verb) => govern::rules(verb).await,
         Verb::Fakes(arguments) => fakes::run(arguments).await,
         Verb::Version(arguments) => version::run(&arguments),
         Verb::TranscodeJail { .. } => anyhow::bail!("handled before the runtime starts"),

@@ -1,7 +1,7 @@
 //! Time zones of people: which there are, and when somebody's quiet hours end.
 //!
 //! The tables are compiled in, so every machine of one release has the same. They are for shells
-//! alone: what the log decides never depends on them (ADR 0003). Read next:
+//! alone: what the log decides never depends on them (ADR 0004). Read next:
 //! `fairground_types::command::QuietHours`.
 
 use std::sync::LazyLock;

@@ -6,7 +6,7 @@
 //!  many to tell: 100 with each entry      bids of an auction: one notice to its maker in 5 minutes
 //! ```
 //! Quiet hours are kept here and obeyed by the one who sends: they need tables of time zones, which
-//! are no part of the log (ADR 0003). It must not know how a channel works. Read next: `notice.rs`,
+//! are no part of the log (ADR 0004). It must not know how a channel works. Read next: `notice.rs`,
 //! [`fairground_types::notice`] for the routes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

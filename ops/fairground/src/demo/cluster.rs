@@ -92,7 +92,9 @@ impl Cluster {
         let dir = dir.join("m1");
         let quic = SocketAddr::new(LOOPBACK, free_udp_port(LOOPBACK)?);
         write_member_config(&dir, http, quic, addresses, options)?;
-        init::run(InitArgs { dir: dir.clone(), cluster_listen: quic, http_listen: http }).await?;
+        let arguments =
+            InitArgs { dir: dir.clone(), cluster_listen: quic, http_listen: http, sandbox: true };
+        init::run(arguments).await?;
         self.start_member(1, dir, http).await
     }
 
@@ -358,6 +360,7 @@ fn write_member_config(
 cluster_listen = "{quic}"
 http_listen = "{http}"
 public_url = "http://{http}"
+sandbox = true
 
 [mail]
 smtp_address = "{smtp}"
