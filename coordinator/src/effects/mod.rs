@@ -55,6 +55,7 @@ const LIFE: Millis = Millis::from_hours(48);
 const NOTICE_TRIES_MAX: u32 = 12;
 
 /// What carrying out an effect came to.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and most are reports")]
 enum Carried {
     /// Report this.
     Report(Command),
@@ -477,7 +478,7 @@ mod tests {
     fn notice(bits: u128) -> PendingEffect {
         let notice = fairground_market::Notice {
             user: fairground_types::UserId::from_bits(1),
-            channel: fairground_market::NoticeChannel::Email,
+            channel: NoticeChannel::Email,
             kind: fairground_market::NoticeKind::Outbid,
             story: None,
             auction: None,

@@ -511,7 +511,7 @@ pub(super) async fn templates(
 /// Body that sets a template.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct TemplateBody {
+pub(super) struct SetTemplateBody {
     key: TemplateKey,
     /// The words; absent for the default.
     #[serde(default)]
@@ -523,7 +523,7 @@ pub(super) struct TemplateBody {
 
 /// Sets the words of a notice, or gives them their default back.
 #[utoipa::path(put, path = "/v1/admin/templates", operation_id = "setTemplate", tag = "operation",
-    params(IdempotencyKeyHeader), request_body = TemplateBody,
+    params(IdempotencyKeyHeader), request_body = SetTemplateBody,
     responses((status = 200, description = "The template now.", body = TemplateRow)),
     security(("bearer" = []), ("adminKey" = [])),
     extensions(("x-codes" = json!(["REASON_REQUIRED", "VERSION_CONFLICT", "LIMIT_REACHED"]))))]
@@ -531,7 +531,7 @@ pub(super) async fn set_template(
     State(api): State<Arc<Api>>,
     caller: Caller,
     intent: IntentKey,
-    ApiJson(body): ApiJson<TemplateBody>,
+    ApiJson(body): ApiJson<SetTemplateBody>,
 ) -> Result<Response, Problem> {
     let reason = reason_of(&body.reason)?;
     let key = body.key;

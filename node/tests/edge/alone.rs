@@ -36,7 +36,7 @@ async fn malformed_requests_get_their_code_and_change_nothing() {
     let good = json!({ "amountMinor": 100, "currency": "EUR" });
 
     for (path, body, code) in [
-        (bids.as_str(), json!({ "amountMinor": -1, "currency": "EUR" }), "VALIDATION_FAILED"),
+        (bids.as_str(), json!({ "amountMinor": -1, "currency": "EUR" }), "AMOUNT_OUT_OF_RANGE"),
         (&bids, json!({ "amountMinor": 1.5, "currency": "EUR" }), "VALIDATION_FAILED"),
         (&bids, json!({ "amountMinor": 100 }), "VALIDATION_FAILED"),
         (&bids, json!({ "amountMinor": 100, "currency": "XXX" }), "VALIDATION_FAILED"),

@@ -297,7 +297,7 @@ async fn an_uploaded_clip_becomes_playable_and_outlives_the_members() {
         let shown = edge.request(Method::GET, &format!("/v1/media/{asset}")).bearer_auth(&maker);
         let shown: Value = shown.send().await.unwrap().json().await.unwrap();
         assert_ne!(shown["state"], "failed", "{shown}");
-        (shown["revision"] == 2).then_some(shown)
+        (shown["revision"] == 2 && shown["figures"]["av1Fps"].is_number()).then_some(shown)
     })
     .await;
     assert_eq!(shown["codecs"], json!(["h264", "av1"]));

@@ -230,7 +230,8 @@ pub(crate) enum RulesVerb {
     /// Put a newer version in force, once every member and edge knows it.
     Activate {
         /// Which version.
-        version: u32,
+        #[arg(value_name = "VERSION")]
+        rules: u32,
         /// The member's folder.
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,

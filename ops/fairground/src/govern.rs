@@ -21,7 +21,7 @@ pub(crate) async fn rules(verb: RulesVerb) -> anyhow::Result<()> {
             let report = Operator::at(&dir)?.get("/v1/admin/rules").await?;
             output::json(&report)?;
         }
-        RulesVerb::Activate { version, dir, reason } => {
+        RulesVerb::Activate { rules: version, dir, reason } => {
             let body = json!({"version": version, "reason": reason});
             Operator::at(&dir)?.post("/v1/admin/rules/activate", &body).await?;
             output::line(&format!("rules {version} are in force"))?;

@@ -31,7 +31,7 @@ use fairground_types::{
 };
 
 use self::notation::{DAY, parse_length, parse_money, parse_time, plain, set_policy, time_text};
-use crate::{Applied, Effect, Market};
+use crate::{Applied, Market};
 
 mod govern;
 mod money;
@@ -470,14 +470,11 @@ impl World {
         let attempts = self.market.lock(lock).map_or(0, |row| row.attempts().len());
         let attempt = u32::try_from(attempts).unwrap_or(u32::MAX);
         let session = format!("cs_{name}_{attempt}");
+        let wanted = if verb == "ended" { "expire_checkout" } else { "open_checkout" };
         let effect = self
             .market
             .outbox()
-            .find(|pending| match &pending.effect {
-                Effect::OpenCheckout(_) => verb != "ended",
-                Effect::ExpireCheckout { .. } => verb == "ended",
-                _ => false,
-            })
+            .find(|pending| pending.effect.kind() == wanted)
             .map_or(fairground_types::EffectId::from_bits(0), |pending| pending.id);
         let command = match verb {
             "checkout" => {

@@ -279,7 +279,6 @@ impl Role {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use super::*;
 

@@ -167,7 +167,7 @@ fn classified(answer: &Answer, reason: &str, since: Option<Timestamp>) -> Provid
             ProviderError::Gone { provider: PROVIDER, code, since }
         }
         (400, "IdleTimeout") | (429 | 500..=599, _) => answer.later(code),
-        (403 | 404 | 405, _) | (400, "BadTopic" | "TopicDisallowed" | "MissingTopic") => {
+        (403..=405, _) | (400, "BadTopic" | "TopicDisallowed" | "MissingTopic") => {
             answer.misconfigured(code)
         }
         _ => answer.refused(code),

@@ -38,11 +38,11 @@ struct Account {
     balances: BTreeMap<String, u64>,
 }
 
+/// Plain pairs of a form, and its metadata.
+type Pairs<'a> = (BTreeMap<&'a str, &'a str>, BTreeMap<String, String>);
+
 /// Pairs of a form by their plain names; one that is not known is refused by its name.
-fn pairs<'a>(
-    fields: &'a [Field],
-    known: &[&str],
-) -> Result<(BTreeMap<&'a str, &'a str>, BTreeMap<String, String>), Refusal> {
+fn pairs<'a>(fields: &'a [Field], known: &[&str]) -> Result<Pairs<'a>, Refusal> {
     let mut plain = BTreeMap::new();
     let mut metadata = BTreeMap::new();
     for field in fields {

@@ -162,7 +162,6 @@ impl crate::account::Accounts {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "tests may panic")]
 mod tests {
     use super::*;
 

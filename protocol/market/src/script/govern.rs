@@ -109,7 +109,7 @@ impl World {
                 user: person(words.next("person")?)?,
             }),
             "read-all" => Command::Notice(NoticeCommand::ReadAllNotices),
-            "read" => {
+            "read-one" => {
                 let place: usize = number(words, "place")?;
                 let Actor::User(user) = &who else { return Err("nobody reads".to_owned()) };
                 let rows = self.market.notices_of(*user);

@@ -94,15 +94,12 @@ fn preferences_that_cannot_be_meant_are_refused() {
 fn a_notice_is_read_once_and_by_its_owner_alone() {
     let world = plays(&format!(
         "{OPENED}
-        12:00:03  read b 0   -> NOT_FOUND
-        12:00:04  read a 0   -> done
-        12:00:05  read a 0   -> done
-        12:00:06  bid A a EUR 110.00  -> placed
-        12:00:07  bid A b EUR 115.00  -> placed"
+        12:00:03  read-one b 0   -> NOT_FOUND
+        12:00:04  read-one a 0   -> done
+        12:00:05  read-one a 0   -> done"
     ));
-    // Read, so the next one is told anew; unread, one is enough.
-    assert_eq!(list(&world.market, "a"), [NoticeKind::Outbid, NoticeKind::Outbid]);
-    assert_eq!(world.market.unread_notices(user("a")), 1);
+    assert_eq!(list(&world.market, "a"), [NoticeKind::Outbid]);
+    assert_eq!(world.market.unread_notices(user("a")), 0);
     let world = plays(&format!("{OPENED}\n 12:00:03  read-all a -> done"));
     assert_eq!(world.market.unread_notices(user("a")), 0);
 }

@@ -4,7 +4,6 @@
 //! It shares no code with the first but the vocabulary. Nothing is indexed, nothing is incremental:
 //! every question is answered by looking at everything. It is told the same entries and must come to
 //! the same verdicts, closes, locks, orders and balances. Read next: `against_model.rs`.
-#![expect(clippy::wildcard_enum_match_arm, reason = "the model knows a part of the market")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -148,6 +147,8 @@ pub(super) struct Model {
     pub(super) orders: BTreeMap<OrderId, ModelOrder>,
     remembered: BTreeMap<CommandId, ([u8; 32], Said)>,
     events: BTreeSet<String>,
+    /// When each buyer left a won piece unpaid.
+    unpaid: BTreeMap<UserId, Vec<u64>>,
     given_back: BTreeSet<String>,
     /// Places of locks by the ids that the market gave them.
     pub(super) lock_ids: BTreeMap<SaleLockId, usize>,
@@ -200,6 +201,7 @@ impl Model {
             orders: BTreeMap::new(),
             remembered: BTreeMap::new(),
             events: BTreeSet::new(),
+            unpaid: BTreeMap::new(),
             given_back: BTreeSet::new(),
             lock_ids: BTreeMap::new(),
             refunds: BTreeMap::new(),
@@ -492,6 +494,17 @@ impl Model {
         }
     }
 
+    /// Has an account, and did not leave two pieces unpaid in 90 days: that pauses for 30 days.
+    fn may_trade(&self, user: UserId) -> bool {
+        const DAY: u64 = 86_400 * SECOND;
+        let unpaid = self.unpaid.get(&user).map_or(&[][..], Vec::as_slice);
+        let paused = unpaid.iter().enumerate().any(|(place, at)| {
+            let young = unpaid.iter().take(place).any(|before| before + 90 * DAY > *at);
+            young && at + 30 * DAY > self.at
+        });
+        self.people.contains(&user) && !paused
+    }
+
     /// The auction of a story that is not closed.
     fn live(&self, story: StoryId) -> Option<AuctionId> {
         let live = |row: &ModelAuction| {
@@ -535,7 +548,7 @@ impl Model {
         released: &mut Vec<(Place, Waiting)>,
     ) -> Option<Said> {
         let at = self.at;
-        let is_known = self.people.contains(&bid.intake.user());
+        let is_known = self.may_trade(bid.intake.user());
         let Some(auction) = self.auctions.get(&id) else { return Some(Said::No(Code::NotFound)) };
         let (user, amount) = (bid.intake.user(), bid.intake.amount());
         let fact = if auction.currency != amount.currency() {
@@ -623,7 +636,7 @@ impl Model {
         if offer.amount.minor() == 0 || offer.amount.minor() > 99_999_999 {
             return no(Code::AmountOutOfRange);
         }
-        if !self.people.contains(&offer.buyer) {
+        if !self.may_trade(offer.buyer) {
             return no(Code::NotEligible);
         }
         if story.maker == offer.buyer {
@@ -766,6 +779,7 @@ impl Model {
     fn lock_expires(&mut self, place: usize) {
         let until = self.at + self.policy.decision_window.as_millis();
         self.locks[place].state = LockSays::Expired;
+        self.unpaid.entry(self.locks[place].buyer).or_default().push(self.at);
         let auction = self.locks[place].auction;
         self.auctions.get_mut(&auction).expect("known").status = Status::Awaiting { until };
     }

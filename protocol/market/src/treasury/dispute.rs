@@ -281,7 +281,7 @@ impl Charge {
         let sent = self
             .transfers
             .last()
-            .map_or(self.amount.none(), |sent| sent.amount.less(sent.reversed));
+            .map_or_else(|| self.amount.none(), |sent| sent.amount.less(sent.reversed));
         match self.payout {
             Payout::Sending { amount, .. } => amount.less(self.wanted_back),
             Payout::Waiting

@@ -176,10 +176,7 @@ impl Market {
             }
             // "Made" is heard late when an event was faster; it says nothing about readiness.
             if row.account.is_some() && state == ProviderAccountState::Onboarding {
-                becomes = match row.state {
-                    ProviderAccountState::Ready => ProviderAccountState::Ready,
-                    other => other,
-                };
+                becomes = row.state;
             }
             row.account = Some(account.to_owned());
             row.state = becomes;

@@ -50,6 +50,7 @@ pub struct Entry {
 }
 
 /// A command in an entry.
+#[expect(clippy::large_enum_variant, reason = "bids come in batches; direct commands are few")]
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub enum LogCommand {
     /// Forwarded by a shell.
