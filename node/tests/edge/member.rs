@@ -435,7 +435,13 @@ impl FakeMember {
         let revision = self.look(|market| market.view().asset(asset).map(|row| row.revision));
         let Some(revision) = revision else { return refused(Code::NotFound) };
         let base = format!("/p/{}/{asset}/{revision}", token::mint(&key, &claims));
-        document(&json!({ "url": format!("{base}/master.m3u8"), "revision": revision }))
+        document(&json!({
+            "playbackId": claims.playback,
+            "url": format!("{base}/master.m3u8"),
+            "avcUrl": format!("{base}/master.avc.m3u8"),
+            "expiresAt": claims.expires_at,
+            "revision": revision,
+        }))
     }
 
     async fn blob(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {

@@ -304,7 +304,7 @@ async fn an_uploaded_clip_becomes_playable_and_outlives_the_members() {
     assert!(shown["figures"]["av1Fps"].as_f64().unwrap() > 0.0);
     let playback = edge.get(&format!("/v1/media/{asset}/playback")).await;
     let playback: Value = playback.json().await.unwrap();
-    let master = playback["url"].as_str().unwrap();
+    let master = playback["url"].as_str().unwrap_or_else(|| panic!("{playback}"));
     let base = master.strip_suffix("master.m3u8").unwrap();
     // Twice: from the members, then from the cache alone.
     let text = edge.get(master).await.text().await.unwrap();
