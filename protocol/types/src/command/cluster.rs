@@ -137,7 +137,7 @@ pub struct JoinProof {
 /// See [`ClusterCommand::RegisterMember`].
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct RegisterMember {
-    /// The token; absent for the first member, registered by [`Actor::Cluster`].
+    /// The token; absent for the first member, registered by [`super::Actor::Cluster`].
     pub proof: Option<JoinProof>,
     /// Where other daemons reach it: `host:port`, QUIC.
     pub cluster_address: String,
