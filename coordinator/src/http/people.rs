@@ -51,6 +51,18 @@ async fn decide(
     submit(&api.member, caller.actor()?, id, command).await.map(drop)
 }
 
+/// [`decide`] about an account; answers the account as it is then.
+async fn change_account(
+    api: &Api,
+    by: (&Caller, &IntentKey),
+    intent: (&str, &str),
+    command: StaffCommand,
+    user: UserId,
+) -> Result<Response, Problem> {
+    decide(api, by, intent, command).await?;
+    account_of(api, user)
+}
+
 fn account_of(api: &Api, user: UserId) -> Result<Response, Problem> {
     let row = api.member.state.read(|market| market.account_row(user));
     row.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
@@ -138,8 +150,7 @@ pub(super) async fn suspend(
     ApiJson(body): ApiJson<ReasonBody>,
 ) -> Result<Response, Problem> {
     let command = StaffCommand::Suspend { user, reason: reason_of(&body.reason)? };
-    decide(&api, (&caller, &key), ("suspend", &user.to_string()), command).await?;
-    account_of(&api, user)
+    change_account(&api, (&caller, &key), ("suspend", &user.to_string()), command, user).await
 }
 
 /// Takes a suspension back.
@@ -157,8 +168,7 @@ pub(super) async fn reinstate(
     ApiJson(body): ApiJson<ReasonBody>,
 ) -> Result<Response, Problem> {
     let command = StaffCommand::Reinstate { user, reason: reason_of(&body.reason)? };
-    decide(&api, (&caller, &key), ("reinstate", &user.to_string()), command).await?;
-    account_of(&api, user)
+    change_account(&api, (&caller, &key), ("reinstate", &user.to_string()), command, user).await
 }
 
 /// Ends every sign-in of an account.
@@ -176,8 +186,8 @@ pub(super) async fn force_sign_out(
     ApiJson(body): ApiJson<ReasonBody>,
 ) -> Result<Response, Problem> {
     let command = StaffCommand::ForceSignOut { user, reason: reason_of(&body.reason)? };
-    decide(&api, (&caller, &key), ("force-sign-out", &user.to_string()), command).await?;
-    account_of(&api, user)
+    change_account(&api, (&caller, &key), ("force-sign-out", &user.to_string()), command, user)
+        .await
 }
 
 /// Notes a strike for broken rules.
@@ -195,8 +205,7 @@ pub(super) async fn strike(
     ApiJson(body): ApiJson<ReasonBody>,
 ) -> Result<Response, Problem> {
     let command = StaffCommand::Strike { user, reason: reason_of(&body.reason)? };
-    decide(&api, (&caller, &key), ("strike", &user.to_string()), command).await?;
-    account_of(&api, user)
+    change_account(&api, (&caller, &key), ("strike", &user.to_string()), command, user).await
 }
 
 /// Takes a strike back, after an appeal.
@@ -215,8 +224,7 @@ pub(super) async fn lift(
     ApiJson(body): ApiJson<ReasonBody>,
 ) -> Result<Response, Problem> {
     let command = StaffCommand::LiftStrike { user, strike, reason: reason_of(&body.reason)? };
-    decide(&api, (&caller, &key), ("lift-strike", &strike.to_string()), command).await?;
-    account_of(&api, user)
+    change_account(&api, (&caller, &key), ("lift-strike", &strike.to_string()), command, user).await
 }
 
 /// Which duty, and why.
@@ -242,8 +250,7 @@ pub(super) async fn revoke_duty(
 ) -> Result<Response, Problem> {
     let (user, role) = (body.user_id, body.role);
     let command = StaffCommand::RevokeDuty { user, role, reason: reason_of(&body.reason)? };
-    decide(&api, (&caller, &key), ("revoke-duty", &user.to_string()), command).await?;
-    account_of(&api, user)
+    change_account(&api, (&caller, &key), ("revoke-duty", &user.to_string()), command, user).await
 }
 
 /// Gives a duty, with the reason.
@@ -260,8 +267,7 @@ pub(super) async fn grant_duty(
 ) -> Result<Response, Problem> {
     let (user, role) = (body.user_id, body.role);
     let command = StaffCommand::GrantDuty { user, role, reason: reason_of(&body.reason)? };
-    decide(&api, (&caller, &key), ("grant-duty", &user.to_string()), command).await?;
-    account_of(&api, user)
+    change_account(&api, (&caller, &key), ("grant-duty", &user.to_string()), command, user).await
 }
 
 /// What becomes of a capability.
@@ -310,8 +316,8 @@ pub(super) async fn decide_capability(
     };
     let capability = body.capability;
     let command = StaffCommand::DecideCapability { user, capability, decision, reason };
-    decide(&api, (&caller, &key), ("decide-capability", &user.to_string()), command).await?;
-    account_of(&api, user)
+    change_account(&api, (&caller, &key), ("decide-capability", &user.to_string()), command, user)
+        .await
 }
 
 /// Whom to invite.
