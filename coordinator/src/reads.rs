@@ -8,7 +8,7 @@ use fairground_market::{
     AssetList, BidList, BidRow, JobList, LockList, Market, OrderList, StoryList,
 };
 use fairground_types::limits::PAGE_MAX;
-use fairground_types::{AuctionId, Code, Rejection, UserId};
+use fairground_types::{AuctionId, Code, Rejection, StoryId, UserId};
 use fairground_wire::message::{ForwardResponse, ReadRequest};
 use serde::Serialize;
 use serde_json::json;
@@ -62,6 +62,12 @@ const fn shows_money(read: &ReadRequest) -> bool {
         | ReadRequest::Story { .. }
         | ReadRequest::MyAssets { .. }
         | ReadRequest::Asset { .. }
+        | ReadRequest::StoryStatus { .. }
+        | ReadRequest::StoryVersions { .. }
+        | ReadRequest::StoryDiff { .. }
+        | ReadRequest::StoryViewer { .. }
+        | ReadRequest::MySaved { .. }
+        | ReadRequest::FeedProfile { .. }
         | ReadRequest::Me { .. }
         | ReadRequest::Notices { .. }
         | ReadRequest::NoticePreferences { .. }
@@ -108,6 +114,18 @@ fn look_up(member: &Member, market: &Market, read: &ReadRequest) -> ForwardRespo
         ReadRequest::Story { user, story } => {
             one(market.story_row(*story).filter(|row| row.maker_id == *user))
         }
+        ReadRequest::StoryStatus { user, story } => {
+            one(market.story_status(*story).filter(|_| is_maker(market, *user, *story)))
+        }
+        ReadRequest::StoryVersions { user, story } => {
+            one(market.story_versions(*story).filter(|_| is_maker(market, *user, *story)))
+        }
+        ReadRequest::StoryDiff { user, story, from, to } => {
+            one(market.story_diff(*story, *from, *to).filter(|_| is_maker(market, *user, *story)))
+        }
+        ReadRequest::StoryViewer { user, story } => document(&market.viewer_state(*user, *story)),
+        ReadRequest::MySaved { user } => document(&market.saved_of(*user)),
+        ReadRequest::FeedProfile { user } => document(&market.feed_profile(*user)),
         ReadRequest::MyAssets { user } => document(&AssetList { assets: market.assets_of(*user) }),
         ReadRequest::Asset { user, asset } => {
             one(market.asset_row(*asset).filter(|row| row.owner_id == *user))
@@ -128,6 +146,10 @@ fn look_up(member: &Member, market: &Market, read: &ReadRequest) -> ForwardRespo
         ReadRequest::NoticePreferences { user } => document(&market.preference_row(*user)),
         ReadRequest::PushDevices { user } => document(&market.push_device_list(*user)),
     }
+}
+
+fn is_maker(market: &Market, user: UserId, story: StoryId) -> bool {
+    market.story(story).is_some_and(|row| row.maker() == user)
 }
 
 /// Bids in one auction, or in every auction that the account has a bid in.

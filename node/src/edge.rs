@@ -49,6 +49,7 @@ pub(crate) struct Edge {
     pub(crate) work: Work,
     /// Signs cursors of lists that this edge pages.
     pub(crate) cursors: CursorKey,
+    pub(crate) feed: crate::feed::Feed,
     pub(crate) requests: AtomicUsize,
     pub(crate) live_streams: AtomicUsize,
 }

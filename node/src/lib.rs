@@ -20,6 +20,7 @@ mod clock;
 mod delivery;
 mod edge;
 mod error;
+mod feed;
 mod http;
 mod identity;
 mod ingest;
@@ -136,6 +137,7 @@ fn spawn_parts(edge: &Arc<Edge>, identity: Identity, tools: Option<Tools>) {
     tasks.spawn("uploads", ingest::tend(Arc::clone(edge)));
     tasks.spawn("certificate", identity::renew(Arc::clone(edge), identity));
     tasks.spawn("look", look(Arc::clone(edge)));
+    tasks.spawn("views", feed::ship(Arc::clone(edge)));
     if let Some(tools) = tools.filter(|_| edge.options.transcode.enabled) {
         worker::clear(&edge.options.dir);
         tasks.spawn("worker", worker::run(Arc::clone(edge), tools));

@@ -371,6 +371,9 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             | PublicEvent::FlagChanged { .. }
             | PublicEvent::RulesActivated { .. }
             | PublicEvent::StorySold { .. }
+            | PublicEvent::StoryHidden { .. }
+            | PublicEvent::StoryCounted { .. }
+            | PublicEvent::StoryShared { .. }
             | PublicEvent::BidPlaced { .. }
             | PublicEvent::CloseExtended { .. }
             | PublicEvent::AuctionLocked { .. }

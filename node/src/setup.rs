@@ -133,6 +133,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         uploads,
         work: Work::default(),
         cursors,
+        feed: crate::feed::Feed::new(),
         requests: 0.into(),
         live_streams: 0.into(),
     });

@@ -1,19 +1,26 @@
-// The stories of the market, newest first.
+// The stories of the market.
 
 import { get } from "./api.js";
 import { fill, formatMoney, formatSpan, h } from "./dom.js";
 import { posterOf } from "./player.js";
 import { millisecondsUntil } from "./time.js";
 
-function standing(item) {
-  const auction = item.auction;
-  if (item.state === "sold") return h("span.tag", "sold");
-  if (!auction || auction.status !== "open") return h("span.tag", `offers from ${formatMoney(item.minimumOffer)}`);
+function standing(story) {
+  const auction = story.auction;
+  if (story.state === "sold") return h("span.tag", "sold");
+  if (!auction || auction.status !== "open") return h("span.tag", `offers from ${formatMoney(story.minimumOffer)}`);
   return [
     h("span.tag.live", "live"),
     h("strong", formatMoney(auction.highest)),
     h("span.quiet", { "data-closes-at": auction.closesAt }, ` ${formatSpan(millisecondsUntil(auction.closesAt))} left`),
   ];
+}
+
+/** The feed says nothing about prices and auctions: each card asks its story. */
+function standingOf(storyId) {
+  const place = h("p.standing");
+  get(`/v1/stories/${encodeURIComponent(storyId)}`).then((story) => fill(place, standing(story)), () => null);
+  return place;
 }
 
 function card(item) {
@@ -28,7 +35,7 @@ function card(item) {
       h("h2", item.title),
       h("p.quiet", `${item.maker.handle ?? "a maker"} · ${item.shortDescription}`),
     ),
-    h("p.standing", standing(item)),
+    standingOf(item.storyId),
   );
 }
 

@@ -11,7 +11,7 @@ use fairground_runtime::pki::Role;
 use fairground_types::command::{
     AccountCommand, Actor, AddPushDevice, AuctionCommand, Channel, ClusterCommand, Command,
     Envelope, FinanceCommand, GovernCommand, MediaCommand, NoticeCommand, OrderCommand,
-    PaymentCommand, PeopleCommand, PushPlatform, StoryCommand,
+    PaymentCommand, PeopleCommand, PushPlatform, SocialCommand, StoryCommand,
 };
 use fairground_types::limits::PUSH_TOKEN_MAX;
 use fairground_types::{Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, UserId};
@@ -134,7 +134,8 @@ fn is_of_an_edge(edge: &EdgeId, command: &Command) -> bool {
         Command::Media(MediaCommand::LeaseJob)
         | Command::Media(MediaCommand::RenewLease { .. })
         | Command::Media(MediaCommand::PublishRevision(_))
-        | Command::Media(MediaCommand::FailJob { .. }) => true,
+        | Command::Media(MediaCommand::FailJob { .. })
+        | Command::Social(SocialCommand::CountViews { .. }) => true,
         _ => false,
     }
 }
@@ -162,7 +163,19 @@ fn is_of_an_account(command: &Command) -> bool {
             | Command::Media(MediaCommand::RegisterAsset(_))
             | Command::Story(StoryCommand::SaveDraft(_))
             | Command::Story(StoryCommand::SubmitStory { .. })
+            | Command::Story(StoryCommand::WithdrawStory { .. })
             | Command::Story(StoryCommand::PublishStory { .. })
+            | Command::Story(StoryCommand::ScheduleStory { .. })
+            | Command::Story(StoryCommand::UnscheduleStory { .. })
+            | Command::Story(StoryCommand::RollBackStory { .. })
+            | Command::Story(StoryCommand::ArchiveStory { .. })
+            | Command::Story(StoryCommand::AppealTakedown { .. })
+            | Command::Social(SocialCommand::SetLike { .. })
+            | Command::Social(SocialCommand::SetSave { .. })
+            | Command::Social(SocialCommand::SetWatch { .. })
+            | Command::Social(SocialCommand::ShareStory { .. })
+            | Command::Social(SocialCommand::ReportStory { .. })
+            | Command::Social(SocialCommand::SetFeedPreferences(_))
             | Command::Auction(AuctionCommand::AcceptHighest { .. })
             | Command::Payment(PaymentCommand::StartCheckout(_))
             | Command::Finance(FinanceCommand::OpenPayoutAccount)

@@ -9,6 +9,7 @@
 //! What was done and not yet reported is remembered here and reported again, not done again. Read
 //! next: `checkout.rs`, `money.rs`, `notice.rs`.
 
+mod check;
 mod checkout;
 pub(crate) mod money;
 mod notice;
@@ -23,7 +24,8 @@ use fairground_providers::{Mail, ProviderError, TextMessage};
 use fairground_runtime::shutdown::Shutdown;
 use fairground_runtime::zone;
 use fairground_types::command::{
-    Channel, Command, EffectOutcome, EffectResult, FinanceCommand, PaymentCommand, TemplateKey,
+    Channel, Command, EffectOutcome, EffectResult, FinanceCommand, PaymentCommand, RecordCheck,
+    StoryCommand, TemplateKey,
 };
 use fairground_types::{CommandId, EffectId, Millis, NoticeChannel, Verdict};
 use tokio::task::JoinSet;
@@ -271,6 +273,12 @@ async fn carry_out(
             member.payments.read_charge((pending, tries), payment).await
         }
         Effect::Notify(told) => notify(member, outlets, pending.id, told, tries).await,
+        Effect::CheckStory(story) => {
+            let result = check::ask(&check::LocalChecker, story).await;
+            let (effect, story, version) = (pending.id, story.story, story.version);
+            let check = RecordCheck { effect, story, version, result };
+            Carried::Report(Command::Story(StoryCommand::RecordCheck(check)))
+        }
     };
     let age = member.clock.now().since(pending.at);
     let carried = bounded(pending, age, carried);

@@ -18,6 +18,7 @@ mod console;
 mod finance;
 mod govern;
 mod guard;
+mod moderation;
 mod people;
 mod quotas;
 mod sign_in;
@@ -135,6 +136,14 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admin::stories))
         .routes(routes!(admin::approve))
         .routes(routes!(admin::reject))
+        .routes(routes!(moderation::queue))
+        .routes(routes!(moderation::story))
+        .routes(routes!(moderation::decision))
+        .routes(routes!(moderation::take_down))
+        .routes(routes!(moderation::restore))
+        .routes(routes!(moderation::versions))
+        .routes(routes!(moderation::diff))
+        .routes(routes!(moderation::roll_back))
         .routes(routes!(admin::auctions))
         .routes(routes!(admin::auction))
         .routes(routes!(admin::cancel))

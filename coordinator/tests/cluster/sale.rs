@@ -151,6 +151,8 @@ impl Scene {
                 asset_id: asset,
                 label: ClipLabel::parse("Flight").expect("valid"),
             }],
+            sections: fairground_types::command::StorySections::default(),
+            tags: vec![],
             minimum_offer: Money::new(5_000, Currency::Eur),
             publish_when_approved: true,
         };
@@ -159,9 +161,17 @@ impl Scene {
             Command::Story(StoryCommand::SaveDraft(SaveDraft { story, base_version: None, draft })),
         )
         .await;
-        self.act(maker, Command::Story(StoryCommand::SubmitStory { story })).await;
+        self.act(maker, Command::Story(StoryCommand::SubmitStory { story, attested: true })).await;
         let waiting = self.member.get("/v1/admin/stories?state=submitted").await;
         assert_eq!(waiting["stories"][0]["draft"]["title"], "A blue kite");
+        let queue = self.member.get("/v1/admin/moderation/queue").await;
+        assert_eq!(
+            (&queue["waiting"], &queue["items"][0]["isFlagged"]),
+            (&json!(1), &json!(false))
+        );
+        let decision = format!("/v1/admin/moderation/{story}/decision");
+        let silent = self.member.post(&decision, json!({"decision": "reject"})).await;
+        assert_eq!((silent.status, &silent.body["code"]), (400, &json!("NOTES_REQUIRED")));
         let path = format!("/v1/admin/stories/{story}/approve");
         let approved = self.member.post(&path, json!({})).await;
         assert_eq!((approved.status, &approved.body["state"]), (200, &json!("listed")));

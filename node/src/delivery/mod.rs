@@ -102,6 +102,10 @@ impl Delivery {
         if !claims.covers(asset, revision) {
             return Err(DeliveryError::Denied);
         }
+        // Whoever previews (its maker, a moderator) may; everybody else stops at once.
+        if !claims.flags.preview && view.read(|view| view.is_withheld(asset)) {
+            return Err(DeliveryError::Denied);
+        }
         let published = view.read(|view| view.asset(asset).copied());
         // Revisions only add renditions, so an older one is answered from the newest manifest.
         let manifest = match published {

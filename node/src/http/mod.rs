@@ -8,7 +8,9 @@ mod auctions;
 mod auth;
 mod bids;
 mod call;
+mod drafts;
 mod edges;
+mod feed;
 mod flags;
 mod media;
 mod notifications;
@@ -22,6 +24,7 @@ mod quotas;
 mod seed;
 mod segments;
 mod sign_in;
+mod social;
 mod stack;
 mod stories;
 mod updates;
@@ -39,6 +42,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::edge::Edge;
+
+pub(crate) use call::typed as typed_read;
 
 const ABOUT: About = About {
     title: "Fairground edge",
@@ -101,11 +106,30 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(media::show))
         .routes(routes!(media::playback))
         .routes(routes!(segments::serve))
-        .routes(routes!(stories::feed))
+        .routes(routes!(feed::show))
+        .routes(routes!(feed::interact))
+        .routes(routes!(feed::preferences, feed::set_preferences))
         .routes(routes!(stories::create))
         .routes(routes!(stories::show, stories::save))
-        .routes(routes!(stories::submit))
-        .routes(routes!(stories::publish))
+        .routes(routes!(drafts::submit))
+        .routes(routes!(drafts::resubmit))
+        .routes(routes!(drafts::withdraw))
+        .routes(routes!(drafts::publish))
+        .routes(routes!(drafts::schedule))
+        .routes(routes!(drafts::unschedule))
+        .routes(routes!(drafts::archive))
+        .routes(routes!(drafts::appeal))
+        .routes(routes!(drafts::status))
+        .routes(routes!(drafts::versions))
+        .routes(routes!(drafts::diff))
+        .routes(routes!(drafts::roll_back))
+        .routes(routes!(social::like, social::unlike))
+        .routes(routes!(social::keep, social::unkeep))
+        .routes(routes!(social::watch, social::unwatch))
+        .routes(routes!(social::saved))
+        .routes(routes!(social::report))
+        .routes(routes!(social::share))
+        .routes(routes!(social::open))
         .routes(routes!(bids::offer))
         .routes(routes!(auctions::show))
         .routes(routes!(auctions::bids, bids::place))

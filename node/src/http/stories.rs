@@ -1,5 +1,5 @@
-//! Stories: the feed and a listing from the view; drafts and their way to a listing from the
-//! cluster.
+//! Stories: a listing from the view, drafts from the cluster. Read next: `drafts.rs` for a story's
+//! way to a listing, `feed.rs` for the feed.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use fairground_market::{PublicView, StoryList, StoryStatus, StoryView};
 use fairground_runtime::openapi::{IdempotencyKeyHeader, IfMatchHeader};
-use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
+use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
 use fairground_runtime::version::{self, IfMatch};
-use fairground_types::command::{Clip, Command, SaveDraft, StoryCommand, StoryDraft};
-use fairground_types::limits::PAGE_MAX;
+use fairground_types::command::{
+    Clip, Command, SaveDraft, StoryCommand, StoryCounts, StoryDraft, StorySections,
+};
 use fairground_types::text::{Category, Handle, Overview, Summary, Title};
 use fairground_types::{Accepted, AssetId, Code, CommandId, Money, StoryId, Timestamp, UserId};
-use fairground_wire::message::ReadRequest;
+use fairground_wire::message::{ForwardRequest, ReadRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -43,25 +44,40 @@ pub(crate) struct MakerCard {
     handle: Option<Handle>,
 }
 
-/// A listed story in the feed.
+impl MakerCard {
+    pub(super) fn of(row: &StoryView) -> Self {
+        Self { user_id: row.maker, handle: row.maker_handle.clone() }
+    }
+}
+
+/// A listed story by itself.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct StoryCard {
+pub(crate) struct StoryPage {
     story_id: StoryId,
     title: Title,
     short_description: Summary,
     category: Category,
+    tags: Vec<Category>,
     maker: MakerCard,
-    minimum_offer: Money,
+    overview: Overview,
+    sections: StorySections,
+    clips: Vec<Clip>,
     primary_asset_id: Option<AssetId>,
+    minimum_offer: Money,
     state: StoryStatus,
     listed_at: Timestamp,
+    counts: StoryCounts,
     /// Its newest auction.
     #[serde(skip_serializing_if = "Option::is_none")]
     auction: Option<AuctionSummary>,
+    /// What its reader did with it, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    viewer: Option<Viewer>,
+    as_of: AsOf,
 }
 
-impl StoryCard {
+impl StoryPage {
     fn of(view: &PublicView, row: &StoryView) -> Self {
         let contents = &row.contents;
         let auction = row.auction.and_then(|auction| view.auction(auction));
@@ -70,33 +86,56 @@ impl StoryCard {
             title: contents.title.clone(),
             short_description: contents.short_description.clone(),
             category: contents.category.clone(),
-            maker: MakerCard { user_id: row.maker, handle: row.maker_handle.clone() },
-            minimum_offer: contents.minimum_offer,
+            tags: contents.tags.clone(),
+            maker: MakerCard::of(row),
+            overview: contents.overview.clone(),
+            sections: contents.sections.clone(),
+            clips: contents.clips.clone(),
             primary_asset_id: contents.clips.first().map(|clip| clip.asset_id),
+            minimum_offer: contents.minimum_offer,
             state: row.status,
             listed_at: row.listed_at,
+            counts: row.counts,
             auction: auction.map(AuctionSummary::of),
+            viewer: None,
+            as_of: AsOf::of(view),
         }
     }
 }
 
-/// Listed stories, newest first.
-#[derive(Serialize, utoipa::ToSchema)]
+/// What a reader did with a story.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Feed {
-    items: Vec<StoryCard>,
-    as_of: AsOf,
+pub(crate) struct Viewer {
+    liked: bool,
+    saved: bool,
+    watching: bool,
 }
 
-/// A listed story by itself.
-#[derive(Serialize, utoipa::ToSchema)]
+/// What else to show of a story.
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct StoryPage {
-    #[serde(flatten)]
-    card: StoryCard,
-    overview: Overview,
-    clips: Vec<Clip>,
-    as_of: AsOf,
+pub(crate) enum Include {
+    /// What its reader did with it.
+    Viewer,
+}
+
+/// What else to show.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct StoryQuery {
+    /// `viewer` adds what the signed-in reader did with the story.
+    include: Option<Include>,
+}
+
+/// Why a story is not shown.
+pub(super) fn not_here(view: &PublicView, story: StoryId) -> Problem {
+    if view.is_hidden(story) {
+        Problem::new(Code::Gone, "the story is not shown any more")
+    } else {
+        Problem::new(Code::NotFound, "there is no such story here")
+    }
 }
 
 /// A draft that was kept.
@@ -107,46 +146,27 @@ pub(crate) struct StorySaved {
     version: u64,
 }
 
-/// Where a story stands after a step.
-#[derive(Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct StoryMoved {
-    story_id: StoryId,
-    /// `draft`, `submitted`, `rejected`, `approved`, `listed`, `live` or `sold`.
-    state: String,
-}
-
-/// Lists what is for sale, newest first.
-#[utoipa::path(get, path = "/v1/feed", operation_id = "getFeed", tag = "stories",
-    responses((status = 200, description = "The stories.", body = Feed)))]
-pub(crate) async fn feed(State(edge): State<Arc<Edge>>) -> Json<Feed> {
-    let answer = edge.view.read(|view| {
-        let mut rows: Vec<&StoryView> = view.stories().collect();
-        rows.sort_by_key(|row| std::cmp::Reverse((row.listed_index, row.story)));
-        let items = rows.into_iter().take(PAGE_MAX).map(|row| StoryCard::of(view, row)).collect();
-        Feed { items, as_of: AsOf::of(view) }
-    });
-    Json(answer)
-}
-
 /// Shows a listed story.
 #[utoipa::path(get, path = "/v1/stories/{story}", operation_id = "getStory", tag = "stories",
-    params(("story" = StoryId, Path)),
-    responses((status = 200, description = "The story.", body = StoryPage)))]
+    params(("story" = StoryId, Path), StoryQuery),
+    responses((status = 200, description = "The story.", body = StoryPage)),
+    security((), ("bearer" = [])), extensions(("x-codes" = json!(["GONE"]))))]
 pub(crate) async fn show(
     State(edge): State<Arc<Edge>>,
+    who: Option<SignedIn>,
     ApiPath(story): ApiPath<StoryId>,
+    ApiQuery(query): ApiQuery<StoryQuery>,
 ) -> Result<Json<StoryPage>, Problem> {
-    let found = edge.view.read(|view| {
-        let row = view.story(story)?;
-        Some(StoryPage {
-            card: StoryCard::of(view, row),
-            overview: row.contents.overview.clone(),
-            clips: row.contents.clips.clone(),
-            as_of: AsOf::of(view),
-        })
+    let found: Result<StoryPage, Problem> = edge.view.read(|view| {
+        let row = view.story(story).ok_or_else(|| not_here(view, story))?;
+        Ok(StoryPage::of(view, row))
     });
-    found.map(Json).ok_or_else(|| Problem::new(Code::NotFound, "there is no such story here"))
+    let mut page = found?;
+    if let (Some(who), Some(Include::Viewer)) = (who, query.include) {
+        let read = ForwardRequest::Read(ReadRequest::StoryViewer { user: who.user, story });
+        page.viewer = Some(call::typed(&edge, &read).await?);
+    }
+    Ok(Json(page))
 }
 
 /// Lists own stories, drafts included.
@@ -199,7 +219,8 @@ pub(crate) async fn create(
     request_body = DraftChange,
     responses((status = 200, description = "A new version is kept.", body = StorySaved)),
     security(("bearer" = [])),
-    extensions(("x-codes" = json!(["CAPABILITY_REQUIRED", "DRAFT_CONFLICT"]))))]
+    extensions(("x-codes" = json!(["CAPABILITY_REQUIRED", "DRAFT_CONFLICT", "EDIT_LOCKED",
+        "STORY_INCOMPLETE", "CURRENCY_MISMATCH", "LIMIT_REACHED"]))))]
 pub(crate) async fn save(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -212,49 +233,4 @@ pub(crate) async fn save(
     let id = intent.command(&who, "save-story", &story.to_string());
     let draft = SaveDraft { story, base_version: Some(base), draft: body.draft };
     save_draft(&edge, &who, id, draft).await.map_err(|problem| seen.explain(problem))
-}
-
-/// The state of a story after a command, as the cluster says.
-async fn state_of(
-    edge: &Edge,
-    who: &SignedIn,
-    story: StoryId,
-    otherwise: &str,
-) -> Json<StoryMoved> {
-    let row = call::read(edge, ReadRequest::Story { user: who.user, story }).await;
-    let state = row.ok().and_then(|row| Some(row.get("state")?.as_str()?.to_owned()));
-    Json(StoryMoved { story_id: story, state: state.unwrap_or_else(|| otherwise.to_owned()) })
-}
-
-/// Submits a story for review.
-#[utoipa::path(post, path = "/v1/stories/{story}/submit", operation_id = "submitStory",
-    tag = "stories", params(("story" = StoryId, Path), IdempotencyKeyHeader),
-    responses((status = 200, description = "Where it stands.", body = StoryMoved)),
-    security(("bearer" = [])),
-    extensions(("x-codes" = json!(["STORY_INCOMPLETE", "CAPABILITY_REQUIRED", "RESUBMIT_LIMIT"]))))]
-pub(crate) async fn submit(
-    State(edge): State<Arc<Edge>>,
-    who: SignedIn,
-    intent: Intent,
-    ApiPath(story): ApiPath<StoryId>,
-) -> Result<Json<StoryMoved>, Problem> {
-    let id = intent.command(&who, "submit-story", &story.to_string());
-    call::command(&edge, &who, id, Command::Story(StoryCommand::SubmitStory { story })).await?;
-    Ok(state_of(&edge, &who, story, "submitted").await)
-}
-
-/// Lists an approved story.
-#[utoipa::path(post, path = "/v1/stories/{story}/publish", operation_id = "publishStory",
-    tag = "stories", params(("story" = StoryId, Path), IdempotencyKeyHeader),
-    responses((status = 200, description = "Where it stands.", body = StoryMoved)),
-    security(("bearer" = [])), extensions(("x-codes" = json!(["CAPABILITY_REQUIRED"]))))]
-pub(crate) async fn publish(
-    State(edge): State<Arc<Edge>>,
-    who: SignedIn,
-    intent: Intent,
-    ApiPath(story): ApiPath<StoryId>,
-) -> Result<Json<StoryMoved>, Problem> {
-    let id = intent.command(&who, "publish-story", &story.to_string());
-    call::command(&edge, &who, id, Command::Story(StoryCommand::PublishStory { story })).await?;
-    Ok(state_of(&edge, &who, story, "listed").await)
 }

@@ -290,6 +290,9 @@ impl LiveEvent {
             | PublicEvent::AssetPublished { .. }
             | PublicEvent::StoryListed { .. }
             | PublicEvent::StorySold { .. }
+            | PublicEvent::StoryHidden { .. }
+            | PublicEvent::StoryCounted { .. }
+            | PublicEvent::StoryShared { .. }
             | PublicEvent::AuctionArchived { .. } => return None,
         };
         live.tell(event);

@@ -20,7 +20,7 @@ use fairground_types::command::{
     AccountCommand, Actor, Channel, Clip, ClusterCommand, Command, CreateAccount, CreateJoinToken,
     Entry, Envelope, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy,
     MediaCommand, PublishRevision, RegisterAsset, RegisterEdge, RegisterMember, ReviewDecision,
-    SaveDraft, SealedContact, StoryCommand, StoryDraft,
+    SaveDraft, SealedContact, StoryCommand, StoryDraft, StoryPolicy,
 };
 use fairground_types::journal::Mark;
 use fairground_types::text::{Category, ClipLabel, Handle, Overview, Region, Summary, Title};
@@ -110,7 +110,10 @@ impl FakeMember {
             Actor::Cluster,
             Command::Cluster(ClusterCommand::InitialiseCluster(InitialiseCluster {
                 cluster: world.cluster,
-                policy: MarketPolicy::default(),
+                policy: MarketPolicy {
+                    stories: StoryPolicy { clips_min: 1, ..StoryPolicy::default() },
+                    ..MarketPolicy::default()
+                },
                 keys: world.keys(),
                 sandbox: false,
                 rules: fairground_market::RULES_VERSION,
@@ -206,12 +209,17 @@ impl FakeMember {
                         asset_id: ASSET,
                         label: ClipLabel::parse("All of it").unwrap(),
                     }],
+                    sections: fairground_types::command::StorySections::default(),
+                    tags: vec![],
                     minimum_offer: Money::new(10_000, Currency::Eur),
                     publish_when_approved: true,
                 },
             })),
         );
-        self.must(maker(), Command::Story(StoryCommand::SubmitStory { story: STORY }));
+        self.must(
+            maker(),
+            Command::Story(StoryCommand::SubmitStory { story: STORY, attested: true }),
+        );
         let decision = ReviewDecision::Approve;
         self.must(
             Actor::Cluster,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, Entry, Envelope, LogCommand,
-    MediaCommand, OrderCommand, PaymentCommand, StoryCommand,
+    MediaCommand, OrderCommand, PaymentCommand,
 };
 use fairground_types::event::FeedItem;
 use fairground_types::verdict::Judged;
@@ -255,6 +255,7 @@ impl Market {
             Command::Account(command) => self.run_account(turn, subject, command),
             Command::Media(command) => self.run_media(turn, subject, command),
             Command::Story(command) => self.run_story(turn, subject, command),
+            Command::Social(command) => self.run_social(turn, subject, command),
             Command::Auction(command) => self.run_auction(turn, subject, command),
             Command::Payment(command) => self.run_payment(turn, subject, command),
             Command::Order(command) => self.run_order(turn, subject, command),
@@ -315,19 +316,6 @@ impl Market {
             }
             MediaCommand::FailJob { asset, fence, reason, is_final } => {
                 self.fail_job(turn, subject.edge()?, (*asset, *fence), (reason, *is_final))
-            }
-        }
-    }
-
-    fn run_story(&mut self, turn: &mut Turn, subject: &Subject, command: &StoryCommand) -> Answer {
-        match command {
-            StoryCommand::SaveDraft(save) => self.save_draft(turn, subject.user()?, save),
-            StoryCommand::SubmitStory { story } => self.submit_story(turn, subject.user()?, *story),
-            StoryCommand::ReviewStory { story, decision } => {
-                self.review_story(turn, subject.user, *story, decision)
-            }
-            StoryCommand::PublishStory { story } => {
-                self.publish_story(turn, subject.user()?, *story)
             }
         }
     }

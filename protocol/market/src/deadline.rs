@@ -7,7 +7,7 @@
 
 use fairground_types::{
     AssetId, AuctionId, ChallengeId, DataRequestId, Digest, EffectId, InvitationId, JoinTokenId,
-    OrderId, SaleLockId, SignInId, Timestamp,
+    OrderId, SaleLockId, SignInId, StoryId, Timestamp,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -60,6 +60,12 @@ pub(crate) enum DueKind {
     BidNotice(AuctionId),
     /// More people to be told the same.
     FanOut,
+    /// The automatic check of a story.
+    Check(StoryId),
+    /// The time to decide about a story.
+    Review(StoryId),
+    /// A planned publication.
+    Publish(StoryId),
 }
 
 /// One deadline.
@@ -136,6 +142,9 @@ impl Market {
             DueKind::PayoutReminder(order) => self.remind_of_payout(turn, order),
             DueKind::BidNotice(auction) => self.tell_bids(turn, auction, due.at),
             DueKind::FanOut => self.tell_some(turn),
+            DueKind::Check(story) => self.end_check(story, due.at),
+            DueKind::Review(story) => self.end_review_time(turn, story, due.at),
+            DueKind::Publish(story) => self.publish_due(turn, story, due.at),
         }
     }
 }

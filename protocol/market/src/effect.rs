@@ -4,10 +4,10 @@
 //! be the idempotency key abroad. It must not hold anything in clear that a member would not log.
 //! Read next: [`crate::outbox`] for how long one lives.
 
-use fairground_types::command::{Channel, RefundCause, SealedContact};
+use fairground_types::command::{Channel, RefundCause, SealedContact, StoryDraft};
 use fairground_types::{
-    AuctionId, ChallengeId, EffectId, LogIndex, Money, OrderId, RefundId, SaleLockId, StoryId,
-    Timestamp, UserId,
+    AssetId, AuctionId, BlobHash, ChallengeId, EffectId, LogIndex, Millis, Money, OrderId,
+    RefundId, SaleLockId, StoryId, Timestamp, UserId,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -38,6 +38,8 @@ pub enum Effect {
     },
     /// Tell an account something.
     Notify(Notice),
+    /// Look at a story before a moderator does; the outcome is a `RecordCheck`.
+    CheckStory(Box<StoryCheck>),
     /// Give a payment back, or a part of it.
     CreateRefund(CreateRefund),
     /// Send a share to its maker.
@@ -105,6 +107,36 @@ pub struct ReverseTransfer {
     pub amount: Money,
     /// The refund that waits for it.
     pub refund: Option<RefundId>,
+}
+
+/// See [`Effect::CheckStory`].
+#[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
+pub struct StoryCheck {
+    /// The story.
+    pub story: StoryId,
+    /// The version to look at.
+    pub version: u64,
+    /// Its contents.
+    pub contents: StoryDraft,
+    /// Facts of its clips.
+    pub clips: Vec<CheckedClip>,
+    /// Words that the operator wants to be told of.
+    pub reported_words: Vec<String>,
+}
+
+/// Facts of a clip that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct CheckedClip {
+    /// The asset.
+    pub asset: AssetId,
+    /// The uploaded bytes.
+    pub source: BlobHash,
+    /// How long it is.
+    pub duration: Millis,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
 }
 
 /// See [`Effect::OpenCheckout`].
@@ -179,6 +211,7 @@ impl Effect {
             Self::OpenCheckout(_) => "open_checkout",
             Self::ExpireCheckout { .. } => "expire_checkout",
             Self::Notify(_) => "notify",
+            Self::CheckStory(_) => "check_story",
             Self::CreateRefund(_) => "create_refund",
             Self::CreateTransfer(_) => "create_transfer",
             Self::ReverseTransfer(_) => "reverse_transfer",
@@ -199,6 +232,7 @@ impl Effect {
             Self::SendCode { .. }
             | Self::OpenCheckout(_)
             | Self::ExpireCheckout { .. }
+            | Self::CheckStory(_)
             | Self::Notify(_) => false,
         }
     }

@@ -6,10 +6,11 @@
 
 use fairground_types::Digest;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, FinanceCommand,
-    GovernCommand, HoldDecision, MediaCommand, NoticeCommand, OrderCommand, PaymentCommand,
-    PeopleCommand, RefundDecision, ReviewDecision, SaveDraft, StaffCommand, StoryCommand,
-    WindowChange,
+    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, FeedAlgorithm,
+    FinanceCommand, GovernCommand, HoldDecision, MediaCommand, NoticeCommand, OrderCommand,
+    PaymentCommand, PeopleCommand, PlaybackQuality, PlaybackSpeed, RefundDecision, ReportGround,
+    ReviewDecision, SaveDraft, ShareChannel, SocialCommand, StaffCommand, StoryCommand,
+    TakedownGround, WindowChange,
 };
 
 /// Parts of a request, each behind its length so that no two lists of parts collide.
@@ -45,6 +46,7 @@ fn body(parts: Parts, command: &Command) -> Parts {
         Command::Account(command) => account_parts(parts, command),
         Command::Media(command) => media_parts(parts, command),
         Command::Story(command) => story_parts(parts, command),
+        Command::Social(command) => social_parts(parts, command),
         Command::Auction(command) => auction_parts(parts, command),
         Command::Payment(command) => payment_parts(parts, command),
         Command::Order(command) => order_parts(parts, command),
@@ -147,7 +149,12 @@ fn media_parts(parts: Parts, command: &MediaCommand) -> Parts {
 fn story_parts(parts: Parts, command: &StoryCommand) -> Parts {
     match command {
         StoryCommand::SaveDraft(save) => draft(parts.text("draft"), save),
-        StoryCommand::SubmitStory { story } => parts.text("submit").text(story),
+        StoryCommand::SubmitStory { story, attested } => {
+            parts.text("submit").text(story).text(attested)
+        }
+        StoryCommand::WithdrawStory { story } => parts.text("withdraw").text(story),
+        // Made by members, one for one effect: the id alone tells.
+        StoryCommand::RecordCheck(_) => parts.text("machine"),
         StoryCommand::ReviewStory { story, decision } => {
             let parts = parts.text("review").text(story);
             match decision {
@@ -156,6 +163,58 @@ fn story_parts(parts: Parts, command: &StoryCommand) -> Parts {
             }
         }
         StoryCommand::PublishStory { story } => parts.text("publish").text(story),
+        StoryCommand::ScheduleStory { story, publish_at, zone } => {
+            parts.text("schedule").text(story).text(publish_at.as_unix_millis()).text(zone)
+        }
+        StoryCommand::UnscheduleStory { story } => parts.text("unschedule").text(story),
+        StoryCommand::RollBackStory { story, version, reason } => {
+            parts.text("roll back").text(story).text(version).text(reason)
+        }
+        StoryCommand::ArchiveStory { story } => parts.text("put away").text(story),
+        StoryCommand::TakeDownStory(takedown) => {
+            let parts = parts.text("take down").text(takedown.story).text(&takedown.reason);
+            parts.text(takedown_name(takedown.ground)).text(takedown.is_strike)
+        }
+        StoryCommand::RestoreStory { story, reason } => {
+            parts.text("restore").text(story).text(reason)
+        }
+        StoryCommand::AppealTakedown { story, text } => parts.text("appeal").text(story).text(text),
+        StoryCommand::DismissReports { story, reason } => {
+            parts.text("dismiss").text(story).text(reason)
+        }
+    }
+}
+
+fn social_parts(parts: Parts, command: &SocialCommand) -> Parts {
+    match command {
+        SocialCommand::SetLike { story, on } => parts.text("like").text(story).text(on),
+        SocialCommand::SetSave { story, on } => parts.text("save").text(story).text(on),
+        SocialCommand::SetWatch { auction, on } => parts.text("watch").text(auction).text(on),
+        // The id of the link is made by the shell.
+        SocialCommand::ShareStory { share: _, story, channel } => {
+            parts.text("share").text(story).text(share_name(*channel))
+        }
+        SocialCommand::ReportStory { story, ground, note } => {
+            let parts = parts.text("report").text(story).text(report_name(*ground));
+            note.iter().fold(parts, |parts, note| parts.text(note))
+        }
+        SocialCommand::SetFeedPreferences(wanted) => {
+            let parts = parts.text("feed").text(feed_name(wanted.algorithm));
+            let parts =
+                wanted.preferred_tags.iter().fold(parts.text("tags"), |parts, tag| parts.text(tag));
+            let parts = wanted
+                .blocked_makers
+                .iter()
+                .fold(parts.text("blocked"), |parts, maker| parts.text(maker));
+            parts
+                .text("playback")
+                .text(wanted.autoplay)
+                .text(wanted.captions)
+                .text(speed_name(wanted.speed))
+                .text(quality_name(wanted.quality))
+        }
+        // Made by edges, one for one batch: the id alone tells.
+        SocialCommand::CountViews { .. } => parts.text("machine"),
     }
 }
 
@@ -256,7 +315,73 @@ fn draft(parts: Parts, save: &SaveDraft) -> Parts {
         .text(&contents.overview)
         .text(contents.minimum_offer)
         .text(contents.publish_when_approved);
-    contents.clips.iter().fold(parts, |parts, clip| parts.text(clip.asset_id).text(&clip.label))
+    let parts = contents
+        .clips
+        .iter()
+        .fold(parts, |parts, clip| parts.text(clip.asset_id).text(&clip.label));
+    let sections = &contents.sections;
+    let parts = contents.tags.iter().fold(parts.text("tags"), |parts, tag| parts.text(tag));
+    let steps = sections.process_timeline.iter();
+    let parts = steps.fold(parts.text("steps"), |parts, step| parts.text(step));
+    let parts =
+        sections.materials.iter().fold(parts.text("materials"), |parts, text| parts.text(text));
+    let parts = sections.notes.iter().fold(parts.text("notes"), |parts, text| parts.text(text));
+    sections.location.iter().fold(parts.text("location"), |parts, text| parts.text(text))
+}
+
+const fn takedown_name(ground: TakedownGround) -> &'static str {
+    match ground {
+        TakedownGround::Policy => "policy",
+        TakedownGround::Copyright => "copyright",
+        TakedownGround::Legal => "legal",
+        TakedownGround::Fraud => "fraud",
+    }
+}
+
+const fn report_name(ground: ReportGround) -> &'static str {
+    match ground {
+        ReportGround::Misleading => "misleading",
+        ReportGround::Copyright => "copyright",
+        ReportGround::Prohibited => "prohibited",
+        ReportGround::Abusive => "abusive",
+        ReportGround::Spam => "spam",
+        ReportGround::Other => "other",
+    }
+}
+
+const fn share_name(channel: ShareChannel) -> &'static str {
+    match channel {
+        ShareChannel::Link => "link",
+        ShareChannel::Message => "message",
+        ShareChannel::Email => "email",
+        ShareChannel::Social => "social",
+    }
+}
+
+const fn feed_name(algorithm: FeedAlgorithm) -> &'static str {
+    match algorithm {
+        FeedAlgorithm::Personalized => "personalized",
+        FeedAlgorithm::Trending => "trending",
+        FeedAlgorithm::Newest => "newest",
+        FeedAlgorithm::Following => "following",
+    }
+}
+
+const fn speed_name(speed: PlaybackSpeed) -> &'static str {
+    match speed {
+        PlaybackSpeed::Half => "half",
+        PlaybackSpeed::Normal => "normal",
+        PlaybackSpeed::Faster => "faster",
+        PlaybackSpeed::Double => "double",
+    }
+}
+
+const fn quality_name(quality: PlaybackQuality) -> &'static str {
+    match quality {
+        PlaybackQuality::Auto => "auto",
+        PlaybackQuality::Saver => "saver",
+        PlaybackQuality::High => "high",
+    }
 }
 
 const fn role_name(role: fairground_types::Role) -> &'static str {

@@ -28,6 +28,8 @@ impl Market {
         self.check_people(&mut broken);
         broken.extend(self.audit.faults());
         broken.extend(self.inbox.faults());
+        self.check_social(&mut broken);
+        self.check_stories(&mut broken);
         broken
     }
 
@@ -197,6 +199,28 @@ impl Market {
         }
     }
 
+    fn check_stories(&self, broken: &mut Vec<String>) {
+        for story in self.stories.values() {
+            let id = story.story;
+            let is_submitted = matches!(story.state, StoryState::Submitted { .. });
+            let is_edit = story.review.as_ref().is_some_and(|review| review.edit.is_some());
+            if is_submitted != (story.review.is_some() && !is_edit) {
+                broken.push(format!("story {id} and its review disagree"));
+            }
+            if story.state.is_public() && story.published.is_none() {
+                broken.push(format!("story {id} is shown without a decision"));
+            }
+            if story.published.is_some_and(|shown| !story.versions.contains_key(&shown)) {
+                broken.push(format!("story {id} shows a version that was not kept"));
+            }
+            let shown = story.published.and_then(|shown| story.versions.get(&shown));
+            if story.state.is_public() && shown.is_some_and(|kept| kept.contents != story.contents)
+            {
+                broken.push(format!("story {id} shows other contents than its version"));
+            }
+        }
+    }
+
     fn check_view(&self, broken: &mut Vec<String>) {
         let view: &PublicView = &self.view;
         if view.index() != self.index || view.at() != self.at {
@@ -215,7 +239,10 @@ impl Market {
                 StoryState::Draft
                 | StoryState::Submitted { .. }
                 | StoryState::Rejected { .. }
-                | StoryState::Approved { .. } => None,
+                | StoryState::Approved { .. }
+                | StoryState::Scheduled { .. }
+                | StoryState::TakenDown { .. }
+                | StoryState::Archived { .. } => None,
                 StoryState::Listed { .. } => Some(StoryStatus::Listed),
                 StoryState::Live { .. } => Some(StoryStatus::Live),
                 StoryState::Sold { .. } => Some(StoryStatus::Sold),

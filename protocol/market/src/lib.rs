@@ -49,6 +49,7 @@ mod sale;
 #[cfg(any(test, feature = "test-util"))]
 pub mod script;
 mod snapshot;
+mod social;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -76,7 +77,8 @@ pub use audit::AuditEntry;
 pub use cluster::JoinToken;
 pub use edge_ledger::{EdgeState, Standing};
 pub use effect::{
-    CreateRefund, CreateTransfer, Effect, Notice, OpenCheckout, PendingEffect, ReverseTransfer,
+    CheckedClip, CreateRefund, CreateTransfer, Effect, Notice, OpenCheckout, PendingEffect,
+    ReverseTransfer, StoryCheck,
 };
 pub use fairground_types::{NoticeChannel, NoticeKind};
 pub use govern::{
@@ -104,7 +106,12 @@ pub use row::{
 };
 pub use sale::{LockState, SaleLock};
 pub use snapshot::{SNAPSHOT_VERSION, Snapshot};
-pub use story::{Story, StoryState};
+pub use social::{FeedProfile, SavedList, ViewerState};
+pub use story::{
+    FieldChange, Measure, MeasureKind, MeasureRow, QueueRow, ReportCount, Review, ReviewRow,
+    ReviewStage, Story, StoryState, StoryStatusRow, StoryVersion, VersionDiff, VersionList,
+    VersionRow,
+};
 pub use treasury::{
     Charge, ChargeRow, DeadLetter, DeadLetterList, DeadLetterRow, Dispute, DisputeList, DisputeRow,
     DisputeState, HoldList, HoldRow, LedgerList, LedgerRow, PaymentRow, Payout, PayoutAccount,
@@ -112,7 +119,7 @@ pub use treasury::{
     RefundList, RefundRow, RefundState, Transfer,
 };
 pub use view::{
-    AssetView, AuctionStatus, AuctionView, EdgeView, ExtensionView, Placed, PublicView,
+    AssetView, AuctionStatus, AuctionView, EdgeView, ExtensionView, Placed, PublicView, ShareView,
     StoryStatus, StoryView, VIEW_BIDS_MAX,
 };
 
@@ -149,6 +156,7 @@ pub struct Market {
     pub(crate) audit: audit::Audit,
     pub(crate) govern: govern::Governance,
     pub(crate) inbox: inbox::Inbox,
+    pub(crate) social: social::Social,
     pub(crate) view: PublicView,
 }
 
@@ -182,6 +190,7 @@ impl Default for Market {
             audit: audit::Audit::default(),
             govern: govern::Governance::default(),
             inbox: inbox::Inbox::default(),
+            social: social::Social::default(),
             view: PublicView::default(),
         }
     }

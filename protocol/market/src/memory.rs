@@ -4,7 +4,8 @@
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
-    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, StoryCommand,
+    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, SocialCommand,
+    StoryCommand,
 };
 
 use crate::dedup::Memory;
@@ -16,6 +17,7 @@ pub(crate) const fn memory_of(command: &Command) -> Memory {
         Command::Account(command) => account_memory(command),
         Command::Media(command) => media_memory(command),
         Command::Story(command) => story_memory(command),
+        Command::Social(command) => social_memory(command),
         Command::Auction(command) => auction_memory(command),
         Command::Payment(command) => payment_memory(command),
         Command::Order(command) => order_memory(command),
@@ -85,10 +87,33 @@ const fn media_memory(command: &MediaCommand) -> Memory {
 
 const fn story_memory(command: &StoryCommand) -> Memory {
     match command {
+        StoryCommand::RecordCheck(_) => Memory::None,
         StoryCommand::SaveDraft(_)
         | StoryCommand::SubmitStory { .. }
+        | StoryCommand::WithdrawStory { .. }
         | StoryCommand::ReviewStory { .. }
-        | StoryCommand::PublishStory { .. } => Memory::Long,
+        | StoryCommand::PublishStory { .. }
+        | StoryCommand::ScheduleStory { .. }
+        | StoryCommand::UnscheduleStory { .. }
+        | StoryCommand::RollBackStory { .. }
+        | StoryCommand::ArchiveStory { .. }
+        | StoryCommand::TakeDownStory(_)
+        | StoryCommand::RestoreStory { .. }
+        | StoryCommand::AppealTakedown { .. }
+        | StoryCommand::DismissReports { .. } => Memory::Long,
+    }
+}
+
+const fn social_memory(command: &SocialCommand) -> Memory {
+    match command {
+        // Saying it again changes nothing.
+        SocialCommand::SetLike { .. }
+        | SocialCommand::SetSave { .. }
+        | SocialCommand::SetWatch { .. }
+        | SocialCommand::ReportStory { .. }
+        | SocialCommand::SetFeedPreferences(_)
+        | SocialCommand::CountViews { .. }
+        | SocialCommand::ShareStory { .. } => Memory::Short,
     }
 }
 

@@ -177,8 +177,11 @@ impl Market {
                 | StoryState::Submitted { .. }
                 | StoryState::Rejected { .. }
                 | StoryState::Approved { .. }
+                | StoryState::Scheduled { .. }
                 | StoryState::Listed { .. }
-                | StoryState::Sold { .. } => None,
+                | StoryState::Sold { .. }
+                | StoryState::TakenDown { .. }
+                | StoryState::Archived { .. } => None,
             },
         }
     }
@@ -316,7 +319,10 @@ impl Market {
             StoryState::Draft
             | StoryState::Submitted { .. }
             | StoryState::Rejected { .. }
-            | StoryState::Approved { .. } => return Err(missing()),
+            | StoryState::Approved { .. }
+            | StoryState::Scheduled { .. }
+            | StoryState::TakenDown { .. }
+            | StoryState::Archived { .. } => return Err(missing()),
             StoryState::Listed { .. } => None,
             StoryState::Live { auction } => Some(*auction),
             StoryState::Sold { .. } => {

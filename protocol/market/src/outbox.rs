@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fairground_types::command::EffectOutcome;
+use fairground_types::command::{CheckResult, EffectOutcome, RecordCheck};
 use fairground_types::{Accepted, AuctionId, Code, EffectId, Millis, Rejection, Timestamp, UserId};
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -52,6 +52,7 @@ fn outbid_key(effect: &Effect) -> Option<(UserId, AuctionId)> {
         | Effect::SendCode { .. }
         | Effect::OpenCheckout(_)
         | Effect::ExpireCheckout { .. }
+        | Effect::CheckStory(_)
         | Effect::CreateRefund(_)
         | Effect::CreateTransfer(_)
         | Effect::ReverseTransfer(_)
@@ -129,6 +130,16 @@ impl Market {
             }
             (Effect::OpenCheckout(_), EffectOutcome::Happened) => {
                 return Err(Rejection::new(Code::InvalidState, "report the session itself"));
+            }
+            (Effect::CheckStory(check), _) => {
+                // Whoever cannot look says so: a moderator does.
+                let unavailable = RecordCheck {
+                    effect: id,
+                    story: check.story,
+                    version: check.version,
+                    result: CheckResult::Unavailable,
+                };
+                return self.record_check(turn, &unavailable);
             }
             (
                 Effect::ExpireCheckout { lock, attempt, .. },

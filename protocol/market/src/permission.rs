@@ -5,8 +5,8 @@
 
 use fairground_types::command::{
     AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
-    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, StaffCommand,
-    StoryCommand,
+    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, SocialCommand,
+    StaffCommand, StoryCommand,
 };
 use fairground_types::role::Action;
 use fairground_types::{Capability, Code, EdgeId, Rejection, UserId};
@@ -37,6 +37,8 @@ enum Need<'a> {
     Nothing,
     /// A signed-in account.
     Account,
+    /// A signed-in account, or the cluster itself.
+    AccountOrCluster,
     /// A duty.
     Duty(Action),
     /// A duty, or the cluster itself.
@@ -55,6 +57,7 @@ const fn need(command: &Command) -> Need<'_> {
         Command::Account(command) => account_need(command),
         Command::Media(command) => media_need(command),
         Command::Story(command) => story_need(command),
+        Command::Social(command) => social_need(command),
         Command::Auction(command) => auction_need(command),
         Command::Payment(command) => payment_need(command),
         Command::Order(command) => order_need(command),
@@ -69,9 +72,14 @@ const fn need(command: &Command) -> Need<'_> {
 /// audited.
 pub(crate) const fn duty_of(command: &Command) -> Option<Action> {
     match need(command) {
-        Need::Duty(Action::WriteStory | Action::SellPiece) => None,
+        Need::Duty(Action::WriteStory | Action::PublishStory | Action::SellPiece) => None,
         Need::Duty(action) | Need::DutyOrCluster(action) => Some(action),
-        Need::Nothing | Need::Account | Need::Cluster | Need::AnyEdge | Need::ThisEdge(_) => None,
+        Need::Nothing
+        | Need::Account
+        | Need::AccountOrCluster
+        | Need::Cluster
+        | Need::AnyEdge
+        | Need::ThisEdge(_) => None,
     }
 }
 
@@ -138,11 +146,34 @@ const fn media_need(command: &MediaCommand) -> Need<'_> {
 
 const fn story_need(command: &StoryCommand) -> Need<'_> {
     match command {
-        StoryCommand::SaveDraft(_) | StoryCommand::SubmitStory { .. } => {
-            Need::Duty(Action::WriteStory)
+        StoryCommand::SaveDraft(_)
+        | StoryCommand::SubmitStory { .. }
+        | StoryCommand::WithdrawStory { .. }
+        | StoryCommand::UnscheduleStory { .. } => Need::Duty(Action::WriteStory),
+        StoryCommand::PublishStory { .. } | StoryCommand::ScheduleStory { .. } => {
+            Need::Duty(Action::PublishStory)
         }
-        StoryCommand::PublishStory { .. } => Need::Duty(Action::PublishStory),
-        StoryCommand::ReviewStory { .. } => Need::DutyOrCluster(Action::ReviewStory),
+        // A maker who may no longer publish still puts own things away and answers for them.
+        StoryCommand::ArchiveStory { .. } | StoryCommand::AppealTakedown { .. } => Need::Account,
+        // Its owner or an admin: the rule itself says which.
+        StoryCommand::RollBackStory { .. } => Need::AccountOrCluster,
+        StoryCommand::RecordCheck(_) => Need::Cluster,
+        StoryCommand::ReviewStory { .. }
+        | StoryCommand::TakeDownStory(_)
+        | StoryCommand::RestoreStory { .. }
+        | StoryCommand::DismissReports { .. } => Need::DutyOrCluster(Action::ReviewStory),
+    }
+}
+
+const fn social_need(command: &SocialCommand) -> Need<'_> {
+    match command {
+        SocialCommand::SetLike { .. }
+        | SocialCommand::SetSave { .. }
+        | SocialCommand::SetWatch { .. }
+        | SocialCommand::ShareStory { .. }
+        | SocialCommand::ReportStory { .. }
+        | SocialCommand::SetFeedPreferences(_) => Need::Account,
+        SocialCommand::CountViews { .. } => Need::AnyEdge,
     }
 }
 
@@ -262,6 +293,7 @@ impl Market {
         let allowed = match need(command) {
             Need::Nothing => true,
             Need::Account => subject.user().map(|_| true)?,
+            Need::AccountOrCluster => subject.is_cluster || subject.user().map(|_| true)?,
             Need::Duty(action) => self.may(subject.user()?, action),
             Need::DutyOrCluster(action) => subject.is_cluster || self.may(subject.user()?, action),
             Need::Cluster => subject.is_cluster,

@@ -20,7 +20,7 @@ use crate::row::{
     OrderRow, StoryRow, TrackingRow,
 };
 use crate::sale::LockState;
-use crate::story::StoryState;
+use crate::story::story_row;
 use crate::view::AuctionStatus;
 use crate::{Account, Asset, Challenge, Market, Order, SaleLock, SignIn, Story};
 
@@ -95,7 +95,7 @@ impl Market {
         let mut rows: Vec<_> = self
             .stories
             .values()
-            .filter(|row| matches!(row.state, StoryState::Submitted { .. }))
+            .filter(|row| row.review.is_some())
             .map(|row| story_row(row))
             .collect();
         rows.sort_by_key(|row| (row.submitted_at, row.story_id));
@@ -345,28 +345,6 @@ impl Market {
     }
 }
 
-fn story_row(story: &Story) -> StoryRow {
-    let (notes, submitted_at, auction_id) = match &story.state {
-        StoryState::Rejected { notes } => (Some(notes.clone()), None, None),
-        StoryState::Submitted { submitted_at } => (None, Some(*submitted_at), None),
-        StoryState::Live { auction } => (None, None, Some(*auction)),
-        StoryState::Draft
-        | StoryState::Approved { .. }
-        | StoryState::Listed { .. }
-        | StoryState::Sold { .. } => (None, None, None),
-    };
-    StoryRow {
-        story_id: story.story,
-        maker_id: story.maker,
-        state: story.state.name(),
-        version: story.version,
-        draft: story.contents.clone(),
-        notes,
-        submitted_at,
-        auction_id,
-    }
-}
-
 fn asset_row(asset: &Asset) -> AssetRow {
     let (state, reason) = match &asset.job {
         // A revision that can be played is ready, whatever is still being made.
@@ -544,6 +522,7 @@ fn auction_in(accepted: &Accepted) -> Option<AuctionId> {
         | Accepted::SignedIn { .. }
         | Accepted::StorySaved { .. }
         | Accepted::Saved { .. }
+        | Accepted::StoryShared { .. }
         | Accepted::Locked { .. }
         | Accepted::CheckoutPlanned { .. }
         | Accepted::OrderChanged { .. }

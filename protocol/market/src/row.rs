@@ -40,7 +40,8 @@ pub struct StoryRow {
     pub story_id: StoryId,
     /// Its maker.
     pub maker_id: UserId,
-    /// `draft`, `submitted`, `rejected`, `approved`, `listed`, `live` or `sold`.
+    /// `draft`, `submitted`, `rejected`, `approved`, `scheduled`, `listed`, `live`, `sold`,
+    /// `takenDown` or `archived`.
     pub state: &'static str,
     /// Version of its contents.
     pub version: u64,

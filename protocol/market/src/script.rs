@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fairground_types::command::{
     Actor, AuctionCommand, Carrier, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, Command,
     Entry, Envelope, InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand,
-    ProviderEvent, ProviderEventKind, RegisterMember, StartCheckout, StoryDraft,
+    ProviderEvent, ProviderEventKind, RegisterMember, StartCheckout, StoryDraft, StorySections,
 };
 use fairground_types::journal::{
     Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -37,6 +37,7 @@ mod govern;
 mod money;
 mod notation;
 mod setup;
+mod stories;
 
 /// Everybody who has an account.
 const PEOPLE: &str = "abcdefghmn";
@@ -108,7 +109,13 @@ impl World {
     ///
     /// # Errors
     /// When the market refuses the set-up.
-    pub fn under_rules(policy: MarketPolicy, intake: &[&str], rules: u32) -> Result<Self, String> {
+    pub fn under_rules(
+        mut policy: MarketPolicy,
+        intake: &[&str],
+        rules: u32,
+    ) -> Result<Self, String> {
+        // The stories of tables have one clip.
+        policy.stories.clips_min = 1;
         let mut world = Self {
             market: Market::default(),
             log: Vec::new(),
@@ -280,6 +287,18 @@ impl World {
         applied.outcomes.into_iter().next().unwrap_or(Verdict::Accepted(Accepted::Done))
     }
 
+    /// Applies what a line says left of its arrow, without its time.
+    ///
+    /// # Errors
+    /// When the line cannot be read.
+    pub fn give(&mut self, at: Timestamp, line: &str) -> Result<Verdict, String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut words = Words { words: words.into_iter() };
+        let verb = words.next("verb")?;
+        let (actor, command) = self.read_command(verb, &mut words, at)?;
+        Ok(self.direct(at, actor, command))
+    }
+
     fn must(&mut self, at: Timestamp, actor: Actor, command: Command) -> Result<Accepted, String> {
         match self.direct(at, actor, command) {
             Verdict::Accepted(accepted) => Ok(accepted),
@@ -403,6 +422,9 @@ impl World {
         words: &mut Words<'_>,
         at: Timestamp,
     ) -> Result<(Actor, Command), String> {
+        if let Some(read) = self.read_story_line(verb, words) {
+            return read;
+        }
         match verb {
             "accept" => {
                 let auction = auction_named(words.next("auction")?)?;
@@ -612,7 +634,10 @@ impl World {
             | PublicEvent::SignInRevoked { .. }
             | PublicEvent::HandleSet { .. }
             | PublicEvent::AssetPublished { .. }
-            | PublicEvent::StoryListed { .. } => None,
+            | PublicEvent::StoryCounted { .. }
+            | PublicEvent::StoryListed { .. }
+            | PublicEvent::StoryShared { .. } => None,
+            PublicEvent::StoryHidden { story } => Some(format!("S{} hidden", story.to_bits())),
         }
     }
 }
@@ -638,6 +663,7 @@ fn verdict_text(verdict: &Verdict) -> String {
             | Accepted::SignedIn { .. }
             | Accepted::StorySaved { .. }
             | Accepted::Saved { .. }
+            | Accepted::StoryShared { .. }
             | Accepted::Locked { .. }
             | Accepted::OrderChanged { .. }
             | Accepted::Refunded { .. }
@@ -758,6 +784,8 @@ fn draft(title: &str, asset: AssetId) -> Result<StoryDraft, String> {
             category: Category::parse("ceramics")?,
             overview: Overview::parse("turned by hand")?,
             clips: vec![Clip { asset_id: asset, label: ClipLabel::parse("the wheel")? }],
+            sections: StorySections::default(),
+            tags: vec![],
             minimum_offer: Money::new(10_000, Currency::Eur),
             publish_when_approved: true,
         })

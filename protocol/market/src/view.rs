@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use fairground_types::command::{AuctionPolicy, ClusterKey, MemberRow, StoryDraft};
+use fairground_types::command::{AuctionPolicy, ClusterKey, MemberRow, StoryCounts, StoryDraft};
 use fairground_types::event::{CloseReason, FeedItem, LockReason, PublicBid, PublicEvent};
 use fairground_types::flag::{Flag, FlagSetting, FlagSubject, FlagValue, evaluate};
 use fairground_types::limits;
 use fairground_types::text::{Handle, Region};
 use fairground_types::{
     AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, EdgeId, LogIndex, MemberId, Millis,
-    Money, SignInId, StoryId, Timestamp, UserId,
+    Money, ShareId, SignInId, StoryId, Timestamp, UserId,
 };
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
@@ -41,6 +41,12 @@ pub struct PublicView {
     pub(crate) handles: CowMap<UserId, Handle>,
     pub(crate) assets: CowMap<AssetId, AssetView>,
     pub(crate) stories: CowMap<StoryId, Arc<StoryView>>,
+    /// Stories that nobody may see now, as they were.
+    pub(crate) hidden: CowMap<StoryId, Arc<StoryView>>,
+    /// Clips of hidden stories: they are not played.
+    pub(crate) withheld: CowMap<AssetId, StoryId>,
+    pub(crate) shares: CowMap<ShareId, ShareView>,
+    pub(crate) shares_by_age: VecDeque<(Timestamp, ShareId)>,
     pub(crate) auctions: CowMap<AuctionId, Arc<AuctionView>>,
     pub(crate) open: CowSet<AuctionId>,
     pub(crate) placed: CowMap<CommandId, Arc<Placed>>,
@@ -113,6 +119,60 @@ pub struct StoryView {
     pub listed_at: Timestamp,
     /// The entry that changed it last.
     pub changed_index: LogIndex,
+    /// What people did with it; approximate.
+    pub counts: StoryCounts,
+    /// How wanted it was in each of the last hours (hours since the epoch), oldest first.
+    #[serde(skip)]
+    pub trend: VecDeque<(u64, u64)>,
+}
+
+/// A link to a story.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+pub struct ShareView {
+    /// The story.
+    pub story: StoryId,
+    /// Until when the link opens it.
+    pub expires_at: Timestamp,
+}
+
+impl StoryView {
+    /// How wanted it was in the hours before `at`: a view counts once, a like three times, a link
+    /// and a save four times.
+    #[must_use]
+    pub fn heat(&self, at: Timestamp) -> u64 {
+        let oldest = hour_of(at).saturating_sub(limits::TREND_HOURS);
+        let recent = self.trend.iter().filter(|(hour, _)| *hour > oldest);
+        recent.fold(0, |sum, (_, weight)| sum.saturating_add(*weight))
+    }
+
+    fn count(&mut self, counts: StoryCounts, at: Timestamp) {
+        let before = self.counts;
+        self.counts = counts;
+        let rise = |after: u64, before: u64, weight: u64| {
+            after.saturating_sub(before).saturating_mul(weight)
+        };
+        let weight = rise(counts.views, before.views, 1)
+            .saturating_add(rise(counts.likes, before.likes, 3))
+            .saturating_add(rise(counts.shares, before.shares, 4))
+            .saturating_add(rise(counts.saves, before.saves, 4));
+        if weight == 0 {
+            return;
+        }
+        let hour = hour_of(at);
+        match self.trend.back_mut() {
+            Some((newest, sum)) if *newest == hour => *sum = sum.saturating_add(weight),
+            Some(_) | None => self.trend.push_back((hour, weight)),
+        }
+        let oldest = hour.saturating_sub(limits::TREND_HOURS);
+        while self.trend.front().is_some_and(|(hour, _)| *hour <= oldest) {
+            self.trend.pop_front();
+        }
+    }
+}
+
+const fn hour_of(at: Timestamp) -> u64 {
+    at.as_unix_seconds() / 3_600
 }
 
 /// Where an auction stands.
@@ -298,6 +358,16 @@ impl PublicView {
             PublicEvent::StorySold { story } => {
                 self.change_story(*story, |row| row.status = StoryStatus::Sold);
             }
+            PublicEvent::StoryHidden { story } => self.hide_story(*story),
+            PublicEvent::StoryCounted { story, counts } => {
+                let at = self.at;
+                self.change_story(*story, |row| row.count(*counts, at));
+            }
+            PublicEvent::StoryShared { share, story, expires_at } => {
+                let row = ShareView { story: *story, expires_at: *expires_at };
+                self.shares.insert(*share, row);
+                self.shares_by_age.push_back((*expires_at, *share));
+            }
             PublicEvent::AuctionOpened { .. }
             | PublicEvent::BidPlaced { .. }
             | PublicEvent::CloseExtended { .. }
@@ -376,6 +446,9 @@ impl PublicView {
             | PublicEvent::StoryListed { .. }
             | PublicEvent::FlagChanged { .. }
             | PublicEvent::RulesActivated { .. }
+            | PublicEvent::StoryHidden { .. }
+            | PublicEvent::StoryCounted { .. }
+            | PublicEvent::StoryShared { .. }
             | PublicEvent::StorySold { .. } => {}
         }
     }
@@ -384,6 +457,7 @@ impl PublicView {
         self.auctions.remove(&auction);
         if with_story {
             self.stories.remove(&story);
+            self.hidden.remove(&story);
         }
         self.change_story(story, |row| {
             row.auction = row.auction.filter(|newest| *newest != auction);
@@ -482,7 +556,7 @@ impl PublicView {
         contents: &StoryDraft,
     ) {
         let (index, at) = (self.index, self.at);
-        let known = self.stories.get(&story);
+        let known = self.stories.get(&story).or_else(|| self.hidden.get(&story));
         let row = StoryView {
             story,
             maker,
@@ -493,13 +567,32 @@ impl PublicView {
             listed_index: known.map_or(index, |row| row.listed_index),
             listed_at: known.map_or(at, |row| row.listed_at),
             changed_index: index,
+            counts: known.map(|row| row.counts).unwrap_or_default(),
+            trend: known.map(|row| row.trend.clone()).unwrap_or_default(),
         };
+        self.hidden.remove(&story);
+        for clip in &row.contents.clips {
+            self.withheld.remove(&clip.asset_id);
+        }
         self.stories.insert(story, Arc::new(row));
+    }
+
+    fn hide_story(&mut self, story: StoryId) {
+        let Some(row) = self.stories.remove(&story) else { return };
+        for clip in &row.contents.clips {
+            self.withheld.insert(clip.asset_id, story);
+        }
+        self.hidden.insert(story, row);
     }
 
     fn change_story(&mut self, story: StoryId, change: impl FnOnce(&mut StoryView)) {
         let index = self.index;
-        if let Some(row) = self.stories.get_mut(&story) {
+        // A hidden story goes on where nobody sees it: it may come back.
+        let row = match self.stories.get_mut(&story) {
+            Some(row) => Some(row),
+            None => self.hidden.get_mut(&story),
+        };
+        if let Some(row) = row {
             let row = Arc::make_mut(row);
             change(row);
             row.changed_index = index;
@@ -526,6 +619,13 @@ impl PublicView {
             }
             self.placed_by_age.remove(&(at, command));
             self.placed.remove(&command);
+        }
+        while let Some((expired, share)) = self.shares_by_age.front().copied() {
+            if expired.plus(limits::SHARE_MEMORY) > self.at {
+                break;
+            }
+            self.shares_by_age.pop_front();
+            self.shares.remove(&share);
         }
         if !self.revoked.is_empty() {
             let expired = self.at.minus(REVOKED_MEMORY);
@@ -605,6 +705,24 @@ impl PublicView {
     /// Every listed, live or sold story, by id.
     pub fn stories(&self) -> impl Iterator<Item = &StoryView> {
         self.stories.values().map(AsRef::as_ref)
+    }
+
+    /// Whether a story was public and is hidden now.
+    #[must_use]
+    pub fn is_hidden(&self, story: StoryId) -> bool {
+        self.hidden.contains_key(&story)
+    }
+
+    /// Whether an asset must not be played by the public: its story is hidden.
+    #[must_use]
+    pub fn is_withheld(&self, asset: AssetId) -> bool {
+        self.withheld.contains_key(&asset)
+    }
+
+    /// A link to a story, a while after its end still.
+    #[must_use]
+    pub fn share(&self, share: ShareId) -> Option<ShareView> {
+        self.shares.get(&share).copied()
     }
 
     /// Whether an asset is a clip of a listed, live or sold story.

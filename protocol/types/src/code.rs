@@ -83,6 +83,7 @@ codes! {
     InvalidState "INVALID_STATE" 409 "The state does not allow it" false;
     VersionConflict "VERSION_CONFLICT" 409 "Somebody else changed it first" false;
     DraftConflict "DRAFT_CONFLICT" 409 "The draft was changed elsewhere" false;
+    EditLocked "EDIT_LOCKED" 409 "What bidders rely on cannot be changed now" false;
     HandleTaken "HANDLE_TAKEN" 409 "The handle is taken" false;
     AuctionActive "AUCTION_ACTIVE" 409 "An auction is open" false;
     AuctionClosed "AUCTION_CLOSED" 409 "The auction is closed" false;

@@ -6,10 +6,10 @@
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::command::{AuctionPolicy, ClusterKey, MemberRow, StoryDraft};
+use crate::command::{AuctionPolicy, ClusterKey, MemberRow, StoryCounts, StoryDraft};
 use crate::flag::{Flag, FlagSetting};
 use crate::id::{
-    AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, EdgeId, LogIndex, MemberId,
+    AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, EdgeId, LogIndex, MemberId, ShareId,
     SignInId, StoryId, UserId,
 };
 use crate::money::Money;
@@ -147,6 +147,27 @@ pub enum PublicEvent {
         maker_handle: Option<Handle>,
         /// Its contents.
         contents: Box<StoryDraft>,
+    },
+    /// A story is not shown any more.
+    StoryHidden {
+        /// The story.
+        story: StoryId,
+    },
+    /// What people did with a story, counted; approximate.
+    StoryCounted {
+        /// The story.
+        story: StoryId,
+        /// All so far.
+        counts: StoryCounts,
+    },
+    /// Somebody shared a story.
+    StoryShared {
+        /// The link.
+        share: ShareId,
+        /// The story.
+        story: StoryId,
+        /// Until when the link opens it.
+        expires_at: Timestamp,
     },
     /// A story is sold.
     StorySold {

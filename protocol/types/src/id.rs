@@ -171,6 +171,8 @@ typed_id! {
     NoticeId = "ntc";
     /// A device that takes push messages.
     PushDeviceId = "pdv";
+    /// A link to a story that somebody shared.
+    ShareId = "shr";
 }
 
 impl BidId {

@@ -139,6 +139,58 @@ pub const AMOUNT_CEILING_MINOR: u64 = 99_999_999;
 pub const OFFERS_PER_BUYER_MAX: u32 = 3;
 /// Clips of a story.
 pub const CLIPS_PER_STORY_MAX: usize = 7;
+/// Fewest clips of a story, unless a market's policy says otherwise.
+pub const CLIPS_PER_STORY_MIN: u32 = 3;
+/// Tags of a story.
+pub const TAGS_PER_STORY_MAX: usize = 10;
+/// Steps in the process timeline of a story.
+pub const STEPS_PER_STORY_MAX: usize = 20;
+/// Frozen versions of a story.
+pub const VERSIONS_PER_STORY_MAX: usize = 100;
+/// Measures of moderators that a story remembers; the oldest go first.
+pub const MEASURES_PER_STORY_MAX: usize = 20;
+/// Findings of one automatic check.
+pub const FINDINGS_MAX: usize = 16;
+/// Time in which a moderator decides about a story.
+pub const REVIEW_SLA: Millis = Millis::from_hours(24);
+/// How long the automatic check of a story may take before a moderator does it.
+pub const CHECK_WAIT: Millis = Millis::from_mins(5);
+/// A score above it (hundredths of a percent) refuses a story without a moderator.
+pub const CHECK_REJECT_ABOVE: u16 = 9_500;
+/// No score above it lets a story be approved without a moderator, where the policy allows that.
+pub const CHECK_CLEAN_MAX: u16 = 1_000;
+/// Least confidence with which a check may approve.
+pub const CHECK_CONFIDENCE_MIN: u16 = 9_000;
+/// How far ahead a publication may be planned.
+pub const SCHEDULE_AHEAD_MAX: Millis = Millis::from_hours(366 * 24);
+/// Time in which a maker may appeal against a takedown.
+pub const APPEAL_WINDOW: Millis = Millis::from_hours(14 * 24);
+/// Moderators that are told of a review that takes too long.
+pub const MODERATORS_TOLD_MAX: usize = 50;
+/// Life of a share link.
+pub const SHARE_LIFE: Millis = Millis::from_hours(24);
+/// How long an ended share link is still known as one.
+pub const SHARE_MEMORY: Millis = Millis::from_hours(7 * 24);
+/// Share links that one account may make in an hour.
+pub const SHARES_PER_HOUR_MAX: usize = 20;
+/// Stories that one account likes.
+pub const LIKES_PER_USER_MAX: u32 = 10_000;
+/// Stories that one account has saved.
+pub const SAVES_PER_USER_MAX: u32 = 5_000;
+/// Auctions that one account watches.
+pub const WATCHES_PER_USER_MAX: u32 = 500;
+/// Reports of one story that are kept.
+pub const REPORTS_PER_STORY_MAX: usize = 100;
+/// Makers that one account has blocked from its feed.
+pub const BLOCKED_MAKERS_MAX: usize = 200;
+/// Tags that one account prefers in its feed.
+pub const PREFERRED_TAGS_MAX: usize = 20;
+/// Stories in one batch of counted views.
+pub const VIEW_COUNTS_MAX: usize = 500;
+/// Views of one story that one batch may bring.
+pub const VIEWS_PER_COUNT_MAX: u32 = 100_000;
+/// Hours that trending looks back.
+pub const TREND_HOURS: u64 = 24;
 /// Resubmissions of a rejected story.
 pub const RESUBMISSIONS_MAX: u32 = 3;
 /// Checkout attempts of one sale lock: the first and three retries.

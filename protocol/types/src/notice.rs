@@ -203,6 +203,9 @@ notice_kinds! {
     StoryRejected "storyRejected" PEI "Your story needs a change" "Not approved yet: {title}.";
     StoryPublished "storyPublished" PEI "Your story is out" "Everybody can see {title} now.";
     StoryFollowed "storyFollowed" PI "A new story" "A maker whom you follow published {title}.";
+    StoryNotPublished "storyNotPublished" PEI "Your story is not out" "It could not be published at the planned time: {title}.";
+    ReviewOverdue "reviewOverdue" EI "A review takes too long" "A moderator should decide about {title} now.";
+    TakedownAppealed "takedownAppealed" EI "An appeal" "The maker appeals against the takedown of {title}.";
     StoryTakenDown "storyTakenDown" PEI "Your story was taken down" "Nobody can see {title} now.";
     StoryRestored "storyRestored" PEI "Your story is back" "Everybody can see {title} again.";
     MediaReady "mediaReady" PI "A clip is ready" "A clip can be played now.";

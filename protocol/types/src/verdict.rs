@@ -6,7 +6,7 @@ use wincode::{SchemaRead, SchemaWrite};
 use crate::code::Code;
 use crate::id::{
     AssetId, AuctionId, BidId, EdgeId, LogIndex, MemberId, OfferId, OrderId, RefundId, SaleLockId,
-    SignInId, StoryId, UserId,
+    ShareId, SignInId, StoryId, UserId,
 };
 use crate::journal::Tail;
 use crate::money::Money;
@@ -91,6 +91,13 @@ pub enum Accepted {
         /// Its version.
         version: u64,
     },
+    /// A link to a story was made.
+    StoryShared {
+        /// The link.
+        share: ShareId,
+        /// Until when it opens the story.
+        expires_at: Timestamp,
+    },
     /// A sale lock was made.
     Locked {
         /// The auction.
@@ -158,6 +165,10 @@ pub struct Rejection {
     pub retry_at: Option<Timestamp>,
     /// The bid was in time by its stamp, but came after the close.
     pub late: bool,
+    /// Names of the fields that are missing or wrong, all of them.
+    pub fields: Vec<String>,
+    /// The version that stands, where another one was expected.
+    pub version: Option<u64>,
 }
 
 impl Rejection {
@@ -171,7 +182,23 @@ impl Rejection {
             auction: None,
             retry_at: None,
             late: false,
+            fields: Vec::new(),
+            version: None,
         }
+    }
+
+    /// Names the fields that are missing or wrong.
+    #[must_use]
+    pub fn with_fields(mut self, fields: Vec<String>) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// Names the version that stands.
+    #[must_use]
+    pub const fn with_version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
     }
 
     /// Names the least next bid.

@@ -1,18 +1,23 @@
 //! Every command, and the entries that carry them.
 
 use fairground_types::RefundId;
+use fairground_types::ShareId;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, BalanceRecord, Carrier, Channel, CheckoutEnd,
-    CheckoutOpened, Clip, ClusterCommand, ClusterKey, Command, CreateAccount, CreateJoinToken,
-    EffectOutcome, EffectResult, Entry, Envelope, FinanceCommand, HoldDecision, InitialiseCluster,
-    JoinProof, JoinRole, KeyPurpose, LogCommand, MarketPolicy, MediaCommand, OrderCommand,
-    PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject,
-    ProviderObjectEvent, PublishRevision, RefreshSignIn, RefundDecision, RegisterAsset,
-    RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft, StartCheckout,
-    StoryCommand, StoryDraft, VerifyCode, WindowChange,
+    AccountCommand, Actor, AuctionCommand, BalanceRecord, Carrier, Channel, CheckCategory,
+    CheckResult, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, ClusterKey, Command,
+    CreateAccount, CreateJoinToken, EffectOutcome, EffectResult, Entry, Envelope, FinanceCommand,
+    Finding, HoldDecision, InitialiseCluster, JoinProof, JoinRole, KeyPurpose, LogCommand,
+    MarketPolicy, MediaCommand, OrderCommand, PaymentCommand, ProviderAccountState, ProviderEvent,
+    ProviderEventKind, ProviderObject, ProviderObjectEvent, PublishRevision, RecordCheck,
+    RefreshSignIn, RefundDecision, RegisterAsset, RegisterEdge, RegisterMember, ReportGround,
+    RequestCode, ReviewDecision, SaveDraft, ShareChannel, SocialCommand, StartCheckout,
+    StoryCommand, StoryDraft, StorySections, TakeDown, TakedownGround, VerifyCode, ViewCount,
+    WindowChange,
 };
 use fairground_types::role::Role;
-use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber};
+use fairground_types::text::{
+    Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber, ZoneName,
+};
 use fairground_types::time::Millis;
 
 use crate::govern::{govern_commands, govern_name, notice_name};
@@ -32,6 +37,13 @@ pub(crate) fn draft() -> StoryDraft {
         category: Category::parse("wood").expect("valid"),
         overview: Overview::parse("Turned in one day.").expect("valid"),
         clips: vec![Clip { asset_id: ASSET, label: ClipLabel::parse("The lathe").expect("valid") }],
+        sections: StorySections {
+            process_timeline: vec![note()],
+            materials: Some(note()),
+            notes: None,
+            location: Some(Summary::parse("by the sea").expect("valid")),
+        },
+        tags: vec![Category::parse("bowls").expect("valid")],
         minimum_offer: eur(5_000),
         publish_when_approved: true,
     }
@@ -74,6 +86,23 @@ fn name(command: &Command) -> &'static str {
         Command::Story(StoryCommand::SubmitStory { .. }) => "submit_story",
         Command::Story(StoryCommand::ReviewStory { .. }) => "review_story",
         Command::Story(StoryCommand::PublishStory { .. }) => "publish_story",
+        Command::Story(StoryCommand::WithdrawStory { .. }) => "withdraw_story",
+        Command::Story(StoryCommand::RecordCheck(_)) => "record_check",
+        Command::Story(StoryCommand::ScheduleStory { .. }) => "schedule_story",
+        Command::Story(StoryCommand::UnscheduleStory { .. }) => "unschedule_story",
+        Command::Story(StoryCommand::RollBackStory { .. }) => "roll_back_story",
+        Command::Story(StoryCommand::ArchiveStory { .. }) => "archive_story",
+        Command::Story(StoryCommand::TakeDownStory(_)) => "take_down_story",
+        Command::Story(StoryCommand::RestoreStory { .. }) => "restore_story",
+        Command::Story(StoryCommand::AppealTakedown { .. }) => "appeal_takedown",
+        Command::Story(StoryCommand::DismissReports { .. }) => "dismiss_reports",
+        Command::Social(SocialCommand::SetLike { .. }) => "set_like",
+        Command::Social(SocialCommand::SetSave { .. }) => "set_save",
+        Command::Social(SocialCommand::SetWatch { .. }) => "set_watch",
+        Command::Social(SocialCommand::ShareStory { .. }) => "share_story",
+        Command::Social(SocialCommand::ReportStory { .. }) => "report_story",
+        Command::Social(SocialCommand::SetFeedPreferences(_)) => "set_feed_preferences",
+        Command::Social(SocialCommand::CountViews { .. }) => "count_views",
         Command::Auction(AuctionCommand::AcceptHighest { .. }) => "accept_highest",
         Command::Auction(AuctionCommand::CancelAuction { .. }) => "cancel_auction",
         Command::Payment(PaymentCommand::StartCheckout(_)) => "start_checkout",
@@ -101,7 +130,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 60;
+const COMMANDS: usize = 77;
 
 fn finance_commands() -> Vec<Command> {
     let reason = note();
@@ -255,13 +284,63 @@ fn media_and_story_commands() -> Vec<Command> {
             base_version: Some(4),
             draft: draft(),
         })),
-        Command::Story(StoryCommand::SubmitStory { story: STORY }),
+        Command::Story(StoryCommand::SubmitStory { story: STORY, attested: true }),
         Command::Story(StoryCommand::ReviewStory {
             story: STORY,
             decision: ReviewDecision::Reject { notes: note() },
         }),
         Command::Story(StoryCommand::PublishStory { story: STORY }),
     ]
+}
+
+fn story_commands() -> Vec<Command> {
+    let commands = vec![
+        StoryCommand::WithdrawStory { story: STORY },
+        StoryCommand::RecordCheck(RecordCheck {
+            effect: EFFECT,
+            story: STORY,
+            version: 4,
+            result: CheckResult::Scored {
+                findings: vec![Finding { category: CheckCategory::Links, score: 6_000 }],
+                confidence: 9_000,
+            },
+        }),
+        StoryCommand::ScheduleStory {
+            story: STORY,
+            publish_at: at(3_600),
+            zone: ZoneName::parse("Europe/Berlin").expect("valid"),
+        },
+        StoryCommand::UnscheduleStory { story: STORY },
+        StoryCommand::RollBackStory { story: STORY, version: 2, reason: note() },
+        StoryCommand::ArchiveStory { story: STORY },
+        StoryCommand::TakeDownStory(TakeDown {
+            story: STORY,
+            ground: TakedownGround::Copyright,
+            reason: note(),
+            is_strike: true,
+        }),
+        StoryCommand::RestoreStory { story: STORY, reason: note() },
+        StoryCommand::AppealTakedown { story: STORY, text: note() },
+        StoryCommand::DismissReports { story: STORY, reason: note() },
+    ];
+    commands.into_iter().map(Command::Story).collect()
+}
+
+fn social_commands() -> Vec<Command> {
+    let commands = vec![
+        SocialCommand::SetLike { story: STORY, on: true },
+        SocialCommand::SetSave { story: STORY, on: false },
+        SocialCommand::SetWatch { auction: AUCTION, on: true },
+        SocialCommand::ShareStory {
+            share: ShareId::from_bits(16),
+            story: STORY,
+            channel: ShareChannel::Message,
+        },
+        SocialCommand::ReportStory { story: STORY, ground: ReportGround::Spam, note: Some(note()) },
+        SocialCommand::SetFeedPreferences(Box::default()),
+        SocialCommand::CountViews { counts: vec![ViewCount { story: STORY, views: 3 }] },
+    ];
+    commands.into_iter().map(Command::Social).collect()
 }
 
 fn sale_commands() -> Vec<Command> {
@@ -341,6 +420,8 @@ pub(crate) fn samples() -> Vec<Sample> {
         cluster_commands(),
         account_commands(),
         media_and_story_commands(),
+        story_commands(),
+        social_commands(),
         sale_commands(),
         finance_commands(),
         crate::people::commands(),

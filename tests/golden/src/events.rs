@@ -1,7 +1,8 @@
 //! Verdicts, and every public event.
 
 use fairground_types::Code;
-use fairground_types::command::{AuctionPolicy, MemberRow};
+use fairground_types::ShareId;
+use fairground_types::command::{AuctionPolicy, MemberRow, StoryCounts};
 use fairground_types::event::{CloseReason, FeedItem, LockReason, PublicBid, PublicEvent};
 use fairground_types::id::MemberId;
 use fairground_types::role::Role;
@@ -62,6 +63,10 @@ fn accepted() -> Vec<(&'static str, Accepted)> {
         ),
         ("saved", Accepted::Saved { version: 5 }),
         ("story_saved", Accepted::StorySaved { story: STORY, version: 5 }),
+        (
+            "story_shared",
+            Accepted::StoryShared { share: ShareId::from_bits(16), expires_at: at(86_400) },
+        ),
         ("locked", Accepted::Locked { auction: AUCTION, lock: LOCK }),
         ("checkout_planned", Accepted::CheckoutPlanned { lock: LOCK, attempt: 1 }),
         ("order_changed", Accepted::OrderChanged { order: ORDER }),
@@ -100,6 +105,16 @@ fn cluster_events() -> Vec<PublicEvent> {
             setting: Some(Box::new(crate::govern::setting())),
         },
         PublicEvent::RulesActivated { version: 2 },
+        PublicEvent::StoryHidden { story: STORY },
+        PublicEvent::StoryCounted {
+            story: STORY,
+            counts: StoryCounts { likes: 1, saves: 2, shares: 3, views: 400 },
+        },
+        PublicEvent::StoryShared {
+            share: ShareId::from_bits(16),
+            story: STORY,
+            expires_at: at(86_400),
+        },
     ]
 }
 

@@ -49,6 +49,8 @@ pub(crate) fn options(folder: &Path, name: &str) -> Options {
     options.raft.election_min = DurationText::new(Millis::new(500));
     options.raft.election_max = DurationText::new(Millis::new(1_000));
     options.raft.snapshot_entries = 40;
+    // The stories of these tests have one clip.
+    options.policy.stories.clips_min = 1;
     options
 }
 

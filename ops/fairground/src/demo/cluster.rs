@@ -371,6 +371,9 @@ base_url = "{stripe}"
 secret_key_file = "{key}"
 webhook_secret_file = "{secret}"
 
+[policy.stories]
+clips_min = 1
+
 [policy.auction]
 initial = {initial}
 window = {window}

@@ -114,7 +114,7 @@ pub(crate) async fn list_story(
         "publishWhenApproved": true,
     });
     let story = text_at(&maker.post("/v1/stories", &draft).await?, "storyId")?;
-    maker.post(&format!("/v1/stories/{story}/submit"), &json!({})).await?;
+    maker.post(&format!("/v1/stories/{story}/submit"), &json!({"attestation": true})).await?;
     admin.post(&format!("/v1/admin/stories/{story}/approve"), &json!({})).await?;
     until("the listing at the edge", Duration::from_secs(10), || async {
         let found = maker.get(&format!("/v1/stories/{story}")).await?;

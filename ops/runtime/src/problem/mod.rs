@@ -92,6 +92,12 @@ impl Problem {
         if rejection.late {
             problem = problem.with("late", true);
         }
+        if let Some(version) = rejection.version {
+            problem = problem.with("version", version);
+        }
+        for field in &rejection.fields {
+            problem = problem.with_field(field.clone(), rejection.code.title());
+        }
         match rejection.retry_at {
             Some(at) => problem.with_retry_after(at.since(now)),
             None => problem,

@@ -93,6 +93,7 @@ impl Floor {
     /// A cluster with an edge in the intake, bidders, and makers with a clip each.
     fn found(&mut self, mut policy: MarketPolicy, makers: u64) {
         policy.auction.increment = BasisPoints(0);
+        policy.stories.clips_min = 1;
         let cluster = ClusterId::from_bits(1);
         let token = JoinTokenId::from_bits(1);
         let secret = Digest::of(b"secret");
@@ -161,7 +162,7 @@ impl Floor {
         let approve = ReviewDecision::Approve;
         self.direct(vec![
             (author.clone(), Command::Story(StoryCommand::SaveDraft(save))),
-            (author, Command::Story(StoryCommand::SubmitStory { story })),
+            (author, Command::Story(StoryCommand::SubmitStory { story, attested: true })),
             (
                 Actor::Cluster,
                 Command::Story(StoryCommand::ReviewStory { story, decision: approve }),
@@ -382,6 +383,8 @@ fn draft(maker: u64) -> StoryDraft {
         category: Category::parse("ceramics").expect("a category"),
         overview: Overview::parse("Stoneware, ash glaze, fired once.").expect("a text"),
         clips: vec![Clip { asset_id: AssetId::from_bits(maker.into()), label }],
+        sections: fairground_types::command::StorySections::default(),
+        tags: vec![],
         minimum_offer: Money::new(OPENING, Currency::Eur),
         publish_when_approved: true,
     }

@@ -73,7 +73,12 @@ pub(super) fn target_of(command: &Command) -> Target {
         Command::Cluster(ClusterCommand::RevokeJoinToken { token }) => Target::JoinToken(*token),
         Command::Account(AccountCommand::GrantRole { user, .. }) => Target::User(*user),
         Command::Account(AccountCommand::CreateAccount(create)) => Target::User(create.user),
-        Command::Story(StoryCommand::ReviewStory { story, .. }) => Target::Story(*story),
+        Command::Story(
+            StoryCommand::ReviewStory { story, .. }
+            | StoryCommand::RestoreStory { story, .. }
+            | StoryCommand::DismissReports { story, .. },
+        ) => Target::Story(*story),
+        Command::Story(StoryCommand::TakeDownStory(takedown)) => Target::Story(takedown.story),
         Command::Auction(AuctionCommand::CancelAuction { auction, .. }) => {
             Target::Auction(*auction)
         }
@@ -129,6 +134,9 @@ fn finance_target(command: &FinanceCommand) -> Target {
 pub(super) const fn reason_of(command: &Command) -> Option<&Note> {
     match command {
         Command::Auction(AuctionCommand::CancelAuction { reason, .. })
+        | Command::Story(
+            StoryCommand::RestoreStory { reason, .. } | StoryCommand::DismissReports { reason, .. },
+        )
         | Command::Govern(
             GovernCommand::AdvanceClock { reason, .. }
             | GovernCommand::RevertPolicy { reason, .. }
@@ -155,6 +163,7 @@ pub(super) const fn reason_of(command: &Command) -> Option<&Note> {
             | StaffCommand::Strike { reason, .. }
             | StaffCommand::LiftStrike { reason, .. },
         )) => Some(reason),
+        Command::Story(StoryCommand::TakeDownStory(takedown)) => Some(&takedown.reason),
         Command::Govern(GovernCommand::ChangePolicy(change)) => Some(&change.reason),
         Command::Govern(GovernCommand::SetFlag(set)) => Some(&set.reason),
         Command::Govern(GovernCommand::SetTemplate(set)) => Some(&set.reason),

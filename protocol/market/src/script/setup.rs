@@ -75,7 +75,7 @@ impl World {
         self.must(at, worker, Command::Media(MediaCommand::PublishRevision(publish)))?;
         let save = SaveDraft { story, base_version: None, draft: draft(name, asset)? };
         self.must(at, maker.clone(), Command::Story(StoryCommand::SaveDraft(save)))?;
-        self.must(at, maker, Command::Story(StoryCommand::SubmitStory { story }))?;
+        self.must(at, maker, Command::Story(StoryCommand::SubmitStory { story, attested: true }))?;
         let review =
             Command::Story(StoryCommand::ReviewStory { story, decision: ReviewDecision::Approve });
         self.must(at, Actor::Cluster, review)?;

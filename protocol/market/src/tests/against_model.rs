@@ -128,6 +128,7 @@ fn refunds(market: &Market) -> BTreeMap<EffectId, u64> {
         | Effect::CreateConnectedAccount { .. }
         | Effect::ReadCharge { .. }
         | Effect::ExpireCheckout { .. }
+        | Effect::CheckStory(_)
         | Effect::Notify(_) => None,
     };
     market.outbox().filter_map(refund).collect()
@@ -147,6 +148,7 @@ fn sessions(
         | Effect::ReverseTransfer(_)
         | Effect::CreateConnectedAccount { .. }
         | Effect::ReadCharge { .. }
+        | Effect::CheckStory(_)
         | Effect::Notify(_) => None,
     };
     market.outbox().filter_map(session).collect()

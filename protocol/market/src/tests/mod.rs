@@ -11,4 +11,5 @@ mod laws;
 mod model;
 mod money;
 mod parts;
+mod stories;
 mod tables;

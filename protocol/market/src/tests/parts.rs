@@ -397,7 +397,7 @@ fn a_story_needs_its_clips_and_a_reviewer_who_is_not_its_maker() {
     let denied = world.direct(at, viewer, save(None, draft.clone()));
     assert_eq!(code(&denied), Some(Code::Forbidden));
     assert!(world.direct(at, actor.clone(), save(None, draft.clone())).is_accepted());
-    let submit = Command::Story(StoryCommand::SubmitStory { story });
+    let submit = Command::Story(StoryCommand::SubmitStory { story, attested: true });
     let incomplete = world.direct(at, actor.clone(), submit.clone());
     assert_eq!(code(&incomplete), Some(Code::StoryIncomplete));
     let conflict = world.direct(at, actor.clone(), save(Some(9), known.contents().clone()));

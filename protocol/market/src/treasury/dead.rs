@@ -119,6 +119,7 @@ impl Market {
             | Effect::SendCode { .. }
             | Effect::OpenCheckout(_)
             | Effect::ExpireCheckout { .. }
+            | Effect::CheckStory(_)
             | Effect::Notify(_) => {}
         }
         self.bury(turn, pending, code, true);
@@ -159,6 +160,7 @@ impl Market {
             | Effect::SendCode { .. }
             | Effect::OpenCheckout(_)
             | Effect::ExpireCheckout { .. }
+            | Effect::CheckStory(_)
             | Effect::Notify(_) => {
                 self.treasury.dead.remove(&id);
                 self.add_effect(turn, letter.pending.effect.clone(), None);

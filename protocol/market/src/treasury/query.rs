@@ -286,6 +286,7 @@ fn dead_row(letter: &DeadLetter) -> DeadLetterRow {
         | Effect::SendCode { .. }
         | Effect::OpenCheckout(_)
         | Effect::ExpireCheckout { .. }
+        | Effect::CheckStory(_)
         | Effect::Notify(_) => (None, None),
     };
     DeadLetterRow {

@@ -20,6 +20,7 @@ mod order;
 mod payment;
 mod people;
 mod policy;
+mod social;
 mod story;
 
 pub use account::*;
@@ -33,6 +34,7 @@ pub use order::*;
 pub use payment::*;
 pub use people::*;
 pub use policy::*;
+pub use social::*;
 pub use story::*;
 
 /// One entry of the replicated log: time moves to `at`, what is due fires, then marks, commands and
@@ -94,6 +96,8 @@ pub enum Command {
     Media(MediaCommand),
     /// About stories and moderation.
     Story(StoryCommand),
+    /// About what people do with stories: likes, saves, shares, reports, their feed.
+    Social(SocialCommand),
     /// About auctions.
     Auction(AuctionCommand),
     /// About payments and effects.

@@ -49,6 +49,8 @@ pub struct MarketPolicy {
     pub terms_version: u32,
     /// What strikes lead to.
     pub strikes: StrikePolicy,
+    /// Stories and their review.
+    pub stories: StoryPolicy,
 }
 
 /// What strikes lead to (domain 4.6).
@@ -85,6 +87,31 @@ impl Default for StrikePolicy {
             unpaid_pause_at: 2,
             bid_pause: Millis::from_hours(30 * 24),
             late_review_at: 3,
+        }
+    }
+}
+
+/// Stories and their review.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct StoryPolicy {
+    /// Fewest clips of a story that is submitted.
+    pub clips_min: u32,
+    /// Whether a story that the automatic checks find clean needs no moderator.
+    pub auto_approve: bool,
+    /// Words that the automatic check reports.
+    pub reported_words: Vec<String>,
+    /// How long moderators may take.
+    pub review_sla: Millis,
+}
+
+impl Default for StoryPolicy {
+    fn default() -> Self {
+        Self {
+            clips_min: crate::limits::CLIPS_PER_STORY_MIN,
+            auto_approve: false,
+            reported_words: Vec::new(),
+            review_sla: crate::limits::REVIEW_SLA,
         }
     }
 }
@@ -160,6 +187,7 @@ impl Default for MarketPolicy {
             device_trust_min: 0,
             terms_version: 0,
             strikes: StrikePolicy::default(),
+            stories: StoryPolicy::default(),
         }
     }
 }
