@@ -332,6 +332,7 @@ async fn serve(
     }
     let webhooks = Webhooks {
         secrets: webhook_secrets(options)?,
+        tracking: tracking_secret(options)?,
         expects_live: options.stripe.live,
         payments: member.payments.clone(),
     };
@@ -390,6 +391,11 @@ fn webhook_secrets(options: &Options) -> Result<Vec<Secret>, Error> {
         secrets.push(Secret::from_file(file)?);
     }
     Ok(secrets)
+}
+
+fn tracking_secret(options: &Options) -> Result<Option<Secret>, Error> {
+    let file = options.tracking.webhook_secret_file.as_ref();
+    Ok(file.map(|file| Secret::from_file(file)).transpose()?)
 }
 
 /// Begins the cluster, once: Raft with one voter, then the first two commands of the log.

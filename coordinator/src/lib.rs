@@ -31,6 +31,7 @@ mod options;
 mod payout;
 mod peers;
 mod playback;
+mod private;
 mod propose;
 mod quic;
 mod raft;
@@ -47,7 +48,7 @@ pub use daemon::run;
 pub use error::Error;
 pub use options::{
     MailOptions, MailProvider, Options, PushOptions, RaftOptions, SignInOptions, SmsOptions,
-    StripeSettings,
+    StripeSettings, TrackingOptions,
 };
 pub use peers::LinkError;
 pub use propose::ProposeError;

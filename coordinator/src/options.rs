@@ -42,6 +42,8 @@ pub struct Options {
     pub stripe: StripeSettings,
     /// Whether the clock of this cluster may be moved by hand, for ever; read once: when it begins.
     pub sandbox: bool,
+    /// Events of carriers.
+    pub tracking: TrackingOptions,
     /// Rules of the market, read once: when the cluster begins.
     pub policy: MarketPolicy,
     /// `auto`, `json` or `text`.
@@ -65,6 +67,7 @@ impl Default for Options {
             sign_in: SignInOptions::default(),
             stripe: StripeSettings::default(),
             sandbox: false,
+            tracking: TrackingOptions::default(),
             policy: MarketPolicy::default(),
             log_format: "auto".to_owned(),
         }
@@ -210,4 +213,12 @@ pub struct StripeSettings {
     pub country: String,
     /// Whether events about real money are expected.
     pub live: bool,
+}
+
+/// See [`Options::tracking`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct TrackingOptions {
+    /// The secret that signs what a carrier's source sends; without it nothing is taken.
+    pub webhook_secret_file: Option<PathBuf>,
 }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::edge::forward::json as document;
 use crate::member::Member;
+use crate::private;
 use crate::receipt;
 
 /// Answers one read.
@@ -27,23 +28,48 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         let retry_after = fairground_types::Millis::new(500);
         return ForwardResponse::Unavailable { retry_after };
     }
-    let answer = member.state.read(|market| look_up(member, market, read));
     match read {
-        ReadRequest::Order { user, order } if is_absent(&answer) => {
-            one(member.history.order(*order, *user).await)
-        }
-        ReadRequest::MyOrders { user } => {
-            let mut orders = member.state.read(|market| market.orders_of(*user));
-            orders.extend(member.history.orders(*user, u64::MAX, PAGE_MAX).await);
-            document(&json!({ "orders": orders }))
-        }
-        _ => answer,
+        ReadRequest::Order { .. }
+        | ReadRequest::MyOrders { .. }
+        | ReadRequest::OrderMessages { .. }
+        | ReadRequest::IssueEligibility { .. }
+        | ReadRequest::Issue { .. } => about_orders(member, read).await,
+        _ => member.state.read(|market| look_up(member, market, read)),
     }
 }
 
-/// Whether the market has no such thing: it may have left for the history.
-fn is_absent(answer: &ForwardResponse) -> bool {
-    matches!(answer, ForwardResponse::Rejected(rejection) if rejection.code == Code::NotFound)
+/// Orders and issues, with the private texts that their readers may see.
+async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
+    let (state, secrets) = (&member.state, &member.secrets);
+    match read {
+        ReadRequest::Order { user, order } => {
+            let live = state.read(|market| market.order_row(*order, *user));
+            let row = match live {
+                Some(row) => Some(row),
+                // It may have left for the history.
+                None => member.history.order(*order, *user).await,
+            };
+            one(row.map(|row| private::open_order(secrets, row)))
+        }
+        ReadRequest::MyOrders { user } => {
+            let mut orders = state.read(|market| market.orders_of(*user));
+            orders.extend(member.history.orders(*user, u64::MAX, PAGE_MAX).await);
+            let open = |row| private::open_order(secrets, row);
+            document(&OrderList { orders: orders.into_iter().map(open).collect() })
+        }
+        ReadRequest::OrderMessages { user, order } => {
+            let list = state.read(|market| market.messages_of(*order, *user));
+            one(list.map(|list| private::open_messages(secrets, list)))
+        }
+        ReadRequest::IssueEligibility { user, order } => {
+            one(state.read(|market| market.eligibility(*order, *user)))
+        }
+        ReadRequest::Issue { user, issue } => {
+            let row = state.read(|market| market.issue_row(*issue, *user));
+            one(row.map(|row| private::open_issue(secrets, row)))
+        }
+        _ => one::<()>(None),
+    }
 }
 
 const fn shows_money(read: &ReadRequest) -> bool {
@@ -57,7 +83,10 @@ const fn shows_money(read: &ReadRequest) -> bool {
         | ReadRequest::Receipt { .. }
         | ReadRequest::ReceiptLink { .. }
         | ReadRequest::MyOrders { .. }
-        | ReadRequest::Order { .. } => true,
+        | ReadRequest::Order { .. }
+        | ReadRequest::OrderMessages { .. }
+        | ReadRequest::IssueEligibility { .. }
+        | ReadRequest::Issue { .. } => true,
         ReadRequest::MyStories { .. }
         | ReadRequest::Story { .. }
         | ReadRequest::MyAssets { .. }
@@ -106,8 +135,11 @@ fn look_up(member: &Member, market: &Market, read: &ReadRequest) -> ForwardRespo
             Ok(payment) => one(market.receipt_row(payment)),
             Err(rejection) => ForwardResponse::Rejected(rejection),
         },
-        ReadRequest::MyOrders { user } => document(&OrderList { orders: market.orders_of(*user) }),
-        ReadRequest::Order { user, order } => one(market.order_row(*order, *user)),
+        ReadRequest::MyOrders { .. }
+        | ReadRequest::Order { .. }
+        | ReadRequest::OrderMessages { .. }
+        | ReadRequest::IssueEligibility { .. }
+        | ReadRequest::Issue { .. } => one::<()>(None),
         ReadRequest::MyStories { user } => {
             document(&StoryList { stories: market.stories_of(*user) })
         }

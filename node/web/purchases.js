@@ -49,14 +49,26 @@ function orderRow(order, again) {
       fill(message, problem.message);
     }
   };
-  const canConfirm = order.role === "buyer" && ["inTransit", "delivered"].includes(order.state);
+  const cancel = async () => {
+    try {
+      await post(`/v1/orders/${order.orderId}/cancel`);
+      await again();
+    } catch (problem) {
+      fill(message, problem.message);
+    }
+  };
+  const canConfirm = order.role === "buyer" && !order.onHold && ["inTransit", "delivered"].includes(order.state);
+  const canCancel = order.role === "buyer" && order.mayCancel;
   return h(
     "li.panel.order",
     { "data-state": order.state },
     h("h3", `${order.number} · ${formatMoney(order)}`),
     h("p", orderStates[order.state] ?? order.state, order.tracking ? `, ${order.tracking.carrier} ${order.tracking.number}` : ""),
     h("p.quiet", `Paid ${formatInstant(order.paidAt)}`),
+    order.overdue && order.state === "awaitingShipment" && h("p", "Not shipped in time."),
+    order.onHold && h("p", "An issue is open; nothing is completed before it is settled."),
     canConfirm && h("p.actions", h("button", { type: "button", onClick: confirm }, order.state === "inTransit" ? "It has arrived" : "All is well")),
+    canCancel && h("p.actions", h("button", { type: "button", onClick: cancel }, "Cancel, money back")),
     message,
   );
 }

@@ -10,8 +10,7 @@ use std::time::Duration;
 use fairground_runtime::pki::Role;
 use fairground_types::command::{
     AccountCommand, Actor, AddPushDevice, AuctionCommand, Channel, ClusterCommand, Command,
-    Envelope, FinanceCommand, GovernCommand, MediaCommand, NoticeCommand, OrderCommand,
-    PaymentCommand, PeopleCommand, PushPlatform, SocialCommand, StoryCommand,
+    Envelope, FinanceCommand, GovernCommand, MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, PushPlatform, SocialCommand, StoryCommand, IssueCommand,
 };
 use fairground_types::limits::PUSH_TOKEN_MAX;
 use fairground_types::{Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, UserId};
@@ -24,7 +23,7 @@ use serde::Serialize;
 use crate::auth::{self, AuthError};
 use crate::member::Member;
 use crate::stream::{self, StreamError};
-use crate::{payout, playback, reads};
+use crate::{payout, playback, private, reads};
 
 /// How long the leader may take over a call that was passed on.
 const PASS_ON_WAIT: Duration = Duration::from_secs(6);
@@ -103,11 +102,14 @@ fn tokens(outcome: Result<auth::Tokens, AuthError>) -> ForwardResponse {
     }
 }
 
-async fn command(member: &Member, peer: &Role, envelope: Envelope) -> ForwardResponse {
+async fn command(member: &Member, peer: &Role, mut envelope: Envelope) -> ForwardResponse {
     if !may_send(peer, &envelope) {
         tracing::warn!(%peer, actor = ?envelope.actor, "a command that its peer may not send");
         let refused = Rejection::new(Code::Forbidden, "an edge cannot give this command");
         return ForwardResponse::Rejected(refused);
+    }
+    if private::seal(&member.secrets, &mut envelope).is_err() {
+        return ForwardResponse::Rejected(Rejection::new(Code::Internal, "a fault on our side"));
     }
     match member.proposer.submit(envelope).await {
         Ok(judged) => ForwardResponse::Judged(judged),
@@ -179,12 +181,22 @@ fn is_of_an_account(command: &Command) -> bool {
             | Command::Auction(AuctionCommand::AcceptHighest { .. })
             | Command::Payment(PaymentCommand::StartCheckout(_))
             | Command::Finance(FinanceCommand::OpenPayoutAccount)
+            | Command::Order(OrderCommand::ChangeAddress { .. })
             | Command::Order(OrderCommand::AddTracking { .. })
+            | Command::Order(OrderCommand::CorrectTracking { .. })
             | Command::Order(OrderCommand::ConfirmDelivery { .. })
             | Command::Notice(NoticeCommand::SetPreferences { .. })
             | Command::Notice(NoticeCommand::ReadNotice { .. })
             | Command::Notice(NoticeCommand::ReadAllNotices)
             | Command::Notice(NoticeCommand::RemovePushDevice { .. })
+            | Command::Order(OrderCommand::CancelOrder { .. })
+            | Command::Order(OrderCommand::PostMessage { .. })
+            | Command::Issue(IssueCommand::OpenIssue(_))
+            | Command::Issue(IssueCommand::AddEvidence { .. })
+            | Command::Issue(IssueCommand::OfferResolution { .. })
+            | Command::Issue(IssueCommand::AnswerIssue { .. })
+            | Command::Issue(IssueCommand::AcceptOffer { .. })
+            | Command::Issue(IssueCommand::AppealIssue { .. })
     )
 }
 

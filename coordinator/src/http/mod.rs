@@ -16,12 +16,14 @@ mod audit;
 mod cluster;
 mod console;
 mod finance;
+mod fulfilment;
 mod govern;
 mod guard;
 mod moderation;
 mod people;
 mod quotas;
 mod sign_in;
+mod tracking;
 #[cfg(feature = "stripe")]
 mod webhook;
 
@@ -72,6 +74,8 @@ pub(crate) struct Api {
 #[cfg_attr(not(feature = "stripe"), expect(dead_code, reason = "read by webhooks alone"))]
 pub(crate) struct Webhooks {
     pub(crate) secrets: Vec<Secret>,
+    /// What signs events of carriers; without it none are taken.
+    pub(crate) tracking: Option<Secret>,
     /// Whether events about real money are expected.
     pub(crate) expects_live: bool,
     /// Where a session is looked up that an event does not show.
@@ -149,6 +153,16 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admin::cancel))
         .routes(routes!(admin::orders))
         .routes(routes!(admin::jobs))
+        .routes(routes!(fulfilment::to_review))
+        .routes(routes!(fulfilment::cancel_order))
+        .routes(routes!(fulfilment::deliver_order))
+        .routes(routes!(fulfilment::complete_order))
+        .routes(routes!(fulfilment::issues))
+        .routes(routes!(fulfilment::issue))
+        .routes(routes!(fulfilment::assign))
+        .routes(routes!(fulfilment::request_info))
+        .routes(routes!(fulfilment::resolve))
+        .routes(routes!(tracking::receive))
         .routes(routes!(admin::grant))
         .merge(people())
         .routes(routes!(finance::refunds))

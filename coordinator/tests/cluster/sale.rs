@@ -10,17 +10,17 @@ use fairground_fakes::{Fakes, FakesHandle, FakesOptions, Faults};
 use fairground_media::token::{self, TokenKeys};
 use fairground_runtime::clock::Clock;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, Carrier, Channel, Clip, Command, MediaCommand,
-    OrderCommand, PaymentCommand, PublishRevision, RegisterAsset, SaveDraft, StartCheckout,
-    StoryCommand, StoryDraft,
+    AccountCommand, Actor, AuctionCommand, Carrier, Channel, Clip, Command, IssueCommand,
+    IssueKind, MediaCommand, OpenIssue, OrderCommand, PaymentCommand, PublishRevision,
+    RegisterAsset, SaveDraft, SealedText, ShippingAddress, StartCheckout, StoryCommand, StoryDraft,
 };
 use fairground_types::journal::{Intake, JournalEntry, Stamp, SubmitOffer, Tail};
 use fairground_types::text::{
-    Category, ClipLabel, Handle, Overview, Summary, Title, TrackingNumber,
+    Category, ClipLabel, Country, Handle, Overview, Summary, Title, TrackingNumber,
 };
 use fairground_types::{
-    Accepted, AssetId, AuctionId, BidId, BlobHash, CommandId, Currency, LogIndex, Millis, Money,
-    OfferId, OrderId, SaleLockId, StoryId, UserId, Verdict,
+    Accepted, AssetId, AuctionId, BidId, BlobHash, CommandId, Currency, IssueId, LogIndex, Millis,
+    Money, OfferId, OrderId, SaleLockId, StoryId, UserId, Verdict,
 };
 use fairground_wire::message::{
     FeedDown, ForwardRequest, ForwardResponse, PrivateText, ReadRequest, UplinkDown,
@@ -52,6 +52,7 @@ async fn scene(folder: &Path) -> Scene {
     options.stripe.base_url = Some(fakes.stripe_url.clone());
     options.stripe.secret_key_file = Some(secret(folder, "stripe", STRIPE_KEY));
     options.stripe.webhook_secret_file = Some(secret(folder, "webhook", WEBHOOK_SECRET));
+    options.tracking.webhook_secret_file = Some(secret(folder, "carriers", TRACKING_SECRET));
     let member = TestMember::found(options).await;
     fakes.set_webhook_url(format!("http://{}/v1/webhooks/stripe", member.http));
     let token = member.token("edge", 60_000).await;
@@ -342,24 +343,90 @@ fn sign(body: &str) -> String {
     format!("t={seconds},v1={hex}")
 }
 
+const TRACKING_SECRET: &str = "fairground-test-carriers";
+const PARCEL: &str = "1Z999AA10123456784";
+
+/// A delivery of a carrier's source, signed as the member expects it, unless `secret` is another.
+async fn carrier_says(scene: &Scene, status: &str, secret: &str) -> u16 {
+    use aws_lc_rs::hmac;
+    let at = Clock::system().now();
+    let event = json!({ "id": status, "at": at, "status": status });
+    let body = json!({ "number": PARCEL, "events": [event] }).to_string();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, body.as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let url = format!("http://{}/v1/webhooks/tracking/ups", scene.member.http);
+    let request = reqwest::Client::new().post(&url).header("fairground-signature", hex).body(body);
+    request.send().await.expect("an answer").status().as_u16()
+}
+
+/// What the parties say is read by them, and by nobody else.
+async fn talk(scene: &Scene, (maker, buyer): (UserId, UserId), order: OrderId) {
+    let address = json!({
+        "name": "buyer-7", "line1": "1 Market Lane", "city": "Oldtown", "country": "DE"
+    });
+    let sealed = SealedText::typed(&address.to_string(), 1, 2_000).expect("fits");
+    let address = ShippingAddress { country: Country::parse("DE").expect("valid"), sealed };
+    scene.act(buyer, Command::Order(OrderCommand::ChangeAddress { order, address })).await;
+    let text = SealedText::typed("please ring twice", 1, 100).expect("fits");
+    scene.act(buyer, Command::Order(OrderCommand::PostMessage { order, text })).await;
+    let row = scene.read(ReadRequest::Order { user: maker, order }).await;
+    assert_eq!(row["address"]["city"], "Oldtown");
+    let thread = scene.read(ReadRequest::OrderMessages { user: maker, order }).await;
+    assert_eq!(thread["messages"][0]["text"], "please ring twice");
+    assert_eq!(thread["messages"][0]["sender"], "buyer");
+    let stranger = ReadRequest::OrderMessages { user: UserId::from_bits(99), order };
+    let hidden = scene.forward(ForwardRequest::Read(stranger)).await;
+    assert!(matches!(hidden, ForwardResponse::Rejected(_)), "{hidden:?}");
+}
+
+/// An issue holds the order until support, at the member, decides about it.
+async fn complain(scene: &Scene, (maker, buyer): (UserId, UserId), order: OrderId) {
+    let issue = IssueId::from_bits(77);
+    let words = "The lid has a crack from the rim to the foot, see the clip that I sent.";
+    let description = SealedText::typed(words, 50, 1_000).expect("fits");
+    let open =
+        OpenIssue { issue, order, kind: IssueKind::Other, description, evidence: Vec::new() };
+    scene.act(buyer, Command::Issue(IssueCommand::OpenIssue(open))).await;
+    let row = scene.read(ReadRequest::Issue { user: maker, issue }).await;
+    assert_eq!((&row["description"], &row["state"]), (&json!(words), &json!("open")));
+    let order_row = scene.read(ReadRequest::Order { user: buyer, order }).await;
+    assert_eq!(order_row["onHold"], true);
+    let listed = scene.member.get("/v1/admin/issues").await;
+    assert_eq!(listed["issues"][0]["issueId"], issue.to_string());
+    let path = |step: &str| format!("/v1/admin/issues/{issue}/{step}");
+    let assigned = json!({ "assignee": UserId::from_bits(99), "reason": "first come" });
+    assert_eq!(scene.member.post(&path("assign"), assigned).await.status, 404, "no such account");
+    let assigned = scene.member.post(&path("assign"), json!({ "reason": "first come" })).await;
+    assert_eq!((assigned.status, &assigned.body["state"]), (200, &json!("underReview")));
+    let silent = json!({ "decision": "noAction", "reason": " " });
+    let refused = scene.member.post(&path("resolve"), silent).await;
+    assert_eq!(refused.body["code"], "REASON_REQUIRED");
+    let decided = json!({ "decision": "noAction", "reason": "the crack is in the story" });
+    let resolved = scene.member.post(&path("resolve"), decided).await;
+    assert_eq!((resolved.status, &resolved.body["state"]), (200, &json!("resolved")));
+}
+
 async fn deliver(scene: &Scene, maker: UserId, buyer: UserId) -> OrderId {
     let orders = scene.read(ReadRequest::MyOrders { user: maker }).await;
     let order: OrderId =
         orders["orders"][0]["orderId"].as_str().expect("an order").parse().expect("an id");
-    let number = TrackingNumber::parse("1Z 12345").expect("valid");
+    talk(scene, (maker, buyer), order).await;
+    let number = TrackingNumber::parse(PARCEL).expect("valid");
     let tracking =
         Command::Order(OrderCommand::AddTracking { order, carrier: Carrier::Ups, number });
     scene.act(maker, tracking).await;
-    for state in ["delivered", "completed"] {
-        // The same command twice is two intents here, so each has an id of its own.
-        let envelope = fairground_types::command::Envelope {
-            id: CommandId::derive(buyer, state, "confirm", &order.to_string()),
-            actor: Actor::User(buyer),
-            command: Command::Order(OrderCommand::ConfirmDelivery { order }),
-        };
-        scene.forward(ForwardRequest::Command(Box::new(envelope))).await;
-        let row = scene.read(ReadRequest::Order { user: buyer, order }).await;
-        assert_eq!(row["state"], state);
-    }
+    assert_eq!(carrier_says(scene, "delivered", "another secret").await, 401);
+    assert_eq!(carrier_says(scene, "delivered", TRACKING_SECRET).await, 200);
+    let row = scene.read(ReadRequest::Order { user: buyer, order }).await;
+    assert_eq!(row["state"], "delivered");
+    assert_eq!(row["tracking"]["events"][0]["status"], "delivered");
+    // What is older than what is known is taken and changes nothing.
+    assert_eq!(carrier_says(scene, "inTransit", TRACKING_SECRET).await, 200);
+    complain(scene, (maker, buyer), order).await;
+    let confirm = Command::Order(OrderCommand::ConfirmDelivery { order, review: None });
+    scene.act(buyer, confirm).await;
+    let row = scene.read(ReadRequest::Order { user: buyer, order }).await;
+    assert_eq!(row["state"], "completed");
     order
 }

@@ -12,6 +12,7 @@ mod drafts;
 mod edges;
 mod feed;
 mod flags;
+mod issues;
 mod media;
 mod notifications;
 mod orders;
@@ -144,7 +145,9 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(payments::payout_link))
         .routes(routes!(orders::mine))
         .routes(routes!(orders::show))
-        .routes(routes!(orders::track))
+        .routes(routes!(orders::tracking, orders::track, orders::correct))
+        .routes(routes!(orders::change_address))
+        .routes(routes!(orders::cancel))
         .routes(routes!(orders::confirm))
         .routes(routes!(flags::list))
         .routes(routes!(notifications::mine))
@@ -155,6 +158,14 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(notifications::preferences, notifications::set_preferences))
         .routes(routes!(notifications::devices, notifications::add_device))
         .routes(routes!(notifications::remove_device))
+        .routes(routes!(orders::eligibility))
+        .routes(routes!(orders::messages, orders::post_message))
+        .routes(routes!(issues::open))
+        .routes(routes!(issues::show))
+        .routes(routes!(issues::add_evidence))
+        .routes(routes!(issues::respond))
+        .routes(routes!(issues::accept_offer))
+        .routes(routes!(issues::appeal))
 }
 
 /// What an account does about itself.

@@ -129,6 +129,14 @@ pub fn mac(key: &DataKey, parts: &[&[u8]]) -> Digest {
     Digest::from_bytes(bytes)
 }
 
+/// HMAC-SHA256 of `body` under a shared secret, in hexadecimal digits, as webhooks carry it.
+#[must_use]
+pub fn mac_hex(secret: &[u8], body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let tag = hmac::sign(&key, body);
+    tag.as_ref().iter().fold(String::with_capacity(64), |text, byte| format!("{text}{byte:02x}"))
+}
+
 /// Compares in a time that does not depend on where the two differ.
 #[must_use]
 pub fn equal(left: &[u8], right: &[u8]) -> bool {

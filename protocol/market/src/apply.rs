@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, Entry, Envelope, LogCommand,
-    MediaCommand, OrderCommand, PaymentCommand,
+    MediaCommand, OrderCommand, PaymentCommand, StoryCommand,
 };
 use fairground_types::event::FeedItem;
 use fairground_types::verdict::Judged;
@@ -149,6 +149,7 @@ impl Market {
         }
         let mut turn = Turn::new(index, at);
         self.extend_after_outage(&mut turn, ran_until);
+        self.shift_windows_after_outage(ran_until, at);
         turn
     }
 
@@ -263,6 +264,7 @@ impl Market {
             Command::People(command) => self.run_people(turn, subject, command),
             Command::Govern(command) => self.run_govern(turn, subject, command),
             Command::Notice(command) => self.run_notice(turn, subject, command),
+            Command::Issue(command) => self.run_issue(turn, subject, command),
         }
     }
 
@@ -356,17 +358,6 @@ impl Market {
             PaymentCommand::RecordProviderEvent(event) => self.record_provider_event(turn, event),
             PaymentCommand::CompleteEffect { effect, outcome } => {
                 self.complete_effect(turn, *effect, *outcome)
-            }
-        }
-    }
-
-    fn run_order(&mut self, turn: &mut Turn, subject: &Subject, command: &OrderCommand) -> Answer {
-        match command {
-            OrderCommand::AddTracking { order, carrier, number } => {
-                self.add_tracking(turn, subject.user()?, *order, (*carrier, number))
-            }
-            OrderCommand::ConfirmDelivery { order } => {
-                self.confirm_delivery(turn, subject.user()?, *order)
             }
         }
     }

@@ -18,13 +18,14 @@ use crate::apply::{Answer, Turn};
 use crate::auction::{Auction, AuctionState};
 use crate::audit::AuditEntry;
 use crate::cow_map::CowSet;
+use crate::issue::Issue;
 use crate::ledger::{LedgerCause, Posting};
-use crate::order::Order;
-use crate::row::{AuctionRecord, AuditFilter, AuditRow, OrderRow};
+use crate::order::{Order, rows};
+use crate::row::{AuctionRecord, AuditFilter, AuditRow};
 use crate::sale::{LockState, SaleLock};
 use crate::story::{Story, StoryState};
 use crate::treasury::{Charge, Refund};
-use crate::{Market, query};
+use crate::{Market, OrderRow, query};
 
 /// How long something that still waits for something else is left alone.
 const LOOK_AGAIN: Millis = Millis::from_hours(24);
@@ -40,6 +41,7 @@ pub struct ArchivedSale {
     pub(crate) order: Option<Arc<Order>>,
     pub(crate) charge: Option<Arc<Charge>>,
     pub(crate) refunds: Vec<Arc<Refund>>,
+    pub(crate) issues: Vec<Arc<Issue>>,
     pub(crate) postings: Vec<(LedgerCause, Arc<Posting>)>,
 }
 
@@ -100,7 +102,8 @@ impl ArchivedSale {
     #[must_use]
     pub fn order_row(&self, reader: UserId) -> Option<OrderRow> {
         let order = self.order()?;
-        query::role_in(order, reader).map(|role| query::order_row(order, role))
+        rows::role_in(order, reader)
+            .map(|role| rows::order_row(order, role, self.charge.as_deref()))
     }
 }
 
@@ -195,15 +198,15 @@ impl Market {
             .into_iter()
             .filter_map(|cause| self.ledger.archive(&cause).map(|posting| (cause, posting)))
             .collect();
+        let issues = self.let_issues_go(order.as_deref());
         self.auctions.remove(&id);
         for lock in &locks {
             self.locks.remove(&lock.lock);
         }
         if let Some(order) = &order {
             self.orders.remove(&order.order);
-            if let Some(parcel) = order.state.tracking() {
-                self.tracking
-                    .remove(&(parcel.carrier, parcel.number.as_str().to_ascii_uppercase()));
+            if let Some(parcel) = order.state.shipment() {
+                self.parcels.remove(&parcel.key());
             }
         }
         if let Some(story) = &story {
@@ -218,7 +221,21 @@ impl Market {
         self.archive.count = seq.saturating_add(1);
         let (charge, refunds) = money.unzip();
         let refunds = refunds.unwrap_or_default();
-        let sale = ArchivedSale { seq, auction, story, locks, order, charge, refunds, postings };
+        let sale =
+            ArchivedSale { seq, auction, story, locks, order, issues, charge, refunds, postings };
         turn.archived.push(sale);
+    }
+
+    fn let_issues_go(&mut self, order: Option<&Order>) -> Vec<Arc<Issue>> {
+        let ids = order.map(|order| order.issues.clone()).unwrap_or_default();
+        let mut gone = Vec::new();
+        for id in ids {
+            let Some(issue) = self.issues.remove(&id) else { continue };
+            for (at, kind) in crate::issue::deadlines_of(&issue) {
+                self.deadlines.remove(at, kind);
+            }
+            gone.push(issue);
+        }
+        gone
     }
 }

@@ -229,6 +229,10 @@ impl<K: Ord> PartialEq for CowSet<K> {
 }
 
 impl<K: Ord> CowSet<K> {
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.keys.contains_key(key)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }

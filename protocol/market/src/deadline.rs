@@ -6,8 +6,7 @@
 //! `apply.rs` for the order in which things fire.
 
 use fairground_types::{
-    AssetId, AuctionId, ChallengeId, DataRequestId, Digest, EffectId, InvitationId, JoinTokenId,
-    OrderId, SaleLockId, SignInId, StoryId, Timestamp,
+    AssetId, AuctionId, ChallengeId, DataRequestId, Digest, EffectId, InvitationId, JoinTokenId, OrderId, SaleLockId, SignInId, StoryId, Timestamp, IssueId,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -28,6 +27,16 @@ pub(crate) enum DueKind {
     ShipBy(OrderId),
     /// The time to complain.
     AutoComplete(OrderId),
+    /// The maker's next reminder to ship.
+    ShipReminder(OrderId),
+    /// Staff should look at an order that stands still.
+    OrderReview(OrderId),
+    /// The stage of an issue.
+    IssueStage(IssueId),
+    /// Staff is warned that an issue is old.
+    IssueWarning(IssueId),
+    /// All the time that an issue may take.
+    IssueTotal(IssueId),
     /// A transcode lease.
     Lease(AssetId),
     /// A sign-in.
@@ -68,6 +77,41 @@ pub(crate) enum DueKind {
     Publish(StoryId),
 }
 
+impl DueKind {
+    /// Whether somebody had until then to do something about an order or issue.
+    const fn is_window(self) -> bool {
+        match self {
+            Self::ShipBy(_) | Self::AutoComplete(_) | Self::IssueStage(_) => true,
+            Self::Close(_)
+            | Self::Payment(_)
+            | Self::Decision(_)
+            | Self::ShipReminder(_)
+            | Self::OrderReview(_)
+            | Self::IssueWarning(_)
+            | Self::IssueTotal(_)
+            | Self::Lease(_)
+            | Self::SignIn(_)
+            | Self::Gate(_)
+            | Self::Origin(_)
+            | Self::Recovery(_)
+            | Self::Invitation(_)
+            | Self::DataRequest(_)
+            | Self::BidNotice(_)
+            | Self::FanOut
+            | Self::JoinToken(_)
+            | Self::Effect(_)
+            | Self::PaymentReminder(_)
+            | Self::PaymentSettled(_)
+            | Self::Available(_)
+            | Self::Payout(_)
+            | Self::PayoutReminder(_)
+            | Self::Check(_)
+            | Self::Review(_)
+            | Self::Publish(_) => false,
+        }
+    }
+}
+
 /// One deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, SchemaRead, SchemaWrite)]
 pub(crate) struct Due {
@@ -88,6 +132,19 @@ impl Deadlines {
 
     pub(crate) fn remove(&mut self, at: Timestamp, kind: DueKind) {
         self.due.remove(&Due { at, kind });
+    }
+
+    pub(crate) fn has(&self, at: Timestamp, kind: DueKind) -> bool {
+        self.due.contains(&Due { at, kind })
+    }
+
+    /// The first end of a window of an order or issue until `at`.
+    pub(crate) fn first_window(&self, at: Timestamp) -> Option<Timestamp> {
+        self.due
+            .iter()
+            .take_while(|due| due.at <= at)
+            .find(|due| due.kind.is_window())
+            .map(|due| due.at)
     }
 
     pub(crate) fn first(&self) -> Option<Due> {
@@ -126,6 +183,11 @@ impl Market {
             DueKind::Decision(auction) => self.end_decision(turn, auction, due.at),
             DueKind::ShipBy(order) => self.end_ship_by(turn, order, due.at),
             DueKind::AutoComplete(order) => self.auto_complete(turn, order, due.at),
+            DueKind::ShipReminder(order) => self.remind_to_ship(turn, order, due.at),
+            DueKind::OrderReview(order) => self.review_order(turn, order, due.at),
+            DueKind::IssueStage(issue) => self.end_issue_stage(turn, issue, due.at),
+            DueKind::IssueWarning(issue) => self.warn_of_issue(turn, issue, due.at),
+            DueKind::IssueTotal(issue) => self.end_issue_time(turn, issue, due.at),
             DueKind::Lease(asset) => self.end_lease(turn, asset, due.at),
             DueKind::SignIn(sign_in) => self.end_sign_in(sign_in, due.at),
             DueKind::Gate(identifier) => self.accounts.close_gate(&identifier, turn.at),

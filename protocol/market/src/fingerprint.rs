@@ -6,11 +6,7 @@
 
 use fairground_types::Digest;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, FeedAlgorithm,
-    FinanceCommand, GovernCommand, HoldDecision, MediaCommand, NoticeCommand, OrderCommand,
-    PaymentCommand, PeopleCommand, PlaybackQuality, PlaybackSpeed, RefundDecision, ReportGround,
-    ReviewDecision, SaveDraft, ShareChannel, SocialCommand, StaffCommand, StoryCommand,
-    TakedownGround, WindowChange,
+    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, FeedAlgorithm, FinanceCommand, GovernCommand, HoldDecision, MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, PlaybackQuality, PlaybackSpeed, RefundDecision, ReportGround, ReviewDecision, SaveDraft, ShareChannel, SocialCommand, StaffCommand, StoryCommand, TakedownGround, WindowChange, Decision, Evidence, IssueCommand, MakerOffer, SealedText,
 };
 
 /// Parts of a request, each behind its length so that no two lists of parts collide.
@@ -22,6 +18,11 @@ impl Parts {
         self.0.extend_from_slice(&length.to_le_bytes());
         self.0.extend_from_slice(part);
         self
+    }
+
+    /// A private text, by what tells equal ones apart from others: each sealing gives other bytes.
+    fn private(self, text: &SealedText) -> Self {
+        self.add(text.mark.as_bytes()).text(text.chars)
     }
 
     fn text(self, part: impl std::fmt::Display) -> Self {
@@ -51,6 +52,7 @@ fn body(parts: Parts, command: &Command) -> Parts {
         Command::Payment(command) => payment_parts(parts, command),
         Command::Order(command) => order_parts(parts, command),
         Command::Finance(command) => finance_parts(parts, command),
+        Command::Issue(command) => issue_parts(parts, command),
         Command::People(command) => people_parts(parts, command),
         Command::Govern(command) => govern_parts(parts, command),
         Command::Notice(command) => notice_parts(parts, command),
@@ -245,10 +247,39 @@ fn payment_parts(parts: Parts, command: &PaymentCommand) -> Parts {
 
 fn order_parts(parts: Parts, command: &OrderCommand) -> Parts {
     match command {
+        OrderCommand::ChangeAddress { order, address } => {
+            parts.text("address").text(order).text(&address.country).private(&address.sealed)
+        }
         OrderCommand::AddTracking { order, carrier: _, number } => {
             parts.text("tracking").text(order).text(number)
         }
-        OrderCommand::ConfirmDelivery { order } => parts.text("delivery").text(order),
+        OrderCommand::CorrectTracking { order, carrier: _, number } => {
+            parts.text("correction").text(order).text(number)
+        }
+        OrderCommand::RecordCarrierEvent { carrier: _, number, event } => {
+            parts.text("carrier event").text(number).text(&event.id)
+        }
+        OrderCommand::ConfirmDelivery { order, review } => {
+            let parts = parts.text("delivery").text(order);
+            let Some(review) = review else { return parts };
+            let parts = parts.text(review.rating.unwrap_or_default());
+            review.text.iter().fold(parts, Parts::private)
+        }
+        OrderCommand::CancelOrder { order, reason } => {
+            reason.iter().fold(parts.text("cancel order").text(order), Parts::private)
+        }
+        OrderCommand::AdminCancelOrder { order, reason } => {
+            parts.text("admin cancels").text(order).text(reason)
+        }
+        OrderCommand::AdminConfirmDelivery { order, reason } => {
+            parts.text("admin delivers").text(order).text(reason)
+        }
+        OrderCommand::AdminCompleteOrder { order, reason } => {
+            parts.text("admin completes").text(order).text(reason)
+        }
+        OrderCommand::PostMessage { order, text } => {
+            parts.text("message").text(order).private(text)
+        }
     }
 }
 
@@ -299,6 +330,54 @@ fn finance_parts(parts: Parts, command: &FinanceCommand) -> Parts {
             parts.text("replay").text(effect).text(reason)
         }
     }
+}
+
+fn issue_parts(parts: Parts, command: &IssueCommand) -> Parts {
+    match command {
+        // Its id is made by the shell.
+        IssueCommand::OpenIssue(open) => shown(
+            parts.text("issue").text(open.order).text(open.kind.name()).private(&open.description),
+            &open.evidence,
+        ),
+        IssueCommand::AddEvidence { issue, evidence } => {
+            shown(parts.text("evidence").text(issue), evidence)
+        }
+        IssueCommand::OfferResolution { issue, offer, text } => {
+            let parts = parts.text("offer").text(issue);
+            let parts = match offer {
+                MakerOffer::FullRefund => parts.text("full"),
+                MakerOffer::PartialRefund { percent } => parts.text("partial").text(percent),
+                MakerOffer::Replacement => parts.text("replacement"),
+            };
+            text.iter().fold(parts, Parts::private)
+        }
+        IssueCommand::AnswerIssue { issue, text } => parts.text("answer").text(issue).private(text),
+        IssueCommand::AcceptOffer { issue } => parts.text("accept offer").text(issue),
+        IssueCommand::AppealIssue { issue, text } => parts.text("appeal").text(issue).private(text),
+        IssueCommand::AssignIssue { issue, assignee, reason } => {
+            let parts = parts.text("assign").text(issue).text(reason);
+            assignee.iter().fold(parts, Parts::text)
+        }
+        IssueCommand::RequestAnswer { issue, party, reason } => {
+            parts.text("ask").text(issue).text(party.name()).text(reason)
+        }
+        IssueCommand::DecideIssue { issue, decision, reason } => {
+            let parts = parts.text("decide").text(issue).text(reason);
+            match decision {
+                Decision::FullRefund => parts.text("full"),
+                Decision::PartialRefund { amount } => parts.text("partial").text(amount),
+                Decision::Replacement => parts.text("replacement"),
+                Decision::NoAction => parts.text("nothing"),
+            }
+        }
+    }
+}
+
+fn shown(parts: Parts, evidence: &[Evidence]) -> Parts {
+    evidence.iter().fold(parts, |parts, shown| match shown {
+        Evidence::Image(hash) => parts.text(hash),
+        Evidence::Clip(asset) => parts.text(asset),
+    })
 }
 
 fn draft(parts: Parts, save: &SaveDraft) -> Parts {

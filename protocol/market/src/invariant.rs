@@ -30,6 +30,7 @@ impl Market {
         broken.extend(self.inbox.faults());
         self.check_social(&mut broken);
         self.check_stories(&mut broken);
+        self.check_orders(&mut broken);
         broken
     }
 

@@ -33,6 +33,7 @@ mod fingerprint;
 mod govern;
 mod inbox;
 mod invariant;
+mod issue;
 mod ledger;
 mod media;
 mod memory;
@@ -62,8 +63,8 @@ use std::sync::Arc;
 use fairground_types::event::FeedItem;
 use fairground_types::verdict::Judged;
 use fairground_types::{
-    AssetId, AuctionId, CommandId, EdgeId, LogIndex, OrderId, SaleLockId, StoryId, Timestamp,
-    UserId, Verdict,
+    AssetId, AuctionId, CommandId, EdgeId, IssueId, LogIndex, OrderId, SaleLockId, StoryId,
+    Timestamp, UserId, Verdict,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -86,9 +87,17 @@ pub use govern::{
     TemplateState,
 };
 pub use inbox::{InboxNotice, PreferenceState, PushDevice};
+pub use issue::rows::{EvidenceRow, IssueEntryRow, IssueList, IssueRow, OfferKind};
+pub use issue::{Issue, IssueEntry, IssueState, IssueStep, Resolution};
 pub use ledger::{LedgerAccount, LedgerCause, LedgerLine, Posting, Side};
 pub use media::{Asset, Job};
-pub use order::{Order, OrderState, Tracking};
+pub use order::rows::{
+    CarrierEventRow, EligibilityRow, MessageList, MessageRow, OrderRow, TrackingRow, Words,
+};
+pub use order::{
+    CancelCause, CompletionType, Correction, Order, OrderMessage, OrderState, ReviewReason,
+    Shipment, ShipmentState,
+};
 pub use payment::{Attempt, AttemptState, FinanceHold};
 pub use people::{
     AccountList, AccountRow, AccountStanding, AddressEntry, CapabilityList, CapabilityRow,
@@ -98,8 +107,7 @@ pub use people::{
 };
 pub use row::{
     AssetList, AssetRow, AuctionRecord, BidList, BidRow, EdgeRow, JobList, JobRow, JoinTokenList,
-    JoinTokenRow, LockList, LockRow, MeRow, OrderList, OrderRole, OrderRow, StoryList, StoryRow,
-    TrackingRow,
+    JoinTokenRow, LockList, LockRow, MeRow, OrderList, OrderRole, StoryList, StoryRow,
 };
 pub use row::{
     AuditFilter, AuditRow, NoticeList, NoticeRow, PreferenceRow, PushDeviceList, PushDeviceRow,
@@ -146,7 +154,9 @@ pub struct Market {
     pub(crate) payments: payment::Payments,
     pub(crate) orders: CowMap<OrderId, Arc<Order>>,
     pub(crate) order_count: u64,
-    pub(crate) tracking: BTreeSet<(fairground_types::command::Carrier, String)>,
+    /// The order of each parcel, by carrier and plain number.
+    pub(crate) parcels: BTreeMap<(fairground_types::command::Carrier, String), OrderId>,
+    pub(crate) issues: CowMap<IssueId, Arc<Issue>>,
     pub(crate) ledger: ledger::Ledger,
     pub(crate) treasury: treasury::Treasury,
     pub(crate) outbox: outbox::Outbox,
@@ -180,7 +190,8 @@ impl Default for Market {
             payments: payment::Payments::default(),
             orders: CowMap::default(),
             order_count: 0,
-            tracking: BTreeSet::new(),
+            parcels: BTreeMap::new(),
+            issues: CowMap::default(),
             ledger: ledger::Ledger::default(),
             treasury: treasury::Treasury::default(),
             outbox: outbox::Outbox::default(),

@@ -4,7 +4,7 @@
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
-    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, SocialCommand,
+    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, SocialCommand, IssueCommand,
     StoryCommand,
 };
 
@@ -22,6 +22,7 @@ pub(crate) const fn memory_of(command: &Command) -> Memory {
         Command::Payment(command) => payment_memory(command),
         Command::Order(command) => order_memory(command),
         Command::Finance(command) => finance_memory(command),
+        Command::Issue(command) => issue_memory(command),
         Command::People(command) => people_memory(command),
         Command::Govern(command) => govern_memory(command),
         Command::Notice(command) => notice_memory(command),
@@ -136,7 +137,31 @@ const fn payment_memory(command: &PaymentCommand) -> Memory {
 
 const fn order_memory(command: &OrderCommand) -> Memory {
     match command {
-        OrderCommand::AddTracking { .. } | OrderCommand::ConfirmDelivery { .. } => Memory::Long,
+        // Events carry ids of their own, which the parcel remembers.
+        OrderCommand::RecordCarrierEvent { .. } => Memory::Short,
+        OrderCommand::ChangeAddress { .. }
+        | OrderCommand::AddTracking { .. }
+        | OrderCommand::CorrectTracking { .. }
+        | OrderCommand::ConfirmDelivery { .. }
+        | OrderCommand::CancelOrder { .. }
+        | OrderCommand::AdminCancelOrder { .. }
+        | OrderCommand::AdminConfirmDelivery { .. }
+        | OrderCommand::AdminCompleteOrder { .. }
+        | OrderCommand::PostMessage { .. } => Memory::Long,
+    }
+}
+
+const fn issue_memory(command: &IssueCommand) -> Memory {
+    match command {
+        IssueCommand::OpenIssue(_)
+        | IssueCommand::AddEvidence { .. }
+        | IssueCommand::OfferResolution { .. }
+        | IssueCommand::AnswerIssue { .. }
+        | IssueCommand::AcceptOffer { .. }
+        | IssueCommand::AppealIssue { .. }
+        | IssueCommand::AssignIssue { .. }
+        | IssueCommand::RequestAnswer { .. }
+        | IssueCommand::DecideIssue { .. } => Memory::Long,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use fairground_types::command::{
     AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
-    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, SocialCommand,
+    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, SocialCommand, IssueCommand,
     StaffCommand, StoryCommand,
 };
 use fairground_types::role::Action;
@@ -62,6 +62,7 @@ const fn need(command: &Command) -> Need<'_> {
         Command::Payment(command) => payment_need(command),
         Command::Order(command) => order_need(command),
         Command::Finance(command) => finance_need(command),
+        Command::Issue(command) => issue_need(command),
         Command::People(command) => people_need(command),
         Command::Govern(command) => govern_need(command),
         Command::Notice(command) => notice_need(command),
@@ -197,8 +198,31 @@ const fn payment_need(command: &PaymentCommand) -> Need<'_> {
 
 const fn order_need(command: &OrderCommand) -> Need<'_> {
     match command {
-        OrderCommand::ConfirmDelivery { .. } => Need::Account,
-        OrderCommand::AddTracking { .. } => Need::Duty(Action::ShipPiece),
+        OrderCommand::ChangeAddress { .. }
+        | OrderCommand::ConfirmDelivery { .. }
+        | OrderCommand::CancelOrder { .. }
+        | OrderCommand::PostMessage { .. } => Need::Account,
+        OrderCommand::AddTracking { .. } | OrderCommand::CorrectTracking { .. } => {
+            Need::Duty(Action::ShipPiece)
+        }
+        OrderCommand::RecordCarrierEvent { .. } => Need::Cluster,
+        OrderCommand::AdminCancelOrder { .. }
+        | OrderCommand::AdminConfirmDelivery { .. }
+        | OrderCommand::AdminCompleteOrder { .. } => Need::DutyOrCluster(Action::Administer),
+    }
+}
+
+const fn issue_need(command: &IssueCommand) -> Need<'_> {
+    match command {
+        IssueCommand::OpenIssue(_)
+        | IssueCommand::AddEvidence { .. }
+        | IssueCommand::OfferResolution { .. }
+        | IssueCommand::AnswerIssue { .. }
+        | IssueCommand::AcceptOffer { .. }
+        | IssueCommand::AppealIssue { .. } => Need::Account,
+        IssueCommand::AssignIssue { .. }
+        | IssueCommand::RequestAnswer { .. }
+        | IssueCommand::DecideIssue { .. } => Need::DutyOrCluster(Action::HandleIssue),
     }
 }
 

@@ -7,22 +7,20 @@ use fairground_types::command::MemberRow;
 use fairground_types::journal::Intake;
 use fairground_types::verdict::BidState;
 use fairground_types::{
-    Accepted, AssetId, AuctionId, BidId, ChallengeId, ClusterId, Digest, EdgeId, OrderId,
-    SaleLockId, SignInId, StoryId, UserId, Verdict, limits,
+    Accepted, AssetId, AuctionId, BidId, ChallengeId, ClusterId, Digest, EdgeId, SaleLockId,
+    SignInId, StoryId, UserId, Verdict, limits,
 };
 
 use crate::auction::{Auction, AuctionState, Bid, RefusedBid};
 use crate::media::Job;
-use crate::order::OrderState;
 use crate::payment::AttemptState;
 use crate::row::{
-    AssetRow, AuctionRecord, BidRow, EdgeRow, JobRow, JoinTokenRow, LockRow, MeRow, OrderRole,
-    OrderRow, StoryRow, TrackingRow,
+    AssetRow, AuctionRecord, BidRow, EdgeRow, JobRow, JoinTokenRow, LockRow, MeRow, StoryRow,
 };
 use crate::sale::LockState;
 use crate::story::story_row;
 use crate::view::AuctionStatus;
-use crate::{Account, Asset, Challenge, Market, Order, SaleLock, SignIn, Story};
+use crate::{Account, Asset, Challenge, Market, SaleLock, SignIn, Story};
 
 impl Market {
     /// The cluster, once it is initialised.
@@ -211,35 +209,6 @@ impl Market {
         }
     }
 
-    /// An order.
-    #[must_use]
-    pub fn order(&self, id: OrderId) -> Option<&Order> {
-        self.orders.get(&id).map(AsRef::as_ref)
-    }
-
-    /// An order, for one of its parties.
-    #[must_use]
-    pub fn order_row(&self, id: OrderId, reader: UserId) -> Option<OrderRow> {
-        self.order(id).and_then(|order| role_in(order, reader).map(|role| order_row(order, role)))
-    }
-
-    /// Orders in which an account is buyer or maker, newest first.
-    #[must_use]
-    pub fn orders_of(&self, user: UserId) -> Vec<OrderRow> {
-        newest_first(
-            self.orders
-                .values()
-                .filter_map(|order| Some(order_row(order, role_in(order, user)?)))
-                .collect(),
-        )
-    }
-
-    /// Every order, for staff, newest first.
-    #[must_use]
-    pub fn orders(&self) -> Vec<OrderRow> {
-        newest_first(self.orders.values().map(|order| order_row(order, OrderRole::Staff)).collect())
-    }
-
     /// An auction.
     #[must_use]
     pub fn auction(&self, id: AuctionId) -> Option<&Auction> {
@@ -391,51 +360,6 @@ fn job_row(asset: &Asset) -> JobRow {
     }
 }
 
-pub(crate) fn role_in(order: &Order, reader: UserId) -> Option<OrderRole> {
-    if order.buyer == reader {
-        Some(OrderRole::Buyer)
-    } else if order.maker == reader {
-        Some(OrderRole::Maker)
-    } else {
-        None
-    }
-}
-
-pub(crate) fn order_row(order: &Order, role: OrderRole) -> OrderRow {
-    let (delivered_at, completed_at) = match &order.state {
-        OrderState::AwaitingShipment | OrderState::InTransit { .. } => (None, None),
-        OrderState::Delivered { delivered_at, .. } => (Some(*delivered_at), None),
-        OrderState::Completed { delivered_at, completed_at, .. } => {
-            (Some(*delivered_at), Some(*completed_at))
-        }
-    };
-    let tracking = order
-        .state
-        .tracking()
-        .map(|parcel| TrackingRow { carrier: parcel.carrier, number: parcel.number.clone() });
-    OrderRow {
-        order_id: order.order,
-        number: format!("FG-{:06}", order.number),
-        story_id: order.story,
-        auction_id: order.auction,
-        sale_lock_id: order.lock,
-        role,
-        amount: order.amount,
-        state: order.state.name(),
-        overdue: order.overdue,
-        paid_at: order.paid_at,
-        ship_by: order.ship_by,
-        tracking,
-        delivered_at,
-        completed_at,
-    }
-}
-
-fn newest_first(mut rows: Vec<OrderRow>) -> Vec<OrderRow> {
-    rows.sort_by_key(|row| std::cmp::Reverse((row.paid_at, row.order_id)));
-    rows
-}
-
 pub(crate) fn record_of(row: &Auction) -> AuctionRecord {
     let ended = row.ended();
     let (status, close_reason) = match &row.state {
@@ -527,6 +451,7 @@ fn auction_in(accepted: &Accepted) -> Option<AuctionId> {
         | Accepted::CheckoutPlanned { .. }
         | Accepted::OrderChanged { .. }
         | Accepted::Refunded { .. }
+        | Accepted::IssueChanged { .. }
         | Accepted::EdgeRegistered { .. }
         | Accepted::MemberRegistered { .. }
         | Accepted::EdgeAdmitted { .. }

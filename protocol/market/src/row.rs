@@ -4,11 +4,11 @@
 //! shell's decision. Read next: [`crate::query`] for how they are made.
 
 use fairground_types::command::{
-    AuctionPolicy, Carrier, JoinRole, NoticePreferences, PushPlatform, StoryDraft,
+    AuctionPolicy, JoinRole, NoticePreferences, PushPlatform, StoryDraft,
 };
 use fairground_types::event::{CloseReason, LockReason};
 use fairground_types::journal::Tail;
-use fairground_types::text::{Handle, Note, Region, TrackingNumber};
+use fairground_types::text::{Handle, Note, Region};
 use fairground_types::verdict::BidState;
 use fairground_types::{
     AssetId, AuctionId, BidId, BlobHash, Code, EdgeId, JoinTokenId, LogIndex, Millis, Money,
@@ -172,56 +172,6 @@ pub enum OrderRole {
     Staff,
 }
 
-/// How a parcel is followed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TrackingRow {
-    /// Who carries it.
-    pub carrier: Carrier,
-    /// Under which number.
-    pub number: TrackingNumber,
-}
-
-/// An order, for its two parties.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OrderRow {
-    /// Its id.
-    pub order_id: OrderId,
-    /// Its number, for people.
-    pub number: String,
-    /// Its story.
-    pub story_id: StoryId,
-    /// Its auction.
-    pub auction_id: AuctionId,
-    /// Its sale lock.
-    pub sale_lock_id: SaleLockId,
-    /// Who reads this row.
-    pub role: OrderRole,
-    /// The price.
-    #[serde(flatten)]
-    pub amount: Money,
-    /// `awaitingShipment`, `inTransit`, `delivered` or `completed`.
-    pub state: &'static str,
-    /// Not shipped in time.
-    pub overdue: bool,
-    /// When it was paid.
-    pub paid_at: Timestamp,
-    /// Until when it must be shipped.
-    pub ship_by: Timestamp,
-    /// The parcel.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tracking: Option<TrackingRow>,
-    /// When the buyer had it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivered_at: Option<Timestamp>,
-    /// When it was completed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub completed_at: Option<Timestamp>,
-}
-
 /// A bid, for its bidder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -373,7 +323,7 @@ pub struct LockList {
 #[serde(rename_all = "camelCase")]
 pub struct OrderList {
     /// The rows.
-    pub orders: Vec<OrderRow>,
+    pub orders: Vec<crate::OrderRow>,
 }
 
 /// Stories of a maker.

@@ -16,15 +16,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairground_types::command::{
-    Actor, AuctionCommand, Carrier, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, Command,
-    Entry, Envelope, InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand,
-    ProviderEvent, ProviderEventKind, RegisterMember, StartCheckout, StoryDraft, StorySections,
+    Actor, AuctionCommand, Carrier, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, Command, Entry, Envelope, InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand, ProviderEvent, ProviderEventKind, RegisterMember, StartCheckout, StoryDraft, StorySections,
 };
 use fairground_types::journal::{
     Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::limits;
-use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber};
+use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title};
 use fairground_types::{
     Accepted, AssetId, AuctionId, ClusterId, CommandId, Currency, Digest, EdgeId, LogIndex, Millis,
     Money, OfferId, OrderId, PublicEvent, StoryId, Timestamp, UserId, Verdict,
@@ -36,6 +34,7 @@ use crate::{Applied, Market};
 mod govern;
 mod money;
 mod notation;
+mod orders;
 mod setup;
 mod stories;
 
@@ -456,23 +455,7 @@ impl World {
             "checkout" | "opened" | "refused" | "ended" | "paid" | "expired" => {
                 self.read_payment(verb, words, at)
             }
-            "ship" => {
-                let order = order_of(words.next("auction")?)?;
-                let maker = person(words.next("maker")?)?;
-                let number = TrackingNumber::parse(words.next("number")?);
-                let number = number.map_err(|why| why.to_string())?;
-                let command = Command::Order(OrderCommand::AddTracking {
-                    order,
-                    carrier: Carrier::Dhl,
-                    number,
-                });
-                Ok((Actor::User(maker), command))
-            }
-            "confirm" => {
-                let order = order_of(words.next("auction")?)?;
-                let buyer = person(words.next("buyer")?)?;
-                Ok((Actor::User(buyer), Command::Order(OrderCommand::ConfirmDelivery { order })))
-            }
+            _ if orders::is_verb(verb) => self.read_order(verb, words, at),
             _ => match self.read_money(verb, words, at)? {
                 Some(read) => Ok(read),
                 None => self.read_govern(verb, words),
@@ -638,6 +621,7 @@ impl World {
             | PublicEvent::StoryListed { .. }
             | PublicEvent::StoryShared { .. } => None,
             PublicEvent::StoryHidden { story } => Some(format!("S{} hidden", story.to_bits())),
+            PublicEvent::StoryRelisted { story } => Some(format!("S{} listed", story.to_bits())),
         }
     }
 }
@@ -667,11 +651,15 @@ fn verdict_text(verdict: &Verdict) -> String {
             | Accepted::Locked { .. }
             | Accepted::OrderChanged { .. }
             | Accepted::Refunded { .. }
+            | Accepted::IssueChanged { awaits_approval: false, .. }
             | Accepted::EdgeRegistered { .. }
             | Accepted::MemberRegistered { .. }
             | Accepted::EdgeAdmitted { .. }
             | Accepted::JobLeased { .. },
         ) => "done".to_owned(),
+        Verdict::Accepted(Accepted::IssueChanged { awaits_approval: true, .. }) => {
+            "proposed".to_owned()
+        }
         Verdict::Rejected(rejection) => {
             let mut text = rejection.code.as_str().to_owned();
             if let Some(min_next) = rejection.min_next {

@@ -358,6 +358,12 @@ impl PublicView {
             PublicEvent::StorySold { story } => {
                 self.change_story(*story, |row| row.status = StoryStatus::Sold);
             }
+            PublicEvent::StoryRelisted { story } => {
+                self.change_story(*story, |row| {
+                    row.status = StoryStatus::Listed;
+                    row.auction = None;
+                });
+            }
             PublicEvent::StoryHidden { story } => self.hide_story(*story),
             PublicEvent::StoryCounted { story, counts } => {
                 let at = self.at;
@@ -449,6 +455,7 @@ impl PublicView {
             | PublicEvent::StoryHidden { .. }
             | PublicEvent::StoryCounted { .. }
             | PublicEvent::StoryShared { .. }
+            | PublicEvent::StoryRelisted { .. }
             | PublicEvent::StorySold { .. } => {}
         }
     }

@@ -101,6 +101,11 @@ codes! {
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" 409 "The Idempotency-Key was used for another request" false;
     SessionActive "SESSION_ACTIVE" 409 "A checkout session is still open" false;
     IssueOpen "ISSUE_OPEN" 409 "An issue is open" false;
+    DuplicateIssue "DUPLICATE_ISSUE" 409 "The order has an open issue" false;
+    IssueWindowClosed "ISSUE_WINDOW_CLOSED" 409 "The time to report an issue is over" false;
+    AddressLocked "ADDRESS_LOCKED" 409 "The address cannot be changed any more" false;
+    CancelNotAllowed "CANCEL_NOT_ALLOWED" 409 "The order cannot be cancelled" false;
+    StaleEvent "STALE_EVENT" 409 "A newer event is known" false;
     PaymentTimeout "PAYMENT_TIMEOUT" 409 "The payment window has ended" false;
     RetryExhausted "RETRY_EXHAUSTED" 409 "No payment attempt is left" false;
     AmountMismatch "AMOUNT_MISMATCH" 409 "The payment does not match its sale lock" false;

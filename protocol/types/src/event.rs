@@ -174,6 +174,11 @@ pub enum PublicEvent {
         /// The story.
         story: StoryId,
     },
+    /// A sold story takes offers again: its sale was undone.
+    StoryRelisted {
+        /// The story.
+        story: StoryId,
+    },
     /// An auction opened.
     AuctionOpened {
         /// The auction.

@@ -141,6 +141,8 @@ typed_id! {
     SaleLockId = "lck";
     /// An order.
     OrderId = "ord";
+    /// An issue: a buyer's complaint about an order.
+    IssueId = "iss";
     /// A media asset: one uploaded clip and everything made of it.
     AssetId = "ast";
     /// A tus upload.

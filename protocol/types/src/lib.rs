@@ -10,6 +10,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+pub mod carrier;
 pub mod code;
 pub mod command;
 pub mod event;

@@ -226,6 +226,54 @@ pub const DECISION_WINDOW: Millis = Millis::from_hours(24);
 pub const SHIP_BY: Millis = Millis::from_hours(72);
 /// Time from delivery in which an issue may be opened.
 pub const ISSUE_WINDOW: Millis = Millis::from_hours(48);
+/// Longest issue window that an operator may set.
+pub const ISSUE_WINDOW_MAX: Millis = Millis::from_hours(14 * 24);
+/// Time without tracking after which staff looks at an order.
+pub const UNSHIPPED_REVIEW: Millis = Millis::from_hours(7 * 24);
+/// Time in transit after which staff looks at an order.
+pub const TRANSIT_REVIEW: Millis = Millis::from_hours(7 * 24);
+/// Time in transit after which a buyer may say that nothing came.
+pub const TRANSIT_MAX: Millis = Millis::from_hours(14 * 24);
+/// Silence of a carrier after which its source is asked.
+pub const CARRIER_SILENCE: Millis = Millis::from_hours(4);
+/// Events of a carrier that are kept per parcel.
+pub const CARRIER_EVENTS_MAX: usize = 100;
+/// Bytes of a carrier's id of an event.
+pub const CARRIER_EVENT_ID_MAX: usize = 128;
+/// Corrections of one parcel's number.
+pub const TRACKING_CORRECTIONS_MAX: usize = 10;
+/// Messages of one order.
+pub const ORDER_MESSAGES_MAX: usize = 200;
+/// Bytes of all messages of one order, sealed.
+pub const ORDER_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// Characters of a message, an answer, a reason or the words of a review.
+pub const ORDER_TEXT_MAX: usize = 10_000;
+/// Characters of an address, as a JSON document.
+pub const ADDRESS_TEXT_MAX: usize = 2_000;
+/// Fewest characters of the description of an issue.
+pub const ISSUE_TEXT_MIN: usize = 50;
+/// Most characters of the description of an issue.
+pub const ISSUE_TEXT_MAX: usize = 1_000;
+/// Pieces of evidence of one issue.
+pub const EVIDENCE_MAX: usize = 6;
+/// Bytes of one picture that shows an issue.
+pub const EVIDENCE_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Entries of the timeline of one issue.
+pub const ISSUE_ENTRIES_MAX: usize = 100;
+/// Time in which somebody of support takes an issue on.
+pub const ISSUE_ASSIGN_WITHIN: Millis = Millis::from_hours(24);
+/// Time in which a maker offers something, a party answers, and the case is looked at.
+pub const ISSUE_ANSWER_WITHIN: Millis = Millis::from_hours(48);
+/// Time after which a case that waits for an answer goes up.
+pub const ISSUE_SILENCE_MAX: Millis = Millis::from_hours(72);
+/// Age of an issue at which staff is warned.
+pub const ISSUE_WARN: Millis = Millis::from_hours(3 * 24);
+/// Business days after which an issue goes up whatever its stage.
+pub const ISSUE_BUSINESS_DAYS: u32 = 5;
+/// Time in which a replacement is shipped.
+pub const REPLACEMENT_WITHIN: Millis = Millis::from_hours(7 * 24);
+/// Time in which a decision may be appealed against.
+pub const APPEAL_WITHIN: Millis = Millis::from_hours(7 * 24);
 /// Time from delivery to completion without an issue.
 pub const AUTO_COMPLETE: Millis = Millis::from_hours(7 * 24);
 /// Age of a processed provider event after which its id is forgotten.

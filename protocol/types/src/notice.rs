@@ -185,6 +185,8 @@ notice_kinds! {
     ShipmentOverdue "shipmentOverdue" CRITICAL_PESI "Shipment overdue" "Please ship at last: {title}.";
     OrderOverdue "orderOverdue" PE "You may cancel" "The maker did not ship in time, you may cancel: {title}.";
     Shipped "shipped" PEI "On its way" "The maker has shipped {title}.";
+    AddressChanged "addressChanged" PI "Another address" "The buyer changed where to send {title}.";
+    ParcelLate "parcelLate" PE "Your parcel is late" "You may report that it did not come: {title}.";
     ShipmentUpdated "shipmentUpdated" PEI "Parcel news" "There is news of the parcel with {title}.";
     Delivered "delivered" I "Delivered" "The buyer has received {title}.";
     DeliveredBuyer "deliveredBuyer" PESI "Delivered" "Tell us within 48 hours if something is wrong with {title}.";

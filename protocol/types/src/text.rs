@@ -34,7 +34,7 @@ const TRIMMED_MAX: usize = 1_024;
 
 /// Bounds count the characters of the composed form (Unicode NFC): what looks like one letter is one,
 /// however a keyboard writes it.
-fn bounded(text: &str, min: usize, max: usize) -> Result<String, TextError> {
+pub(crate) fn bounded(text: &str, min: usize, max: usize) -> Result<String, TextError> {
     // Composing makes no text longer than three times its characters; more cannot fit anyway.
     if text.len() > max.saturating_add(TRIMMED_MAX).saturating_mul(12) {
         return Err(TextError::Length { min, max });
@@ -127,6 +127,14 @@ fn slug_characters(text: &str) -> Result<(), TextError> {
     }
 }
 
+fn country_characters(text: &str) -> Result<(), TextError> {
+    if text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        Ok(())
+    } else {
+        Err(TextError::Characters { allowed: "A-Z" })
+    }
+}
+
 fn tracking_characters(text: &str) -> Result<(), TextError> {
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b' ')) {
         Ok(())
@@ -184,6 +192,10 @@ bounded_text! {
     Note 1..=1000, any;
     /// A region name that the operator chose.
     Region 1..=40, slug_characters;
+    /// One line of an address: a name, a street, a town.
+    AddressLine 1..=120, any;
+    /// A country (ISO 3166-1, two letters).
+    Country 2..=2, country_characters;
     /// A carrier's tracking number.
     TrackingNumber 4..=40, tracking_characters;
     /// Why a capability is not given, for machines.

@@ -103,6 +103,18 @@ impl Millis {
         Self::from_mins(hours.saturating_mul(60))
     }
 
+    /// Both lengths together; stops at the longest there is.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// This length without `other`; nothing at least.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// Milliseconds.
     #[must_use]
     pub const fn as_millis(self) -> u64 {

@@ -5,8 +5,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::code::Code;
 use crate::id::{
-    AssetId, AuctionId, BidId, EdgeId, LogIndex, MemberId, OfferId, OrderId, RefundId, SaleLockId,
-    ShareId, SignInId, StoryId, UserId,
+    AssetId, AuctionId, BidId, EdgeId, LogIndex, MemberId, OfferId, OrderId, RefundId, SaleLockId, ShareId, SignInId, StoryId, UserId, IssueId,
 };
 use crate::journal::Tail;
 use crate::money::Money;
@@ -123,6 +122,13 @@ pub enum Accepted {
     OrderChanged {
         /// The order.
         order: OrderId,
+    },
+    /// An issue changed.
+    IssueChanged {
+        /// The issue.
+        issue: IssueId,
+        /// Whether a second person must confirm the decision.
+        awaits_approval: bool,
     },
     /// An edge is registered.
     EdgeRegistered {

@@ -16,8 +16,8 @@
 use fairground_types::command::{Channel, Envelope, MemberRow, PushPlatform};
 use fairground_types::event::FeedItem;
 use fairground_types::id::{
-    AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, DataRequestId, EdgeId, JoinTokenId,
-    LogIndex, MemberId, OrderId, SaleLockId, SignInId, StoryId, TaskId, UserId,
+    AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, DataRequestId, EdgeId, IssueId,
+    JoinTokenId, LogIndex, MemberId, OrderId, SaleLockId, SignInId, StoryId, TaskId, UserId,
 };
 use fairground_types::journal::{Batch, Mark, Tail};
 use fairground_types::time::{Millis, Timestamp};
@@ -289,6 +289,9 @@ pub enum ReadRequest {
     ReceiptLink { token: String },
     MyOrders { user: UserId },
     Order { user: UserId, order: OrderId },
+    OrderMessages { user: UserId, order: OrderId },
+    IssueEligibility { user: UserId, order: OrderId },
+    Issue { user: UserId, issue: IssueId },
     MyStories { user: UserId },
     Story { user: UserId, story: StoryId },
     StoryStatus { user: UserId, story: StoryId },

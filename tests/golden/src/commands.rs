@@ -2,21 +2,10 @@
 
 use fairground_types::RefundId;
 use fairground_types::ShareId;
-use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, BalanceRecord, Carrier, Channel, CheckCategory,
-    CheckResult, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, ClusterKey, Command,
-    CreateAccount, CreateJoinToken, EffectOutcome, EffectResult, Entry, Envelope, FinanceCommand,
-    Finding, HoldDecision, InitialiseCluster, JoinProof, JoinRole, KeyPurpose, LogCommand,
-    MarketPolicy, MediaCommand, OrderCommand, PaymentCommand, ProviderAccountState, ProviderEvent,
-    ProviderEventKind, ProviderObject, ProviderObjectEvent, PublishRevision, RecordCheck,
-    RefreshSignIn, RefundDecision, RegisterAsset, RegisterEdge, RegisterMember, ReportGround,
-    RequestCode, ReviewDecision, SaveDraft, ShareChannel, SocialCommand, StartCheckout,
-    StoryCommand, StoryDraft, StorySections, TakeDown, TakedownGround, VerifyCode, ViewCount,
-    WindowChange,
-};
+use fairground_types::command::{AccountCommand, Actor, AuctionCommand, BalanceRecord, Carrier, CarrierEvent, CarrierStatus, Channel, CheckCategory, CheckResult, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, ClusterKey, Command, CreateAccount, CreateJoinToken, Decision, EffectOutcome, EffectResult, Entry, Envelope, Evidence, FinanceCommand, Finding, HoldDecision, InitialiseCluster, IssueCommand, IssueKind, JoinProof, JoinRole, KeyPurpose, LogCommand, MakerOffer, MarketPolicy, MediaCommand, OpenIssue, OrderCommand, Party, PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject, ProviderObjectEvent, PublishRevision, RecordCheck, RefreshSignIn, RefundDecision, RegisterAsset, RegisterEdge, RegisterMember, ReportGround, RequestCode, ReviewDecision, SaveDraft, SealedText, ShareChannel, ShippingAddress, SocialCommand, StartCheckout, StoryCommand, StoryDraft, StorySections, TakeDown, TakedownGround, VerifyCode, ViewCount, WindowChange};
 use fairground_types::role::Role;
 use fairground_types::text::{
-    Category, ClipLabel, Note, Overview, Summary, Title, TrackingNumber, ZoneName,
+    Category, ClipLabel, Country, Note, Overview, Summary, Title, TrackingNumber, ZoneName,
 };
 use fairground_types::time::Millis;
 
@@ -123,6 +112,8 @@ fn name(command: &Command) -> &'static str {
         Command::Payment(PaymentCommand::RecordProviderEvent(_)) => "record_provider_event",
         Command::Order(OrderCommand::AddTracking { .. }) => "add_tracking",
         Command::Order(OrderCommand::ConfirmDelivery { .. }) => "confirm_delivery",
+        Command::Order(command) => order_name(command),
+        Command::Issue(command) => issue_name(command),
         Command::Payment(PaymentCommand::CompleteEffect { .. }) => "complete_effect",
         Command::People(command) => crate::people::name(command),
         Command::Govern(command) => govern_name(command),
@@ -382,7 +373,7 @@ fn sale_commands() -> Vec<Command> {
             carrier: Carrier::Dhl,
             number: TrackingNumber::parse("JD014600000000").expect("valid"),
         }),
-        Command::Order(OrderCommand::ConfirmDelivery { order: ORDER }),
+        Command::Order(OrderCommand::ConfirmDelivery { order: ORDER, review: None }),
         Command::Payment(PaymentCommand::CheckoutEnded {
             effect: EFFECT,
             lock: LOCK,
@@ -394,6 +385,102 @@ fn sale_commands() -> Vec<Command> {
             outcome: EffectOutcome::Unknown,
         }),
     ]
+}
+
+fn order_name(command: &OrderCommand) -> &'static str {
+    match command {
+        OrderCommand::ChangeAddress { .. } => "change_address",
+        OrderCommand::AddTracking { .. } => "add_tracking",
+        OrderCommand::CorrectTracking { .. } => "correct_tracking",
+        OrderCommand::RecordCarrierEvent { .. } => "record_carrier_event",
+        OrderCommand::ConfirmDelivery { .. } => "confirm_delivery",
+        OrderCommand::CancelOrder { .. } => "cancel_order",
+        OrderCommand::AdminCancelOrder { .. } => "admin_cancel_order",
+        OrderCommand::AdminConfirmDelivery { .. } => "admin_confirm_delivery",
+        OrderCommand::AdminCompleteOrder { .. } => "admin_complete_order",
+        OrderCommand::PostMessage { .. } => "post_message",
+    }
+}
+
+fn issue_name(command: &IssueCommand) -> &'static str {
+    match command {
+        IssueCommand::OpenIssue(_) => "open_issue",
+        IssueCommand::AddEvidence { .. } => "add_evidence",
+        IssueCommand::OfferResolution { .. } => "offer_resolution",
+        IssueCommand::AnswerIssue { .. } => "answer_issue",
+        IssueCommand::AcceptOffer { .. } => "accept_offer",
+        IssueCommand::AppealIssue { .. } => "appeal_issue",
+        IssueCommand::AssignIssue { .. } => "assign_issue",
+        IssueCommand::RequestAnswer { .. } => "request_answer",
+        IssueCommand::DecideIssue { .. } => "decide_issue",
+    }
+}
+
+fn sealed_text() -> SealedText {
+    SealedText { key: vec![1; 61], body: vec![2; 40], mark: DIGEST, chars: 60 }
+}
+
+fn order_commands() -> Vec<Command> {
+    let number = || TrackingNumber::parse("JD014600000000").expect("valid");
+    [
+        OrderCommand::ChangeAddress {
+            order: ORDER,
+            address: ShippingAddress {
+                country: Country::parse("DE").expect("valid"),
+                sealed: sealed_text(),
+            },
+        },
+        OrderCommand::CorrectTracking { order: ORDER, carrier: Carrier::Dhl, number: number() },
+        OrderCommand::RecordCarrierEvent {
+            carrier: Carrier::Dhl,
+            number: number(),
+            event: CarrierEvent {
+                id: "e1".to_owned(),
+                at: at(9),
+                status: CarrierStatus::Delivered,
+            },
+        },
+        OrderCommand::CancelOrder { order: ORDER, reason: Some(sealed_text()) },
+        OrderCommand::AdminCancelOrder { order: ORDER, reason: note() },
+        OrderCommand::AdminConfirmDelivery { order: ORDER, reason: note() },
+        OrderCommand::AdminCompleteOrder { order: ORDER, reason: note() },
+        OrderCommand::PostMessage { order: ORDER, text: sealed_text() },
+    ]
+    .into_iter()
+    .map(Command::Order)
+    .collect()
+}
+
+fn issue_commands() -> Vec<Command> {
+    let issue = fairground_types::IssueId::from_bits(9);
+    [
+        IssueCommand::OpenIssue(OpenIssue {
+            issue,
+            order: ORDER,
+            kind: IssueKind::Damaged,
+            description: sealed_text(),
+            evidence: vec![Evidence::Clip(ASSET)],
+        }),
+        IssueCommand::AddEvidence { issue, evidence: vec![Evidence::Clip(ASSET)] },
+        IssueCommand::OfferResolution {
+            issue,
+            offer: MakerOffer::PartialRefund { percent: 40 },
+            text: Some(sealed_text()),
+        },
+        IssueCommand::AnswerIssue { issue, text: sealed_text() },
+        IssueCommand::AcceptOffer { issue },
+        IssueCommand::AppealIssue { issue, text: sealed_text() },
+        IssueCommand::AssignIssue { issue, assignee: Some(USER), reason: note() },
+        IssueCommand::RequestAnswer { issue, party: Party::Maker, reason: note() },
+        IssueCommand::DecideIssue {
+            issue,
+            decision: Decision::PartialRefund { amount: eur(2_500) },
+            reason: note(),
+        },
+    ]
+    .into_iter()
+    .map(Command::Issue)
+    .collect()
 }
 
 fn entries() -> Vec<Sample> {
@@ -426,6 +513,8 @@ pub(crate) fn samples() -> Vec<Sample> {
         finance_commands(),
         crate::people::commands(),
         govern_commands(),
+        order_commands(),
+        issue_commands(),
     ]
     .concat();
     let mut names: Vec<&str> = commands.iter().map(name).collect();

@@ -240,7 +240,7 @@ impl Floor {
             carrier: Carrier::Other,
             number: number(order),
         };
-        let confirm = |order: &OrderId| OrderCommand::ConfirmDelivery { order: *order };
+        let confirm = |order: &OrderId| OrderCommand::ConfirmDelivery { order: *order, review: None };
         let shipped = sold.iter().map(|(maker, o)| (Actor::User(*maker), Command::Order(ship(o))));
         let shipped = shipped.collect();
         self.direct(shipped);

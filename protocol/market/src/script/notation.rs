@@ -34,6 +34,7 @@ pub(super) fn set_policy(policy: &mut MarketPolicy, text: &str) -> Result<(), St
             "grace" => policy.auction.grace = length,
             "payment" => policy.payment_window = length,
             "decision" => policy.decision_window = length,
+            "auto-cancel" => policy.auto_cancel_on_ship_sla = true,
             _ => return Err(format!("unknown policy {name}")),
         }
     }

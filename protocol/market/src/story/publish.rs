@@ -180,6 +180,26 @@ impl Market {
         turn.events.push(PublicEvent::StorySold { story: id });
     }
 
+    /// A sold piece is to be had again: its sale was undone.
+    pub(crate) fn list_again(&mut self, turn: &mut Turn, id: StoryId) {
+        let is_sold = self.stories.get(&id).is_some_and(|story| match &story.state {
+            StoryState::Sold { .. } => true,
+            StoryState::TakenDown { sold_at, .. } => sold_at.is_some(),
+            StoryState::Draft
+            | StoryState::Submitted { .. }
+            | StoryState::Rejected { .. }
+            | StoryState::Approved { .. }
+            | StoryState::Scheduled { .. }
+            | StoryState::Listed { .. }
+            | StoryState::Live { .. }
+            | StoryState::Archived { .. } => false,
+        });
+        if is_sold {
+            self.relist_story(id);
+            turn.events.push(PublicEvent::StoryRelisted { story: id });
+        }
+    }
+
     /// The story takes offers again, in a new cycle; one that is taken down stays so.
     pub(crate) fn relist_story(&mut self, id: StoryId) {
         let at = self.at;

@@ -76,6 +76,7 @@ fn compare(market: &Market, model: &Model) {
             OrderState::InTransit { .. } => OrderSays::OnItsWay,
             OrderState::Delivered { .. } => OrderSays::Delivered,
             OrderState::Completed { .. } => OrderSays::Completed,
+            OrderState::Cancelled { .. } => unreachable!("nobody cancels an order here"),
         };
         assert_eq!(
             (order.buyer(), order.overdue, state),

@@ -92,7 +92,7 @@ impl Scene {
                     return;
                 };
                 let number = TrackingNumber::parse("TRACK-0001").expect("a number");
-                let add = OrderCommand::AddTracking { order, carrier: Carrier::Ups, number };
+                let add = OrderCommand::AddTracking { order, carrier: Carrier::Other, number };
                 self.direct(Actor::User(person("m").expect("a letter")), Command::Order(add));
             }
             Move::Pass(span) => self.pass(span),

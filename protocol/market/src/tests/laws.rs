@@ -243,7 +243,7 @@ impl Player {
                 let number = format!("TRACK-{}", self.commands);
                 let number = fairground_types::text::TrackingNumber::parse(&number)
                     .expect("a tracking number");
-                let carrier = fairground_types::command::Carrier::Ups;
+                let carrier = fairground_types::command::Carrier::Other;
                 let maker = person("m").expect("a letter");
                 let add = Command::Order(OrderCommand::AddTracking { order, carrier, number });
                 self.direct(Actor::User(maker), add);
@@ -253,7 +253,7 @@ impl Player {
                 let buyer = self.market().order(order).expect("known").buyer();
                 self.direct(
                     Actor::User(buyer),
-                    Command::Order(OrderCommand::ConfirmDelivery { order }),
+                    Command::Order(OrderCommand::ConfirmDelivery { order, review: None }),
                 );
             }
             Step::Term => {

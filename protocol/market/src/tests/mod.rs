@@ -10,6 +10,7 @@ mod interleavings;
 mod laws;
 mod model;
 mod money;
+mod orders;
 mod parts;
 mod stories;
 mod tables;

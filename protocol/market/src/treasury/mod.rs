@@ -36,6 +36,7 @@ use wincode::{SchemaRead, SchemaWrite};
 pub use dead::DeadLetter;
 pub use dispute::{Dispute, DisputeState};
 pub use payout::{Payout, PayoutAccount, PayoutHold, Transfer};
+pub(crate) use refund::RefundRequest;
 pub use refund::{Refund, RefundState};
 pub use row::{
     ChargeRow, DeadLetterList, DeadLetterRow, DisputeList, DisputeRow, HoldList, HoldRow,

@@ -204,7 +204,8 @@ impl Market {
         match self.cluster.policy.payout_release {
             PayoutRelease::OnCompleted => {}
             PayoutRelease::AfterIssueWindow => {
-                let at = delivered_at.plus(limits::ISSUE_WINDOW);
+                let window = self.cluster.policy.issue_window.min(limits::ISSUE_WINDOW_MAX);
+                let at = delivered_at.plus(window);
                 self.deadlines.add(at, DueKind::Payout(order));
             }
         }

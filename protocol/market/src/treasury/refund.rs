@@ -153,6 +153,31 @@ impl Market {
         Ok(id)
     }
 
+    /// Gives money back that two people of staff, or both parties, have agreed on.
+    pub(crate) fn refund_agreed(
+        &mut self,
+        turn: &mut Turn,
+        request: RefundRequest,
+        approver: Option<UserId>,
+    ) -> Result<RefundId, Rejection> {
+        let id = self.refund(turn, request)?;
+        if self.awaits_approval(id) {
+            self.change_refund(id, |refund| refund.approver = approver);
+            self.begin_refund(turn, id);
+        }
+        Ok(id)
+    }
+
+    /// What may go back of an order now.
+    pub(crate) fn refundable(&self, order: OrderId) -> Result<Money, Rejection> {
+        let charge = self.charge_of(order)?;
+        let left = charge.left().less(self.proposed(&charge));
+        if !left.is_zero() {
+            self.check_refund(&charge, left)?;
+        }
+        Ok(left)
+    }
+
     fn check_refund(&self, charge: &Charge, amount: Money) -> Result<(), Rejection> {
         if amount.currency() != charge.amount.currency() {
             return Err(Rejection::new(Code::CurrencyMismatch, "the payment has another currency"));

@@ -14,6 +14,7 @@ mod auction;
 mod cluster;
 mod finance;
 mod govern;
+mod issue;
 mod media;
 mod notice;
 mod order;
@@ -21,6 +22,7 @@ mod payment;
 mod people;
 mod policy;
 mod social;
+mod sealed;
 mod story;
 
 pub use account::*;
@@ -28,6 +30,7 @@ pub use auction::*;
 pub use cluster::*;
 pub use finance::*;
 pub use govern::*;
+pub use issue::*;
 pub use media::*;
 pub use notice::*;
 pub use order::*;
@@ -35,6 +38,7 @@ pub use payment::*;
 pub use people::*;
 pub use policy::*;
 pub use social::*;
+pub use sealed::*;
 pub use story::*;
 
 /// One entry of the replicated log: time moves to `at`, what is due fires, then marks, commands and
@@ -112,4 +116,6 @@ pub enum Command {
     Govern(GovernCommand),
     /// About notices.
     Notice(NoticeCommand),
+    /// About issues.
+    Issue(IssueCommand),
 }

@@ -22,6 +22,10 @@ pub struct MarketPolicy {
     pub ship_by: Millis,
     /// From delivery to completion.
     pub auto_complete: Millis,
+    /// From delivery to the last moment of a complaint; at most 14 days.
+    pub issue_window: Millis,
+    /// Whether an order that is not shipped in time is cancelled by itself.
+    pub auto_cancel_on_ship_sla: bool,
     /// The platform's share.
     pub fee: BasisPoints,
     /// Least fee, hundredths of a unit of the currency.
@@ -174,6 +178,8 @@ impl Default for MarketPolicy {
             decision_window: crate::limits::DECISION_WINDOW,
             ship_by: crate::limits::SHIP_BY,
             auto_complete: crate::limits::AUTO_COMPLETE,
+            issue_window: crate::limits::ISSUE_WINDOW,
+            auto_cancel_on_ship_sla: false,
             fee: BasisPoints(500),
             fee_min_minor: 50,
             fee_max_minor: 5_000,
