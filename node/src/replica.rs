@@ -375,6 +375,8 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             | PublicEvent::StoryCounted { .. }
             | PublicEvent::StoryShared { .. }
             | PublicEvent::BidPlaced { .. }
+            | PublicEvent::BidRetracted { .. }
+            | PublicEvent::BiddingEnded { .. }
             | PublicEvent::CloseExtended { .. }
             | PublicEvent::AuctionLocked { .. }
             | PublicEvent::AuctionAwaitsDecision { .. }

@@ -142,6 +142,7 @@ fn bid(number: u64) -> Intake {
         auction: AuctionId::from_bits(1),
         bidder: UserId::from_bits(u128::from(number % 2_000)),
         amount: Money::new(10_000 + number, Currency::Eur),
+        maximum: None,
         valid_until: Timestamp::from_unix_millis(120_000),
     })
 }

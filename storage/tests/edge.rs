@@ -38,6 +38,7 @@ fn bid(number: u64) -> Intake {
         auction: AuctionId::from_bits(1),
         bidder: UserId::from_bits(2),
         amount: Money::new(100 + number, Currency::Eur),
+        maximum: None,
         valid_until: Timestamp::from_unix_millis(9_000),
     })
 }

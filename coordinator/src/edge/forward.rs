@@ -10,7 +10,8 @@ use std::time::Duration;
 use fairground_runtime::pki::Role;
 use fairground_types::command::{
     AccountCommand, Actor, AddPushDevice, AuctionCommand, Channel, ClusterCommand, Command,
-    Envelope, FinanceCommand, GovernCommand, MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, PushPlatform, SocialCommand, StoryCommand, IssueCommand,
+    Envelope, FinanceCommand, GovernCommand, IssueCommand, MediaCommand, NoticeCommand,
+    OrderCommand, PaymentCommand, PeopleCommand, PushPlatform, SocialCommand, StoryCommand,
 };
 use fairground_types::limits::PUSH_TOKEN_MAX;
 use fairground_types::{Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, UserId};

@@ -258,7 +258,8 @@ struct AuctionRow {
     status: fairground_market::AuctionStatus,
     closes_at: fairground_types::Timestamp,
     closes_by: fairground_types::Timestamp,
-    highest: fairground_types::Money,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    highest: Option<fairground_types::Money>,
     bid_count: u64,
     unheard_edges: Vec<fairground_types::EdgeId>,
 }
@@ -272,7 +273,7 @@ fn auction_row(market: &Market, row: &AuctionView) -> AuctionRow {
         status: row.status,
         closes_at: row.closes_at,
         closes_by: row.closes_by,
-        highest: row.highest.amount,
+        highest: row.highest.as_ref().map(|bid| bid.amount),
         bid_count: row.bid_count,
         unheard_edges: row.unheard.clone(),
     }

@@ -14,7 +14,7 @@ use fairground_types::command::{
     IssueKind, MediaCommand, OpenIssue, OrderCommand, PaymentCommand, PublishRevision,
     RegisterAsset, SaveDraft, SealedText, ShippingAddress, StartCheckout, StoryCommand, StoryDraft,
 };
-use fairground_types::journal::{Intake, JournalEntry, Stamp, SubmitOffer, Tail};
+use fairground_types::journal::{Eligibility, Intake, JournalEntry, Stamp, SubmitOffer, Tail};
 use fairground_types::text::{
     Category, ClipLabel, Country, Handle, Overview, Summary, Title, TrackingNumber,
 };
@@ -192,6 +192,9 @@ impl Scene {
             story,
             buyer,
             amount: Money::new(12_300, Currency::Eur),
+            note: None,
+            ship_to: None,
+            eligibility: Eligibility::Allowed,
             bid_if_open: false,
             valid_until: now.plus(Millis::from_secs(60)),
         });

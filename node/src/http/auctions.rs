@@ -48,7 +48,9 @@ pub(crate) struct AuctionSummary {
     auction_id: AuctionId,
     status: AuctionStatus,
     closes_at: Timestamp,
-    highest: PublicBid,
+    /// Absent when every bid was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    highest: Option<PublicBid>,
     bid_count: u64,
     /// While it takes bids.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +89,11 @@ pub(crate) struct AuctionDocument {
     closes_by: Timestamp,
     /// No further extension is possible.
     final_window: bool,
-    highest: PublicBid,
+    /// Absent when every bid was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    highest: Option<PublicBid>,
+    /// Counts bids taken back: the least next bid may be lower in a new epoch.
+    price_epoch: u32,
     bid_count: u64,
     bidder_count: u32,
     /// Edges that were not heard in time for its close.
@@ -121,6 +127,7 @@ impl AuctionDocument {
             final_window: auction.final_window,
             highest: auction.highest.clone(),
             bid_count: auction.bid_count,
+            price_epoch: auction.epoch,
             bidder_count: auction.bidder_count,
             unheard_edges: auction.unheard.clone(),
             server_time: now,

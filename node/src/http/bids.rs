@@ -14,10 +14,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use fairground_runtime::openapi::{IdempotencyKeyHeader, PreferHeader};
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
-use fairground_types::journal::{Intake, PlaceBid, SubmitOffer};
+use fairground_types::journal::{Eligibility, Intake, Maximum, PlaceBid, SubmitOffer};
 use fairground_types::limits::{
     BID_VALID_DEFAULT, BID_VALID_MAX, BID_VALID_MIN, BID_WAIT_DEFAULT, BID_WAIT_MAX,
 };
+use fairground_types::text::{Country, OfferNote};
 use fairground_types::verdict::{Accepted, BidState, Judged};
 use fairground_types::{
     AuctionId, BidId, Code, Currency, LogIndex, Millis, Money, OfferId, StoryId, Timestamp, Verdict,
@@ -44,6 +45,9 @@ pub(crate) struct BidRequest {
     #[serde(default)]
     amount: Option<String>,
     currency: Currency,
+    /// Up to how much the market bids on, in minor units; private, where the auction takes it.
+    #[serde(default)]
+    maximum_minor: Option<MinorUnits>,
     /// How long the bid may wait for its verdict; 120,000 unless said.
     #[serde(default)]
     valid_for_ms: Option<u64>,
@@ -59,6 +63,15 @@ pub(crate) struct OfferRequest {
     #[serde(default)]
     amount: Option<String>,
     currency: Currency,
+    /// For the maker's eyes.
+    #[serde(default)]
+    note: Option<OfferNote>,
+    /// Where the piece would go (ISO 3166-1).
+    #[serde(default)]
+    ship_to_country: Option<Country>,
+    /// Agrees to the terms of trade; an offer is binding once it opens an auction.
+    #[serde(default)]
+    accept_terms: Option<bool>,
     /// Bid when an auction is open already.
     #[serde(default)]
     bid_if_open: bool,
@@ -90,6 +103,9 @@ pub(crate) struct BidAnswer {
     /// Log time of that entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Timestamp>,
+    /// When an offer that waits for its maker opens an auction by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at: Option<Timestamp>,
     /// The edge's signed receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
@@ -143,6 +159,11 @@ fn wait_of(preferred: PreferredWait) -> Duration {
     wait.min(BID_WAIT_MAX).to_duration()
 }
 
+fn maximum_of(body: &BidRequest) -> Result<Option<Maximum>, Problem> {
+    let Some(minor) = body.maximum_minor else { return Ok(None) };
+    money_of(Some(minor), None, body.currency).map(|maximum| Some(Maximum::new(maximum)))
+}
+
 /// Places a bid.
 #[utoipa::path(post, path = "/v1/auctions/{auction}/bids", operation_id = "placeBid", tag = "bids",
     params(("auction" = AuctionId, Path), IdempotencyKeyHeader, PreferHeader),
@@ -168,6 +189,7 @@ pub(crate) async fn place(
         auction,
         bidder: who.user,
         amount: money_of(body.amount_minor, body.amount.as_deref(), body.currency)?,
+        maximum: maximum_of(&body)?,
         valid_until: valid_until(&edge, body.valid_for_ms)?,
     };
     take(&edge, Intake::Bid(bid), preferred).await
@@ -194,6 +216,9 @@ pub(crate) async fn offer(
     ApiPath(story): ApiPath<StoryId>,
     ApiJson(body): ApiJson<OfferRequest>,
 ) -> Result<Response, Problem> {
+    if body.accept_terms == Some(false) {
+        return Err(Problem::invalid("acceptTerms", "an offer needs the terms accepted"));
+    }
     let command = intent.command(&who, "offer", &story.to_string());
     let offer = SubmitOffer {
         command,
@@ -202,6 +227,10 @@ pub(crate) async fn offer(
         story,
         buyer: who.user,
         amount: money_of(body.amount_minor, body.amount.as_deref(), body.currency)?,
+        note: body.note,
+        ship_to: body.ship_to_country,
+        // No check of this deployment's own is configured.
+        eligibility: Eligibility::Allowed,
         bid_if_open: body.bid_if_open,
         valid_until: valid_until(&edge, body.valid_for_ms)?,
     };
@@ -249,6 +278,7 @@ fn answered(
             Verdict::Accepted(accepted) => {
                 let receipt = receipt.as_deref().map(str::to_owned);
                 let found = accepted_facts(&accepted);
+                let amount = placed_amount(&accepted, amount);
                 let body = BidAnswer {
                     bid_id: bid,
                     state: BidState::Accepted,
@@ -260,6 +290,10 @@ fn answered(
                     closes_at: found.2,
                     log_index: Some(index),
                     at: Some(at),
+                    opens_at: match accepted {
+                        Accepted::OfferSubmitted { opens_at, .. } => Some(opens_at),
+                        _ => None,
+                    },
                     receipt,
                 };
                 Ok((StatusCode::CREATED, Json(body)).into_response())
@@ -285,6 +319,7 @@ fn answered(
                 closes_at: None,
                 log_index: None,
                 at: None,
+                opens_at: None,
                 receipt: receipt.as_deref().map(str::to_owned),
             };
             Ok((StatusCode::ACCEPTED, Json(body)).into_response())
@@ -294,6 +329,14 @@ fn answered(
         }
         Answer::Declined { reason } => Err(problem_map::not_ready(reason)),
         Answer::Unknown => Err(problem_map::unknown_fate()),
+    }
+}
+
+/// What was placed, which a private maximum may raise above what was asked.
+const fn placed_amount(accepted: &Accepted, asked: Money) -> Money {
+    match accepted {
+        Accepted::BidPlaced { amount, .. } => *amount,
+        _ => asked,
     }
 }
 

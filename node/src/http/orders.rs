@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use fairground_market::{EligibilityRow, MessageList, OrderRow, TrackingRow};
+use fairground_market::{IssueEligibilityRow, MessageList, OrderRow, TrackingRow};
 use fairground_runtime::cursor::Paging;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiBytes, ApiJson, ApiPath, ApiQuery, Problem};
@@ -364,7 +364,7 @@ pub(crate) async fn confirm(
 /// Says whether, and about what, the buyer may complain now.
 #[utoipa::path(get, path = "/v1/orders/{order}/issue-eligibility",
     operation_id = "getIssueEligibility", tag = "orders", params(("order" = OrderId, Path)),
-    responses((status = 200, description = "What is possible.", body = EligibilityRow)),
+    responses((status = 200, description = "What is possible.", body = IssueEligibilityRow)),
     security(("bearer" = [])))]
 pub(crate) async fn eligibility(
     State(edge): State<Arc<Edge>>,

@@ -20,7 +20,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use fairground_runtime::problem::{ApiPath, Problem};
-use fairground_types::event::{CloseReason, FeedItem, LockReason, PublicBid, PublicEvent};
+use fairground_types::event::{
+    CloseMove, CloseReason, FeedItem, LockReason, PublicBid, PublicEvent,
+};
 use fairground_types::limits::LIVE_STREAMS_MAX;
 use fairground_types::{AuctionId, BidId, Code, EdgeId, LogIndex, Money, Timestamp};
 use futures_util::stream;
@@ -201,6 +203,10 @@ pub(crate) enum LiveKind {
     BidPlaced,
     /// The close moved: `closesAt`, `cause`, `finalWindow`.
     CloseExtended,
+    /// A bid was taken back: `bid` is the highest now, if there is one, `minNext`, `epoch`.
+    BidRetracted,
+    /// The bidding ended, the maker cannot be paid yet: `lockReason`, `unheard`.
+    BiddingEnded,
     /// It is reserved for a buyer: `lockReason`, `bid`, `unheard`.
     AuctionLocked,
     /// The buyer did not pay: `decideBy`.
@@ -224,9 +230,18 @@ pub(crate) struct LiveEvent {
     closes_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     closes_by: Option<Timestamp>,
-    /// The bid that moved the close; absent after an outage.
+    /// Who moved the close.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_by: Option<CloseMove>,
+    /// The bid that moved the close.
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<BidId>,
+    /// The bid that was taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retracted_bid: Option<BidId>,
+    /// Counts bids taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     final_window: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,7 +263,10 @@ impl LiveEvent {
             min_next: None,
             closes_at: None,
             closes_by: None,
+            moved_by: None,
             cause: None,
+            retracted_bid: None,
+            epoch: None,
             final_window: None,
             lock_reason: None,
             close_reason: None,
@@ -266,6 +284,12 @@ impl LiveEvent {
             PublicEvent::BidPlaced { auction, .. } => Self::new(LiveKind::BidPlaced, *auction),
             PublicEvent::CloseExtended { auction, .. } => {
                 Self::new(LiveKind::CloseExtended, *auction)
+            }
+            PublicEvent::BidRetracted { auction, .. } => {
+                Self::new(LiveKind::BidRetracted, *auction)
+            }
+            PublicEvent::BiddingEnded { auction, .. } => {
+                Self::new(LiveKind::BiddingEnded, *auction)
             }
             PublicEvent::AuctionLocked { auction, .. } => {
                 Self::new(LiveKind::AuctionLocked, *auction)
@@ -311,8 +335,22 @@ impl LiveEvent {
                 self.bid = Some(bid.clone());
                 self.min_next = Some(*min_next);
             }
-            PublicEvent::CloseExtended { closes_at, cause, final_window, .. } => {
+            PublicEvent::BidRetracted { bid, highest, min_next, epoch, .. } => {
+                self.retracted_bid = Some(*bid);
+                self.bid.clone_from(highest);
+                self.min_next = Some(*min_next);
+                self.epoch = Some(*epoch);
+            }
+            PublicEvent::BiddingEnded { reason, unheard, .. } => {
+                self.lock_reason = Some(*reason);
+                self.unheard = Some(unheard.clone());
+            }
+            PublicEvent::CloseExtended {
+                closes_at, closes_by, by, cause, final_window, ..
+            } => {
                 self.closes_at = Some(*closes_at);
+                self.closes_by = Some(*closes_by);
+                self.moved_by = Some(*by);
                 self.cause = *cause;
                 self.final_window = Some(*final_window);
             }

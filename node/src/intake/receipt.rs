@@ -129,6 +129,7 @@ mod tests {
             auction: AuctionId::from_bits(1),
             bidder: UserId::from_bits(2),
             amount: Money::new(amount, Currency::Eur),
+            maximum: None,
             valid_until: Timestamp::from_unix_millis(9_000),
         };
         JournalEntry::after(tail, stamp, Intake::Bid(bid))

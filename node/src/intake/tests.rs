@@ -5,8 +5,8 @@ use fairground_runtime::secret::SigningPair;
 use fairground_runtime::shutdown::Shutdown;
 use fairground_storage::KeyFile;
 use fairground_types::command::AuctionPolicy;
-use fairground_types::event::{CloseReason, PublicBid};
-use fairground_types::journal::{PlaceBid, SubmitOffer};
+use fairground_types::event::{CloseMove, CloseReason, PublicBid};
+use fairground_types::journal::{Eligibility, PlaceBid, SubmitOffer};
 use fairground_types::{ClusterId, Currency, EdgeId, Money, StoryId};
 
 use super::*;
@@ -37,6 +37,7 @@ fn bid(seed: u8, amount: u64) -> Intake {
         auction: AUCTION,
         bidder: UserId::from_bits(2),
         amount: euro(amount),
+        maximum: None,
         valid_until: at(1_000_000),
     })
 }
@@ -72,6 +73,8 @@ fn placed() -> FeedItem {
             PublicEvent::CloseExtended {
                 auction: AUCTION,
                 closes_at: at(200),
+                closes_by: at(1_000),
+                by: CloseMove::Bid,
                 cause,
                 final_window: false,
             },
@@ -112,6 +115,9 @@ fn a_retry_of_a_placed_bid_gets_the_first_verdict_from_the_view() {
         story: StoryId::from_bits(4),
         buyer: UserId::from_bits(2),
         amount: euro(10_000),
+        note: None,
+        ship_to: None,
+        eligibility: Eligibility::Allowed,
         bid_if_open: false,
         valid_until: at(1_000_000),
     });

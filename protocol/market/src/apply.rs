@@ -119,6 +119,7 @@ impl Market {
         });
         self.payments.forget(turn.at);
         self.forget_notices(turn.at);
+        self.offering.forget(turn.at);
         let feed = FeedItem { index, at: turn.at, events: turn.events };
         self.view.fold(&feed);
         Applied {
@@ -148,6 +149,7 @@ impl Market {
             self.resumed_at = at;
         }
         let mut turn = Turn::new(index, at);
+        self.shift_sale_windows(&mut turn, ran_until);
         self.extend_after_outage(&mut turn, ran_until);
         self.shift_windows_after_outage(ran_until, at);
         turn
@@ -332,8 +334,33 @@ impl Market {
             AuctionCommand::AcceptHighest { auction, expected } => {
                 self.accept_highest(turn, subject.user()?, *auction, *expected)
             }
-            AuctionCommand::CancelAuction { auction, reason: _ } => {
-                self.cancel_auction(turn, *auction)
+            AuctionCommand::CancelAuction { auction, reason } => {
+                self.cancel_auction(turn, *auction, (subject.user, reason))
+            }
+            AuctionCommand::OverrideClose { auction, action, reason } => {
+                self.override_close(turn, *auction, *action, (subject.user, reason))
+            }
+            AuctionCommand::RetractBid { auction, bid, reason } => {
+                self.retract_bid(turn, (*auction, *bid), (subject.user, reason))
+            }
+            AuctionCommand::OfferSecondChance { auction, bid } => {
+                self.offer_second_chance(turn, subject.user()?, (*auction, *bid))
+            }
+            AuctionCommand::DeclineSecondChance { lock } => {
+                self.decline_second_chance(turn, subject.user()?, *lock)
+            }
+            AuctionCommand::Relist { auction } => self.relist(turn, subject.user()?, *auction),
+            AuctionCommand::WithdrawOffer { offer, reason } => {
+                self.withdraw_offer(turn, subject.user()?, (*offer, reason))
+            }
+            AuctionCommand::RejectOffer { offer, reason } => {
+                self.reject_offer(turn, subject.user()?, (*offer, reason))
+            }
+            AuctionCommand::AcceptOffer { offer } => {
+                self.accept_offer(turn, subject.user()?, *offer)
+            }
+            AuctionCommand::SetOfferPolicy { base_version, policy } => {
+                self.set_offer_policy(subject.user()?, *base_version, policy)
             }
         }
     }

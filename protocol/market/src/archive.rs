@@ -20,6 +20,7 @@ use crate::audit::AuditEntry;
 use crate::cow_map::CowSet;
 use crate::issue::Issue;
 use crate::ledger::{LedgerCause, Posting};
+use crate::offering::Offer;
 use crate::order::{Order, rows};
 use crate::row::{AuctionRecord, AuditFilter, AuditRow};
 use crate::sale::{LockState, SaleLock};
@@ -42,6 +43,7 @@ pub struct ArchivedSale {
     pub(crate) charge: Option<Arc<Charge>>,
     pub(crate) refunds: Vec<Arc<Refund>>,
     pub(crate) issues: Vec<Arc<Issue>>,
+    pub(crate) offers: Vec<Arc<Offer>>,
     pub(crate) postings: Vec<(LedgerCause, Arc<Posting>)>,
 }
 
@@ -85,6 +87,11 @@ impl ArchivedSale {
     #[must_use]
     pub fn order(&self) -> Option<&Order> {
         self.order.as_deref()
+    }
+
+    /// Offers that were made before it opened, and were decided.
+    pub fn offers(&self) -> impl Iterator<Item = &Offer> {
+        self.offers.iter().map(AsRef::as_ref)
     }
 
     /// The sale locks.
@@ -190,7 +197,7 @@ impl Market {
         let story = self.stories.get(&auction.story).cloned().filter(|_| order.is_some());
         let story = story.filter(|row| matches!(row.state, StoryState::Sold { .. }));
         let locks: Vec<Arc<SaleLock>> =
-            auction.lock().and_then(|lock| self.locks.get(&lock)).cloned().into_iter().collect();
+            auction.all_locks.iter().filter_map(|lock| self.locks.get(lock)).cloned().collect();
         let money = order.as_ref().and_then(|order| self.archive_charge(order.order));
         let causes: Vec<LedgerCause> =
             money.iter().flat_map(|(charge, _)| charge.causes.iter().cloned()).collect();
@@ -217,12 +224,23 @@ impl Market {
             story: auction.story,
             with_story: story.is_some(),
         });
+        let offers = self.offering.let_go(auction.story, auction.opened_at);
         let seq = self.archive.count;
         self.archive.count = seq.saturating_add(1);
         let (charge, refunds) = money.unzip();
         let refunds = refunds.unwrap_or_default();
-        let sale =
-            ArchivedSale { seq, auction, story, locks, order, issues, charge, refunds, postings };
+        let sale = ArchivedSale {
+            seq,
+            auction,
+            story,
+            locks,
+            order,
+            issues,
+            charge,
+            refunds,
+            offers,
+            postings,
+        };
         turn.archived.push(sale);
     }
 

@@ -6,7 +6,8 @@
 //! `apply.rs` for the order in which things fire.
 
 use fairground_types::{
-    AssetId, AuctionId, ChallengeId, DataRequestId, Digest, EffectId, InvitationId, JoinTokenId, OrderId, SaleLockId, SignInId, StoryId, Timestamp, IssueId,
+    AssetId, AuctionId, ChallengeId, DataRequestId, Digest, EffectId, InvitationId, IssueId,
+    JoinTokenId, OfferId, OrderId, SaleLockId, SignInId, StoryId, Timestamp,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -37,6 +38,8 @@ pub(crate) enum DueKind {
     IssueWarning(IssueId),
     /// All the time that an issue may take.
     IssueTotal(IssueId),
+    /// The maker's time to look at an offer.
+    OfferReview(OfferId),
     /// A transcode lease.
     Lease(AssetId),
     /// A sign-in.
@@ -188,6 +191,7 @@ impl Market {
             DueKind::IssueStage(issue) => self.end_issue_stage(turn, issue, due.at),
             DueKind::IssueWarning(issue) => self.warn_of_issue(turn, issue, due.at),
             DueKind::IssueTotal(issue) => self.end_issue_time(turn, issue, due.at),
+            DueKind::OfferReview(offer) => self.end_review(turn, offer, due.at),
             DueKind::Lease(asset) => self.end_lease(turn, asset, due.at),
             DueKind::SignIn(sign_in) => self.end_sign_in(sign_in, due.at),
             DueKind::Gate(identifier) => self.accounts.close_gate(&identifier, turn.at),

@@ -6,7 +6,12 @@
 
 use fairground_types::Digest;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, Envelope, FeedAlgorithm, FinanceCommand, GovernCommand, HoldDecision, MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, PlaybackQuality, PlaybackSpeed, RefundDecision, ReportGround, ReviewDecision, SaveDraft, ShareChannel, SocialCommand, StaffCommand, StoryCommand, TakedownGround, WindowChange, Decision, Evidence, IssueCommand, MakerOffer, SealedText,
+    AccountCommand, Actor, AuctionCommand, CloseOverride, ClusterCommand, Command, Decision,
+    Envelope, Evidence, FeedAlgorithm, FinanceCommand, GovernCommand, HoldDecision, IssueCommand,
+    MakerOffer, MediaCommand, NoticeCommand, OfferPolicy, OpenMode, OrderCommand, PaymentCommand,
+    PeopleCommand, PlaybackQuality, PlaybackSpeed, RefundDecision, ReportGround, ReviewDecision,
+    SaveDraft, SealedText, ShareChannel, SocialCommand, StaffCommand, StoryCommand, TakedownGround,
+    WindowChange,
 };
 
 /// Parts of a request, each behind its length so that no two lists of parts collide.
@@ -228,6 +233,32 @@ fn auction_parts(parts: Parts, command: &AuctionCommand) -> Parts {
         AuctionCommand::CancelAuction { auction, reason } => {
             parts.text("cancel").text(auction).text(reason)
         }
+        AuctionCommand::OverrideClose { auction, action, reason } => {
+            let parts = parts.text("override").text(auction).text(reason);
+            match action {
+                CloseOverride::Extend { by } => parts.text("extend").text(by.as_millis()),
+                CloseOverride::LockEnd => parts.text("lock"),
+            }
+        }
+        AuctionCommand::RetractBid { auction, bid, reason } => {
+            parts.text("retract").text(auction).text(bid).text(reason)
+        }
+        AuctionCommand::OfferSecondChance { auction, bid } => {
+            let parts = parts.text("second chance").text(auction);
+            bid.iter().fold(parts, Parts::text)
+        }
+        AuctionCommand::DeclineSecondChance { lock } => parts.text("decline").text(lock),
+        AuctionCommand::Relist { auction } => parts.text("relist").text(auction),
+        AuctionCommand::WithdrawOffer { offer, reason } => {
+            reason.iter().fold(parts.text("withdraw").text(offer), Parts::text)
+        }
+        AuctionCommand::RejectOffer { offer, reason } => {
+            reason.iter().fold(parts.text("reject offer").text(offer), Parts::text)
+        }
+        AuctionCommand::AcceptOffer { offer } => parts.text("accept offer").text(offer),
+        AuctionCommand::SetOfferPolicy { base_version, policy } => {
+            offer_policy(parts.text("offer policy").text(base_version), policy)
+        }
     }
 }
 
@@ -378,6 +409,20 @@ fn shown(parts: Parts, evidence: &[Evidence]) -> Parts {
         Evidence::Image(hash) => parts.text(hash),
         Evidence::Clip(asset) => parts.text(asset),
     })
+}
+
+fn offer_policy(parts: Parts, policy: &OfferPolicy) -> Parts {
+    let parts = parts
+        .text(policy.enabled)
+        .text(policy.max_offers_per_buyer)
+        .text(policy.review_window_ms.as_millis())
+        .text(match policy.open_mode {
+            OpenMode::Auto => "auto",
+            OpenMode::Review => "review",
+        });
+    let parts = policy.minimum.iter().fold(parts.text("minimum"), Parts::text);
+    let parts = policy.blocked_buyers.iter().fold(parts.text("blocked"), Parts::text);
+    policy.ship_to.iter().fold(parts.text("ship to"), Parts::text)
 }
 
 fn draft(parts: Parts, save: &SaveDraft) -> Parts {

@@ -22,6 +22,7 @@ impl Market {
         self.check_money(&mut broken);
         self.check_locks(&mut broken);
         self.check_auctions(&mut broken);
+        self.check_offers(&mut broken);
         self.check_edges(&mut broken);
         self.check_memory(&mut broken);
         self.check_view(&mut broken);
@@ -157,11 +158,39 @@ impl Market {
         let is_sound = match &row.state {
             AuctionState::Open => lock.is_none(),
             AuctionState::Locked { .. } => lock.is_some_and(|lock| lock.reserves()),
-            AuctionState::AwaitingDecision { .. } => lock.is_some_and(|lock| !lock.reserves()),
+            AuctionState::AwaitingDecision { .. } => lock.is_none_or(|lock| !lock.reserves()),
             AuctionState::Closed { .. } => lock.is_none_or(|lock| !lock.reserves()),
         };
         if !is_sound {
             broken.push(format!("auction {} and its lock disagree", row.auction));
+        }
+    }
+
+    fn check_offers(&self, broken: &mut Vec<String>) {
+        let mut listed = BTreeSet::new();
+        for (story, offers) in &self.offering.of_story {
+            for id in offers {
+                listed.insert(*id);
+                let row = self.offering.offers.get(id);
+                if row.is_none_or(|row| row.story != *story) {
+                    broken.push(format!("offer {id} is listed under a story that is not its own"));
+                }
+            }
+            let waiting = self.offering.pending_on(*story).len();
+            let is_live = self
+                .stories
+                .get(story)
+                .is_some_and(|row| matches!(row.state, StoryState::Live { .. }));
+            if is_live && waiting > 0 {
+                broken.push(format!("story {story} is live and {waiting} offers wait"));
+            }
+        }
+        if listed.len() != self.offering.offers.len() {
+            broken.push("the index of offers is wrong".to_owned());
+        }
+        let counted: u64 = self.offering.recent_of.values().map(|made| u64::from(*made)).sum();
+        if u64::try_from(self.offering.recent.len()).ok() != Some(counted) {
+            broken.push("the offers of the last hour are counted wrong".to_owned());
         }
     }
 
@@ -188,7 +217,10 @@ impl Market {
             for bid in row.bids() {
                 let judged = self.verdict(&bid.command);
                 let is_young = self.at.since(bid.at) <= crate::dedup::LONG_MEMORY;
-                if is_young && judged.is_none_or(|judged| !judged.verdict.is_accepted()) {
+                if is_young
+                    && !bid.is_proxy
+                    && judged.is_none_or(|judged| !judged.verdict.is_accepted())
+                {
                     broken.push(format!("bid {} has no accepted verdict", bid.bid_id));
                 }
             }
@@ -266,7 +298,8 @@ fn sees(seen: &crate::AuctionView, row: &Auction) -> bool {
         && seen.closes_at == row.closes_at
         && seen.closes_by == row.closes_by
         && seen.final_window == row.is_final_window()
-        && seen.highest == row.leading.public()
+        && seen.highest == row.leading().map(crate::Bid::public)
+        && seen.epoch == row.epoch
         && seen.min_next == row.min_next()
         && usize::try_from(seen.bid_count).ok() == Some(row.bids().count())
 }
@@ -279,11 +312,21 @@ fn check_auction(row: &Auction, broken: &mut Vec<String>) {
     let mut before = None;
     for bid in row.bids() {
         if let Some(known) = before
+            && !bid.is_proxy
             && bid.amount.minor() < min_next(known, &row.policy).minor()
         {
             broken.push(format!("auction {id} has a bid below the increment"));
         }
+        if before.is_some_and(|known: fairground_types::Money| bid.amount.minor() <= known.minor())
+        {
+            broken.push(format!("auction {id} has bids that do not rise"));
+        }
         before = Some(bid.amount);
+    }
+    if let (Some(proxy), Some(leader)) = (&row.proxy, row.leader())
+        && proxy.bidder != leader
+    {
+        broken.push(format!("auction {id} bids on for somebody who does not lead"));
     }
     let mut close = Timestamp::EPOCH;
     for extension in &row.extensions {

@@ -39,6 +39,7 @@ mod media;
 mod memory;
 mod notice;
 mod offer;
+mod offering;
 mod order;
 mod outbox;
 mod payment;
@@ -73,7 +74,9 @@ use cow_map::{CowMap, CowSet};
 pub use account::{Account, Challenge, SignIn};
 pub use archive::{ArchivedAudit, ArchivedSale};
 pub use auction::admission;
-pub use auction::{Auction, AuctionState, Bid, Ended, Extension, RefusedBid};
+pub use auction::{
+    ActKind, AdminAct, Auction, AuctionState, Bid, Ended, Extension, RefusedBid, RetractedBid,
+};
 pub use audit::AuditEntry;
 pub use cluster::JoinToken;
 pub use edge_ledger::{EdgeState, Standing};
@@ -91,8 +94,12 @@ pub use issue::rows::{EvidenceRow, IssueEntryRow, IssueList, IssueRow, OfferKind
 pub use issue::{Issue, IssueEntry, IssueState, IssueStep, Resolution};
 pub use ledger::{LedgerAccount, LedgerCause, LedgerLine, Posting, Side};
 pub use media::{Asset, Job};
+pub use offering::{
+    EligibilityRow, MakerDashboard, Offer, OfferList, OfferPolicyRow, OfferRow, OfferState,
+    OfferStep, OwnAuctionList, OwnAuctionRow,
+};
 pub use order::rows::{
-    CarrierEventRow, EligibilityRow, MessageList, MessageRow, OrderRow, TrackingRow, Words,
+    CarrierEventRow, IssueEligibilityRow, MessageList, MessageRow, OrderRow, TrackingRow, Words,
 };
 pub use order::{
     CancelCause, CompletionType, Correction, Order, OrderMessage, OrderState, ReviewReason,
@@ -149,6 +156,7 @@ pub struct Market {
     pub(crate) queue: BTreeSet<(Timestamp, AssetId)>,
     pub(crate) stories: CowMap<StoryId, Arc<Story>>,
     pub(crate) auctions: CowMap<AuctionId, Arc<Auction>>,
+    pub(crate) offering: offering::Offering,
     pub(crate) open: CowSet<(Timestamp, AuctionId)>,
     pub(crate) locks: CowMap<SaleLockId, Arc<SaleLock>>,
     pub(crate) payments: payment::Payments,
@@ -185,6 +193,7 @@ impl Default for Market {
             queue: BTreeSet::new(),
             stories: CowMap::default(),
             auctions: CowMap::default(),
+            offering: offering::Offering::default(),
             open: CowSet::default(),
             locks: CowMap::default(),
             payments: payment::Payments::default(),

@@ -4,8 +4,8 @@
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
-    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, SocialCommand, IssueCommand,
-    StoryCommand,
+    IssueCommand, MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand,
+    SocialCommand, StoryCommand,
 };
 
 use crate::dedup::Memory;
@@ -120,7 +120,17 @@ const fn social_memory(command: &SocialCommand) -> Memory {
 
 const fn auction_memory(command: &AuctionCommand) -> Memory {
     match command {
-        AuctionCommand::AcceptHighest { .. } | AuctionCommand::CancelAuction { .. } => Memory::Long,
+        AuctionCommand::AcceptHighest { .. }
+        | AuctionCommand::CancelAuction { .. }
+        | AuctionCommand::OverrideClose { .. }
+        | AuctionCommand::RetractBid { .. }
+        | AuctionCommand::OfferSecondChance { .. }
+        | AuctionCommand::DeclineSecondChance { .. }
+        | AuctionCommand::Relist { .. }
+        | AuctionCommand::WithdrawOffer { .. }
+        | AuctionCommand::RejectOffer { .. }
+        | AuctionCommand::AcceptOffer { .. }
+        | AuctionCommand::SetOfferPolicy { .. } => Memory::Long,
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn about_auction(user: UserId, kind: NoticeKind, auction: &Auction) -
     let mut notice = about(user, kind);
     notice.story = Some(auction.story);
     notice.auction = Some(auction.auction);
-    notice.amount = Some(auction.leading.amount);
+    notice.amount = auction.leading().map(|leading| leading.amount);
     notice.until = Some(auction.closes_at);
     notice
 }

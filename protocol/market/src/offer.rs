@@ -9,27 +9,25 @@
 //! It must not look at the order in which batches came: the turn's queue has the order of bids.
 //! Read next: `auction/decide.rs`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fairground_types::journal::{Intake, JournalEntry, Stamp, SubmitOffer};
 use fairground_types::verdict::Judged;
 use fairground_types::{
-    Accepted, AuctionId, BidId, Code, CommandId, Digest, EdgeId, PublicEvent, Rejection, UserId,
-    Verdict, limits,
+    Accepted, AuctionId, BidId, Code, CommandId, Digest, EdgeId, Money, PublicEvent, Rejection,
+    UserId, Verdict,
 };
 
+use crate::Market;
 use crate::apply::Turn;
 use crate::auction::admission::{amount_in_range, currency_mismatch, locked, self_bid};
-use crate::auction::{
-    Auction, AuctionEvent, AuctionState, Bidder, Decision, HeldBid, Offered, RefusedBid, decide_bid,
-};
+use crate::auction::{Auction, AuctionEvent, Decision, HeldBid, Offered, RefusedBid, decide_bid};
 use crate::dedup::{Memory, Remembered};
 use crate::edge_ledger::StampCheck;
 use crate::effect::NoticeKind;
 use crate::notice::about_auction;
+use crate::offering::Taken;
 use crate::story::StoryState;
-use crate::{Market, auction};
 
 /// A journal entry on its way to a verdict.
 #[derive(Clone, Debug)]
@@ -198,6 +196,11 @@ impl Market {
                 Ruling::Waits
             }
             Decision::Pass(rejection) => Ruling::Passing(rejection),
+            Decision::Outdone(rejection, events) => {
+                self.run_events(turn, id, events);
+                self.record_refusal(turn, id, &offered, &rejection);
+                reject(rejection)
+            }
             Decision::Refuse(rejection) => {
                 self.record_refusal(turn, id, &offered, &rejection);
                 reject(rejection)
@@ -211,52 +214,75 @@ impl Market {
             command: intake.command(),
             bidder: intake.user(),
             amount: intake.amount(),
+            maximum: intake.maximum(),
             valid_until: intake.valid_until(),
             edge: candidate.edge.clone(),
             seq: candidate.seq,
             stamp: candidate.stamp,
             was_held: candidate.held_in.is_some(),
-            is_known: self.may_trade(intake.user()).is_ok(),
+            barrier: self.trade_barrier(intake.user()),
             index: turn.index,
             at: turn.at,
         }
     }
 
     fn accept_bid(&mut self, turn: &mut Turn, id: AuctionId, events: Vec<AuctionEvent>) -> Ruling {
-        let before = self.auctions.get(&id).map(|row| row.leading.bidder);
+        let before = self.auctions.get(&id).and_then(|row| row.leader());
+        let first = self.run_events(turn, id, events);
+        let (Some(row), Some((bid, bidder, amount))) = (self.auctions.get(&id).cloned(), first)
+        else {
+            return reject(Rejection::new(Code::NotFound, "no such auction"));
+        };
+        let outbid = if row.leader() == Some(bidder) { before } else { Some(bidder) };
+        if let Some(outbid) = outbid.filter(|outbid| row.leader() != Some(*outbid)) {
+            self.notify_outbid(turn, outbid, &row);
+        }
+        Ruling::Final(Verdict::Accepted(Accepted::BidPlaced {
+            auction: id,
+            bid,
+            amount,
+            min_next: row.min_next(),
+            closes_at: row.closes_at,
+        }))
+    }
+
+    /// Applies what a bid does; says which bid was placed first.
+    fn run_events(
+        &mut self,
+        turn: &mut Turn,
+        id: AuctionId,
+        events: Vec<AuctionEvent>,
+    ) -> Option<(BidId, UserId, Money)> {
+        let mut first = None;
         for event in events {
             match event {
-                AuctionEvent::Extended { .. } => self.extend_auction(turn, id, event),
-                AuctionEvent::Placed(_) => {
-                    self.evolve_auction(id, event);
+                AuctionEvent::Extended(_) => self.extend_auction(turn, id, event),
+                AuctionEvent::Placed(bid) => {
+                    let public = bid.public();
+                    first.get_or_insert((bid.bid_id, bid.bidder, bid.amount));
+                    self.evolve_auction(id, AuctionEvent::Placed(bid));
                     let Some(row) = self.auctions.get(&id) else { continue };
                     turn.events.push(PublicEvent::BidPlaced {
                         auction: id,
-                        bid: row.leading.public(),
+                        bid: public,
                         min_next: row.min_next(),
                     });
                     self.note_bid(turn, id);
                 }
                 AuctionEvent::Refused(_)
                 | AuctionEvent::Held(_)
+                | AuctionEvent::Proxied(_)
+                | AuctionEvent::Retracted { .. }
+                | AuctionEvent::EndLocked
+                | AuctionEvent::Acted(_)
                 | AuctionEvent::Locked { .. }
+                | AuctionEvent::Unpayable { .. }
+                | AuctionEvent::DecisionMoved { .. }
                 | AuctionEvent::Unpaid { .. }
                 | AuctionEvent::Closed { .. } => self.evolve_auction(id, event),
             }
         }
-        let Some(row) = self.auctions.get(&id).cloned() else {
-            return reject(Rejection::new(Code::NotFound, "no such auction"));
-        };
-        if let Some(outbid) = before.filter(|bidder| *bidder != row.leading.bidder) {
-            self.notify_outbid(turn, outbid, &row);
-        }
-        Ruling::Final(Verdict::Accepted(Accepted::BidPlaced {
-            auction: id,
-            bid: row.leading.bid_id,
-            amount: row.leading.amount,
-            min_next: row.min_next(),
-            closes_at: row.closes_at,
-        }))
+        first
     }
 
     fn record_refusal(
@@ -332,8 +358,10 @@ impl Market {
         if story.contents.minimum_offer.currency() != offer.amount.currency() {
             return Err(currency_mismatch(story.contents.minimum_offer));
         }
-        amount_in_range(offer.amount)?;
-        self.may_trade(offer.buyer)?;
+        amount_in_range(offer.amount, self.cluster.policy.auction.amount_max_minor)?;
+        if let Some(barrier) = self.trade_barrier(offer.buyer) {
+            return Err(barrier);
+        }
         if story.maker == offer.buyer {
             return Err(self_bid());
         }
@@ -363,6 +391,7 @@ impl Market {
         )
     }
 
+    /// An offer on a listed story: it opens the auction, waits for the maker, or is refused.
     fn open_by_offer(
         &mut self,
         turn: &mut Turn,
@@ -370,89 +399,19 @@ impl Market {
         offer: &SubmitOffer,
     ) -> Ruling {
         let offered = self.offered(turn, candidate);
-        if let Err(rejection) = self.check_opening(offer, &offered) {
-            return reject(rejection);
+        match self.take_offer(turn, offer, &offered) {
+            Err(rejection) => reject(rejection),
+            Ok(Taken::Waits { opens_at }) => {
+                Ruling::Final(Verdict::Accepted(Accepted::OfferSubmitted {
+                    offer: offer.offer,
+                    opens_at,
+                }))
+            }
+            Ok(Taken::Opens) => match self.open_auction(turn, offer.offer) {
+                Ok(opened) => Ruling::Final(Verdict::Accepted(opened)),
+                Err(rejection) => reject(rejection),
+            },
         }
-        let Some(auction) = self.new_auction(offer, &offered) else {
-            return reject(Rejection::new(Code::NotFound, "no such story"));
-        };
-        let id = auction.auction;
-        let closes_at = auction.closes_at;
-        turn.events.push(PublicEvent::AuctionOpened {
-            auction: id,
-            story: auction.story,
-            seq: auction.seq,
-            maker: auction.maker,
-            policy: auction.policy,
-            closes_at,
-            closes_by: auction.closes_by,
-            opening: auction.leading.public(),
-            min_next: auction.min_next(),
-        });
-        self.notify(turn, about_auction(auction.maker, NoticeKind::AuctionOpened, &auction));
-        self.change_story(auction.story, |story| {
-            story.auction_seq = auction.seq;
-            story.state = StoryState::Live { auction: id };
-        });
-        self.open.insert((closes_at, id));
-        self.auctions.insert(id, Arc::new(auction));
-        Ruling::Final(Verdict::Accepted(Accepted::AuctionOpened {
-            offer: offer.offer,
-            auction: id,
-            bid: BidId::of(&offer.command),
-            closes_at,
-        }))
-    }
-
-    /// Counts the offer and checks what only an opening offer must meet.
-    fn check_opening(&mut self, offer: &SubmitOffer, offered: &Offered) -> Result<(), Rejection> {
-        if self.auctions.contains_key(&offer.auction) {
-            return Err(Rejection::new(Code::ValidationFailed, "the auction id is taken"));
-        }
-        auction::check_validity(offered)?;
-        let Some(story) = self.stories.get_mut(&offer.story) else { return Ok(()) };
-        let minimum = story.contents.minimum_offer;
-        let made = story.offers.get(&offer.buyer).copied().unwrap_or(0);
-        if made >= limits::OFFERS_PER_BUYER_MAX {
-            return Err(Rejection::new(Code::LimitReached, "no offer is left in this cycle"));
-        }
-        Arc::make_mut(story).offers.insert(offer.buyer, made.saturating_add(1));
-        if offer.amount.minor() < minimum.minor() {
-            return Err(Rejection::new(
-                Code::OfferMinViolation,
-                format!("the least offer is {minimum}"),
-            )
-            .with_min_next(minimum));
-        }
-        Ok(())
-    }
-
-    fn new_auction(&self, offer: &SubmitOffer, offered: &Offered) -> Option<Auction> {
-        let story = self.stories.get(&offer.story)?;
-        let policy = self.cluster.policy.auction;
-        let closes_by = offered.at.plus(policy.total_max);
-        let initial = policy.initial.min(policy.total_max);
-        let base_close = self.first_close(offered.at, initial, closes_by);
-        Some(Auction {
-            auction: offer.auction,
-            story: offer.story,
-            seq: story.auction_seq.saturating_add(1),
-            maker: story.maker,
-            policy,
-            opened_at: offered.at,
-            base_close,
-            closes_at: base_close,
-            closes_by,
-            extensions: Vec::new(),
-            earlier: Vec::new(),
-            leading: auction::bid_of(offered, 1),
-            bidders: BTreeMap::from([(offer.buyer, Bidder { number: 1, judged: 1 })]),
-            numbered: 1,
-            held: BTreeMap::new(),
-            refused: Vec::new(),
-            refused_count: 0,
-            state: AuctionState::Open,
-        })
     }
 
     /// The verdict on a journal entry that is applied: what its edge is told when it sends it again.
@@ -476,7 +435,8 @@ impl Market {
             return None;
         }
         // Only two verdicts are not remembered, and both would be given again.
-        let used_up = auction.is_some_and(|row| row.judged_of(user) >= limits::BIDS_PER_BIDDER_MAX);
+        let used_up =
+            auction.is_some_and(|row| row.judged_of(user) >= row.policy.bids_per_bidder_max);
         let code = if used_up { Code::TooManyBids } else { Code::Closing };
         Some(at_present(Verdict::Rejected(Rejection::new(code, code.title().to_lowercase()))))
     }

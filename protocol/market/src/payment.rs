@@ -472,7 +472,7 @@ impl Market {
     /// Whether nobody else was given the piece since the lock went.
     pub(crate) fn is_still_there(&self, lock: &SaleLock) -> bool {
         self.auctions.get(&lock.auction).is_some_and(|row| match &row.state {
-            AuctionState::AwaitingDecision { lock: newest, .. } => *newest == lock.lock,
+            AuctionState::AwaitingDecision { lock: newest, .. } => *newest == Some(lock.lock),
             AuctionState::Open | AuctionState::Locked { .. } | AuctionState::Closed { .. } => false,
         })
     }

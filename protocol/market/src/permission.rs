@@ -5,8 +5,8 @@
 
 use fairground_types::command::{
     AccountCommand, Actor, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
-    MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand, SocialCommand, IssueCommand,
-    StaffCommand, StoryCommand,
+    IssueCommand, MediaCommand, NoticeCommand, OrderCommand, PaymentCommand, PeopleCommand,
+    SocialCommand, StaffCommand, StoryCommand,
 };
 use fairground_types::role::Action;
 use fairground_types::{Capability, Code, EdgeId, Rejection, UserId};
@@ -180,8 +180,18 @@ const fn social_need(command: &SocialCommand) -> Need<'_> {
 
 const fn auction_need(command: &AuctionCommand) -> Need<'_> {
     match command {
-        AuctionCommand::AcceptHighest { .. } => Need::Duty(Action::SellPiece),
-        AuctionCommand::CancelAuction { .. } => Need::DutyOrCluster(Action::Administer),
+        AuctionCommand::AcceptHighest { .. }
+        | AuctionCommand::OfferSecondChance { .. }
+        | AuctionCommand::Relist { .. }
+        | AuctionCommand::RejectOffer { .. }
+        | AuctionCommand::AcceptOffer { .. } => Need::Duty(Action::SellPiece),
+        AuctionCommand::WithdrawOffer { .. } | AuctionCommand::DeclineSecondChance { .. } => {
+            Need::Account
+        }
+        AuctionCommand::SetOfferPolicy { .. } => Need::Duty(Action::WriteStory),
+        AuctionCommand::CancelAuction { .. }
+        | AuctionCommand::OverrideClose { .. }
+        | AuctionCommand::RetractBid { .. } => Need::DutyOrCluster(Action::Administer),
     }
 }
 

@@ -234,8 +234,14 @@ impl Market {
             row.bids().filter(|bid| bid.bidder == user).map(|bid| accepted_row(row, bid));
         let refused =
             row.refused.iter().filter(|bid| bid.bidder == user).map(|bid| refused_row(row, bid));
+        let taken_back = row.retracted.iter().filter(|gone| gone.bid.bidder == user).map(|gone| {
+            let mut shown = accepted_row(row, &gone.bid);
+            shown.state = BidState::Retracted;
+            shown.detail = Some(gone.reason.as_str().to_owned());
+            shown
+        });
         let held = row.held.get(&user).map(|bid| held_row(auction, &bid.intake));
-        let mut rows: Vec<BidRow> = accepted.chain(refused).collect();
+        let mut rows: Vec<BidRow> = accepted.chain(refused).chain(taken_back).collect();
         rows.sort_by_key(|row| (row.log_index, row.bid_id));
         rows.extend(held);
         rows
@@ -256,7 +262,16 @@ impl Market {
                 row.state = BidState::Accepted;
                 row.auction_id = auction_in(accepted);
                 let auction = row.auction_id.and_then(|id| self.auction(id));
-                row.leads = auction.is_some_and(|auction| auction.leading.bid_id == bid);
+                row.leads = auction.is_some_and(|auction| auction.leads(bid));
+                let taken_back = auction.and_then(|auction| {
+                    auction.retracted.iter().find(|gone| gone.bid.bid_id == bid)
+                });
+                if let Some(gone) = taken_back {
+                    row.state = BidState::Retracted;
+                    row.detail = Some(gone.reason.as_str().to_owned());
+                    row.amount = Some(gone.bid.amount);
+                    return Some(row);
+                }
                 row.amount = auction
                     .and_then(|auction| auction.bids().find(|placed| placed.bid_id == bid))
                     .map(|placed| placed.amount);
@@ -380,6 +395,8 @@ pub(crate) fn record_of(row: &Auction) -> AuctionRecord {
         closes_by: row.closes_by,
         extensions: row.extensions.clone(),
         bids: row.bids().cloned().collect(),
+        retracted: row.retracted.clone(),
+        acts: row.acts.clone(),
         refused: row.refused.clone(),
         refused_count: row.refused_count,
         held: u32::try_from(row.held.len()).unwrap_or(u32::MAX),
@@ -414,7 +431,7 @@ fn accepted_row(auction: &Auction, bid: &Bid) -> BidRow {
         state: BidState::Accepted,
         log_index: Some(bid.index),
         at: Some(bid.at),
-        leads: auction.leading.bid_id == bid.bid_id,
+        leads: auction.leads(bid.bid_id),
         ..empty_row(bid.bid_id)
     }
 }
@@ -443,6 +460,9 @@ fn auction_in(accepted: &Accepted) -> Option<AuctionId> {
             Some(*auction)
         }
         Accepted::Done
+        | Accepted::OfferSubmitted { .. }
+        | Accepted::OfferPolicySet { .. }
+        | Accepted::CloseSet { .. }
         | Accepted::SignedIn { .. }
         | Accepted::StorySaved { .. }
         | Accepted::Saved { .. }

@@ -16,7 +16,7 @@ use fairground_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::auction::{Bid, Extension, RefusedBid};
+use crate::auction::{AdminAct, Bid, Extension, RefusedBid, RetractedBid};
 
 /// An account, for its owner.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -234,6 +234,10 @@ pub struct AuctionRecord {
     pub bids: Vec<Bid>,
     /// The newest refused bids.
     pub refused: Vec<RefusedBid>,
+    /// Bids that an admin took back.
+    pub retracted: Vec<RetractedBid>,
+    /// What admins did.
+    pub acts: Vec<AdminAct>,
     /// How many were refused in all.
     pub refused_count: u64,
     /// Bids that wait for the end.

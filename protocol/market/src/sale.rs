@@ -3,10 +3,10 @@
 //! It must not know the payment provider. Read next: `payment.rs` for checkout attempts and what
 //! the provider says; `order.rs` for what a payment makes.
 
-use fairground_types::event::{CloseReason, LockReason};
+use fairground_types::event::LockReason;
 use fairground_types::{
-    AuctionId, BidId, Money, OrderId, PublicEvent, SaleLockId, StoryId, StrikeAbout, StrikeKind,
-    Timestamp, UserId, limits,
+    AuctionId, BidId, Money, OrderId, SaleLockId, StoryId, StrikeAbout, StrikeKind, Timestamp,
+    UserId, limits,
 };
 use serde::Serialize;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
 use crate::apply::Turn;
-use crate::auction::{Auction, AuctionEvent, AuctionState};
+use crate::auction::{Auction, Bid};
 use crate::deadline::DueKind;
 use crate::effect::NoticeKind;
-use crate::notice::{about_auction, about_lock};
+use crate::notice::about_lock;
 use crate::payment::{Attempt, FinanceHold};
 
 /// A sale lock.
@@ -149,12 +149,12 @@ impl Market {
         }
     }
 
-    /// Reserves the piece for the leading bidder.
+    /// Reserves the piece for the bidder of a bid, at its amount.
     pub(crate) fn make_lock(
         &mut self,
         turn: &mut Turn,
         auction: &Auction,
-        reason: LockReason,
+        (bid, reason): (&Bid, LockReason),
     ) -> SaleLockId {
         let id = SaleLockId::from_bits(turn.make_bits());
         let expires_at = turn.at.plus(self.cluster.policy.payment_window);
@@ -163,9 +163,9 @@ impl Market {
             auction: auction.auction,
             story: auction.story,
             maker: auction.maker,
-            buyer: auction.leading.bidder,
-            bid: auction.leading.bid_id,
-            amount: auction.leading.amount,
+            buyer: bid.bidder,
+            bid: bid.bid_id,
+            amount: bid.amount,
             reason,
             locked_at: turn.at,
             expires_at,
@@ -173,7 +173,13 @@ impl Market {
             holds: Vec::new(),
             state: LockState::Active,
         };
-        self.notify(turn, about_lock(lock.buyer, NoticeKind::Won, &lock));
+        let kind = match reason {
+            LockReason::MakerAccepted | LockReason::AutoAtClose | LockReason::AutoAtCap => {
+                NoticeKind::Won
+            }
+            LockReason::SecondChance => NoticeKind::SecondChance,
+        };
+        self.notify(turn, about_lock(lock.buyer, kind, &lock));
         self.locks.insert(id, Arc::new(lock));
         self.plan_window(turn, id, expires_at);
         id
@@ -254,37 +260,13 @@ impl Market {
             | LockState::Expired { .. }
             | LockState::Released { .. } => return,
         };
-        let is_default = matches!(state, LockState::Expired { .. });
+        // Whoever is asked a second time is invited, not bound.
+        let is_default =
+            matches!(state, LockState::Expired { .. }) && lock.reason != LockReason::SecondChance;
         self.change_lock(id, |lock| lock.state = state);
         self.lock_failed(turn, id);
         if is_default {
             self.add_strike(turn, lock.buyer, StrikeKind::NonPayment, StrikeAbout::Lock(id));
         }
-    }
-
-    /// A lock went without payment: the maker decides.
-    pub(crate) fn lock_failed(&mut self, turn: &mut Turn, id: SaleLockId) {
-        let Some(lock) = self.locks.get(&id).cloned() else { return };
-        let decide_by = turn.at.plus(self.cluster.policy.decision_window);
-        self.evolve_auction(lock.auction, AuctionEvent::Unpaid { decide_by });
-        self.deadlines.add(decide_by, DueKind::Decision(lock.auction));
-        turn.events.push(PublicEvent::AuctionAwaitsDecision { auction: lock.auction, decide_by });
-        for user in [lock.buyer, lock.maker] {
-            self.notify(turn, about_lock(user, NoticeKind::PaymentExpired, &lock));
-        }
-    }
-
-    /// The maker did not decide: the piece is not sold, offers may come again.
-    pub(crate) fn end_decision(&mut self, turn: &mut Turn, id: AuctionId, due: Timestamp) {
-        let Some(auction) = self.auctions.get(&id).cloned() else { return };
-        let is_due = match &auction.state {
-            AuctionState::AwaitingDecision { decide_by, .. } => *decide_by == due,
-            AuctionState::Open | AuctionState::Locked { .. } | AuctionState::Closed { .. } => false,
-        };
-        if !is_due {
-            return;
-        }
-        self.end_auction(turn, &auction, CloseReason::Unsold);
-        self.notify(turn, about_auction(auction.maker, NoticeKind::Unsold, &auction));
     }
 }

@@ -16,13 +16,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairground_types::command::{
-    Actor, AuctionCommand, Carrier, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, Command, Entry, Envelope, InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand, ProviderEvent, ProviderEventKind, RegisterMember, StartCheckout, StoryDraft, StorySections,
+    Actor, AuctionCommand, Carrier, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, Command,
+    Entry, Envelope, InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand,
+    ProviderEvent, ProviderEventKind, RegisterMember, StartCheckout, StoryDraft, StorySections,
 };
 use fairground_types::journal::{
-    Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
+    Batch, Eligibility, Intake, JournalEntry, Mark, Maximum, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::limits;
-use fairground_types::text::{Category, ClipLabel, Note, Overview, Summary, Title};
+use fairground_types::text::{
+    Category, ClipLabel, Country, Note, OfferNote, Overview, Summary, Title, TrackingNumber,
+};
 use fairground_types::{
     Accepted, AssetId, AuctionId, ClusterId, CommandId, Currency, Digest, EdgeId, LogIndex, Millis,
     Money, OfferId, OrderId, PublicEvent, StoryId, Timestamp, UserId, Verdict,
@@ -31,6 +35,7 @@ use fairground_types::{
 use self::notation::{DAY, parse_length, parse_money, parse_time, plain, set_policy, time_text};
 use crate::{Applied, Market};
 
+mod auctions;
 mod govern;
 mod money;
 mod notation;
@@ -91,6 +96,10 @@ struct Options {
     valid: Option<Millis>,
     key: Option<String>,
     if_open: bool,
+    maximum: Option<Money>,
+    note: Option<OfferNote>,
+    ship_to: Option<Country>,
+    eligibility: Option<Eligibility>,
     opens: Option<AuctionId>,
 }
 
@@ -387,7 +396,8 @@ impl World {
         let valid_until = stamp.plus(options.valid.unwrap_or(Millis::from_secs(120)));
         let intake = if verb == "bid" {
             let auction = auction_named(target)?;
-            Intake::Bid(PlaceBid { command, auction, bidder: user, amount, valid_until })
+            let maximum = options.maximum.map(Maximum::new);
+            Intake::Bid(PlaceBid { command, auction, bidder: user, amount, maximum, valid_until })
         } else {
             let auction =
                 options.opens.map_or_else(|| auction_named("A"), Ok::<AuctionId, String>)?;
@@ -398,6 +408,9 @@ impl World {
                 story: story_named(target)?,
                 buyer: user,
                 amount,
+                note: options.note,
+                ship_to: options.ship_to,
+                eligibility: options.eligibility.unwrap_or(Eligibility::Allowed),
                 bid_if_open: options.if_open,
                 valid_until,
             })
@@ -458,6 +471,7 @@ impl World {
             _ if orders::is_verb(verb) => self.read_order(verb, words, at),
             _ => match self.read_money(verb, words, at)? {
                 Some(read) => Ok(read),
+                None if auctions::VERBS.contains(&verb) => self.read_auction_command(verb, words),
                 None => self.read_govern(verb, words),
             },
         }
@@ -583,7 +597,11 @@ impl World {
                 Some(format!("{} closes {}{end}", capital(*auction), time_text(*closes_at)))
             }
             PublicEvent::AuctionLocked { auction, reason, bid, unheard } => {
-                let leading = self.market.auction(*auction).map(|row| letter(row.leading().bidder));
+                let leading = self.market.auction(*auction).and_then(|row| {
+                    row.bids()
+                        .find(|known| known.bid_id == bid.bid_id)
+                        .map(|known| letter(known.bidder))
+                });
                 let mut text = format!(
                     "{} locked to {} at {} ({reason:?})",
                     capital(*auction),
@@ -608,6 +626,14 @@ impl World {
             PublicEvent::StorySold { story } => Some(format!("S{} sold", story.to_bits())),
             PublicEvent::EdgeLeftIntake { edge } => Some(format!("{} left", edge.name())),
             PublicEvent::EdgeAdmitted { edge } => Some(format!("{} admitted", edge.name())),
+            PublicEvent::BidRetracted { auction, highest, .. } => {
+                let price =
+                    highest.as_ref().map_or_else(|| "nothing".to_owned(), |bid| plain(bid.amount));
+                Some(format!("{} falls to {price}", capital(*auction)))
+            }
+            PublicEvent::BiddingEnded { auction, reason, .. } => {
+                Some(format!("{} ended ({reason:?})", capital(*auction)))
+            }
             PublicEvent::BidPlaced { .. }
             | PublicEvent::ClusterInitialised { .. }
             | PublicEvent::KeyAdded { .. }
@@ -639,11 +665,16 @@ fn verdict_text(verdict: &Verdict) -> String {
         Verdict::Accepted(Accepted::AuctionOpened { auction, .. }) => {
             format!("opened {}", capital(*auction))
         }
+        Verdict::Accepted(Accepted::OfferSubmitted { opens_at, .. }) => {
+            format!("waits until {}", time_text(*opens_at))
+        }
         Verdict::Accepted(Accepted::CheckoutPlanned { attempt, .. }) => {
             format!("attempt {attempt}")
         }
         Verdict::Accepted(
             Accepted::Done
+            | Accepted::OfferPolicySet { .. }
+            | Accepted::CloseSet { .. }
             | Accepted::SignedIn { .. }
             | Accepted::StorySaved { .. }
             | Accepted::Saved { .. }
@@ -664,6 +695,9 @@ fn verdict_text(verdict: &Verdict) -> String {
             let mut text = rejection.code.as_str().to_owned();
             if let Some(min_next) = rejection.min_next {
                 text.push_str(&format!(" minimum {}", plain(min_next)));
+            }
+            if let Some(rule) = rejection.rule {
+                text.push_str(&format!(" {}", rule.as_str()));
             }
             if rejection.late {
                 text.push_str(" late");
@@ -700,6 +734,17 @@ fn read_options(words: &mut Words<'_>) -> Result<Options, String> {
             "valid" => options.valid = Some(parse_length(words.next("length")?)?),
             "key" => options.key = Some(words.next("key")?.to_owned()),
             "if-open" => options.if_open = true,
+            "up-to" => options.maximum = Some(words.money()?),
+            "note" => {
+                let note = OfferNote::parse(words.next("note")?);
+                options.note = Some(note.map_err(|why| why.to_string())?);
+            }
+            "to" => {
+                let country = Country::parse(words.next("country")?);
+                options.ship_to = Some(country.map_err(|why| why.to_string())?);
+            }
+            "unchecked" => options.eligibility = Some(Eligibility::Unknown),
+            "denied" => options.eligibility = Some(Eligibility::Denied),
             "opens" => options.opens = Some(auction_named(words.next("auction")?)?),
             _ => return Err(format!("unknown option {word}")),
         }

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use fairground_types::command::{AuctionPolicy, ClusterKey, MemberRow, StoryCounts, StoryDraft};
-use fairground_types::event::{CloseReason, FeedItem, LockReason, PublicBid, PublicEvent};
+use fairground_types::event::{
+    CloseMove, CloseReason, FeedItem, LockReason, PublicBid, PublicEvent,
+};
 use fairground_types::flag::{Flag, FlagSetting, FlagSubject, FlagValue, evaluate};
 use fairground_types::limits;
 use fairground_types::text::{Handle, Region};
@@ -19,6 +21,7 @@ use fairground_types::{
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
+use crate::auction::never_extends;
 use crate::cow_map::{CowMap, CowSet};
 
 /// Bids of one auction that a view keeps for display.
@@ -198,7 +201,9 @@ pub struct ExtensionView {
     pub index: LogIndex,
     /// The close from then on.
     pub closes_at: Timestamp,
-    /// By which bid; absent after an outage.
+    /// By whom.
+    pub by: CloseMove,
+    /// By which bid.
     pub cause: Option<BidId>,
 }
 
@@ -228,8 +233,10 @@ pub struct AuctionView {
     pub final_window: bool,
     /// Moves of the close, oldest first.
     pub extensions: Vec<ExtensionView>,
-    /// The leading bid.
-    pub highest: PublicBid,
+    /// The leading bid; none when every bid was taken back.
+    pub highest: Option<PublicBid>,
+    /// Counts bids taken back: the least next bid may be lower in a new epoch.
+    pub epoch: u32,
     /// The least next bid.
     pub min_next: Money,
     /// The newest bids, at most [`VIEW_BIDS_MAX`], oldest first.
@@ -376,7 +383,9 @@ impl PublicView {
             }
             PublicEvent::AuctionOpened { .. }
             | PublicEvent::BidPlaced { .. }
+            | PublicEvent::BidRetracted { .. }
             | PublicEvent::CloseExtended { .. }
+            | PublicEvent::BiddingEnded { .. }
             | PublicEvent::AuctionLocked { .. }
             | PublicEvent::AuctionAwaitsDecision { .. }
             | PublicEvent::AuctionClosed { .. }
@@ -391,27 +400,47 @@ impl PublicView {
                 self.place(*auction, bid, *min_next, false);
                 self.change_auction(*auction, |row| row.push(bid, *min_next));
             }
-            PublicEvent::CloseExtended { auction, closes_at, cause, final_window } => {
-                let index = self.index;
+            PublicEvent::BidRetracted { auction, bid, highest, min_next, epoch } => {
                 self.change_auction(*auction, |row| {
-                    if cause.is_none() {
-                        let moved = closes_at.since(row.closes_at);
-                        row.closes_by = row.closes_by.plus(moved);
+                    row.bids.retain(|known| known.bid_id != *bid);
+                    row.bid_count = row.bid_count.saturating_sub(1);
+                    row.highest.clone_from(highest);
+                    row.min_next = *min_next;
+                    row.epoch = *epoch;
+                });
+            }
+            PublicEvent::CloseExtended {
+                auction,
+                closes_at,
+                closes_by,
+                by,
+                cause,
+                final_window,
+            } => {
+                let (index, closes_at, closes_by) = (self.index, *closes_at, *closes_by);
+                let (by, cause, final_window) = (*by, *cause, *final_window);
+                self.change_auction(*auction, |row| {
+                    if closes_at > row.closes_at {
+                        row.extensions.push(ExtensionView { index, closes_at, by, cause });
                     }
-                    row.closes_at = *closes_at;
-                    row.final_window = *final_window;
-                    row.extensions.push(ExtensionView {
-                        index,
-                        closes_at: *closes_at,
-                        cause: *cause,
-                    });
+                    row.closes_at = closes_at;
+                    row.closes_by = closes_by;
+                    row.final_window = final_window;
+                });
+            }
+            PublicEvent::BiddingEnded { auction, reason, unheard } => {
+                self.open.remove(auction);
+                self.change_auction(*auction, |row| {
+                    row.lock_reason = Some(*reason);
+                    row.unheard.clone_from(unheard);
                 });
             }
             PublicEvent::AuctionLocked { auction, reason, bid: _, unheard } => {
                 self.open.remove(auction);
                 self.change_auction(*auction, |row| {
                     row.status = AuctionStatus::Locked;
-                    row.lock_reason = Some(*reason);
+                    // How the bidding ended stays, whoever is asked afterwards.
+                    row.lock_reason = row.lock_reason.or(Some(*reason));
                     row.decide_by = None;
                     row.unheard.clone_from(unheard);
                 });
@@ -496,12 +525,10 @@ impl PublicView {
             opened_at: self.at,
             closes_at: *closes_at,
             closes_by: *closes_by,
-            final_window: *closes_at >= *closes_by
-                || policy.window == Millis::ZERO
-                || policy.extension == Millis::ZERO
-                || policy.extension_total_max == Millis::ZERO,
+            final_window: *closes_at >= *closes_by || never_extends(policy),
             extensions: Vec::new(),
-            highest: opening.clone(),
+            highest: Some(opening.clone()),
+            epoch: 0,
             min_next: *min_next,
             bids: VecDeque::from([opening.clone()]),
             bid_count: 1,
@@ -765,7 +792,7 @@ impl AuctionView {
     fn push(&mut self, bid: &PublicBid, min_next: Money) {
         self.bidder_count = self.bidder_count.max(bid.bidder);
         self.bid_count = self.bid_count.saturating_add(1);
-        self.highest = bid.clone();
+        self.highest = Some(bid.clone());
         self.min_next = min_next;
         self.bids.push_back(bid.clone());
         while self.bids.len() > VIEW_BIDS_MAX {

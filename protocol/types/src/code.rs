@@ -96,6 +96,7 @@ codes! {
     LinkRequired "LINK_REQUIRED" 409 "An account with this address exists" false;
     LastIdentity "LAST_IDENTITY" 409 "The last way to sign in stays" false;
     ObligationsOpen "OBLIGATIONS_OPEN" 409 "Something is still open" false;
+    NoEligibleBid "NO_ELIGIBLE_BID" 409 "No other bidder can be asked" false;
     LimitReached "LIMIT_REACHED" 409 "A limit is reached" false;
     CriticalNotDisablable "CRITICAL_NOT_DISABLABLE" 409 "This notice cannot be switched off" false;
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" 409 "The Idempotency-Key was used for another request" false;
@@ -106,6 +107,9 @@ codes! {
     AddressLocked "ADDRESS_LOCKED" 409 "The address cannot be changed any more" false;
     CancelNotAllowed "CANCEL_NOT_ALLOWED" 409 "The order cannot be cancelled" false;
     StaleEvent "STALE_EVENT" 409 "A newer event is known" false;
+    OfferWindowClosed "OFFER_WINDOW_CLOSED" 409 "The time to withdraw the offer is over" false;
+    OfferNotWithdrawable "OFFER_NOT_WITHDRAWABLE" 409 "The offer cannot be withdrawn" false;
+    DecisionWindowClosed "DECISION_WINDOW_CLOSED" 409 "There is nothing to decide any more" false;
     PaymentTimeout "PAYMENT_TIMEOUT" 409 "The payment window has ended" false;
     RetryExhausted "RETRY_EXHAUSTED" 409 "No payment attempt is left" false;
     AmountMismatch "AMOUNT_MISMATCH" 409 "The payment does not match its sale lock" false;

@@ -58,6 +58,8 @@ pub enum LockReason {
     AutoAtClose,
     /// Its time was over, at the cap.
     AutoAtCap,
+    /// The buyer before did not pay, and the maker asked the next bidder.
+    SecondChance,
 }
 
 /// Why an auction ended.
@@ -71,6 +73,21 @@ pub enum CloseReason {
     Unsold,
     /// Ended by an admin.
     Cancelled,
+    /// Its time was over, and every bid had been taken back.
+    NoBids,
+}
+
+/// Who or what moved a close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum CloseMove {
+    /// A late bid.
+    Bid,
+    /// The service was away.
+    Outage,
+    /// An admin.
+    Admin,
 }
 
 /// One public fact.
@@ -209,18 +226,44 @@ pub enum PublicEvent {
         /// The least next bid.
         min_next: Money,
     },
-    /// The close moved later.
+    /// An admin took a bid back: a new price epoch begins.
+    BidRetracted {
+        /// The auction.
+        auction: AuctionId,
+        /// The bid.
+        bid: BidId,
+        /// The leading bid from here on.
+        highest: Option<PublicBid>,
+        /// The least next bid.
+        min_next: Money,
+        /// The price epoch, from 0.
+        epoch: u32,
+    },
+    /// The close moved later, or cannot move any more.
     CloseExtended {
         /// The auction.
         auction: AuctionId,
         /// To when.
         closes_at: Timestamp,
-        /// By which bid; absent after an outage.
+        /// When it closes at the latest.
+        closes_by: Timestamp,
+        /// By whom.
+        by: CloseMove,
+        /// By which bid.
         cause: Option<BidId>,
         /// No further extension is possible.
         final_window: bool,
     },
-    /// The piece is reserved for the leading bidder.
+    /// The bidding ended, but the maker cannot be paid yet.
+    BiddingEnded {
+        /// The auction.
+        auction: AuctionId,
+        /// Why.
+        reason: LockReason,
+        /// Edges that were not heard in time.
+        unheard: Vec<EdgeId>,
+    },
+    /// The piece is reserved for a bidder.
     AuctionLocked {
         /// The auction.
         auction: AuctionId,

@@ -17,6 +17,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::id::{AuctionId, BidId, ChainHash, CommandId, Digest, EdgeId, OfferId, StoryId, UserId};
 use crate::money::Money;
+use crate::text::{Country, OfferNote};
 use crate::time::{Millis, Timestamp};
 
 // A context is hashed once, not once a bid.
@@ -84,8 +85,45 @@ pub struct PlaceBid {
     pub bidder: UserId,
     /// How much.
     pub amount: Money,
+    /// Up to how much the market bids on for the bidder; for nobody else's eyes.
+    pub maximum: Option<Maximum>,
     /// Log time after which the bid must not take effect.
     pub valid_until: Timestamp,
+}
+
+/// A private maximum. It has no text form, so that it cannot slip into a log or an answer.
+#[derive(Clone, Copy, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct Maximum(Money);
+
+impl Maximum {
+    /// Seals an amount.
+    #[must_use]
+    pub const fn new(amount: Money) -> Self {
+        Self(amount)
+    }
+
+    /// The amount, for the rules and for its owner.
+    #[must_use]
+    pub const fn reveal(self) -> Money {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for Maximum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Maximum(..)")
+    }
+}
+
+/// What a deployment's own check says of a buyer (domain 10.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum Eligibility {
+    /// Nothing speaks against the buyer, or there is no such check.
+    Allowed,
+    /// The check refuses the buyer.
+    Denied,
+    /// The check did not answer.
+    Unknown,
 }
 
 /// An offer as its buyer sent it.
@@ -103,6 +141,12 @@ pub struct SubmitOffer {
     pub buyer: UserId,
     /// How much.
     pub amount: Money,
+    /// For the maker's eyes.
+    pub note: Option<OfferNote>,
+    /// Where the piece would go, if the buyer says so.
+    pub ship_to: Option<Country>,
+    /// What the deployment's check says of the buyer.
+    pub eligibility: Eligibility,
     /// A bid instead, when an auction is open by then.
     pub bid_if_open: bool,
     /// Log time after which the offer must not take effect.
@@ -146,6 +190,15 @@ impl Intake {
         }
     }
 
+    /// Up to how much the market bids on for its bidder.
+    #[must_use]
+    pub const fn maximum(&self) -> Option<Maximum> {
+        match self {
+            Self::Bid(bid) => bid.maximum,
+            Self::Offer(_) => None,
+        }
+    }
+
     /// Log time after which it must not take effect.
     #[must_use]
     pub const fn valid_until(&self) -> Timestamp {
@@ -169,12 +222,21 @@ impl Intake {
         match self {
             Self::Bid(bid) => {
                 hasher.update(b"bid").update(&bid.auction.to_bits().to_le_bytes());
+                if let Some(maximum) = bid.maximum {
+                    hash_money(hasher.update(b"maximum"), maximum.reveal());
+                }
             }
             Self::Offer(offer) => {
                 hasher
                     .update(b"offer")
                     .update(&offer.story.to_bits().to_le_bytes())
                     .update(&[u8::from(offer.bid_if_open)]);
+                let note = offer.note.as_ref().map_or("", OfferNote::as_str);
+                let ship_to = offer.ship_to.as_ref().map_or("", Country::as_str);
+                for text in [note, ship_to].into_iter().filter(|text| !text.is_empty()) {
+                    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                    hasher.update(&length.to_le_bytes()).update(text.as_bytes());
+                }
             }
         }
         hash_money(&mut hasher, self.amount());
@@ -235,7 +297,12 @@ impl JournalEntry {
         if let Intake::Offer(offer) = intake {
             hasher
                 .update(&offer.offer.to_bits().to_le_bytes())
-                .update(&offer.auction.to_bits().to_le_bytes());
+                .update(&offer.auction.to_bits().to_le_bytes())
+                .update(&[match offer.eligibility {
+                    Eligibility::Allowed => 0,
+                    Eligibility::Denied => 1,
+                    Eligibility::Unknown => 2,
+                }]);
         }
         ChainHash::from_bytes(*hasher.finalize().as_bytes())
     }
@@ -276,6 +343,7 @@ mod tests {
             auction: AuctionId::from_bits(1),
             bidder: UserId::from_bits(2),
             amount: Money::new(amount, Currency::Eur),
+            maximum: None,
             valid_until: Timestamp::from_unix_millis(9),
         })
     }

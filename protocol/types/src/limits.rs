@@ -137,6 +137,28 @@ pub const OFFER_FLOOR_MINOR: u64 = 100;
 pub const AMOUNT_CEILING_MINOR: u64 = 99_999_999;
 /// Offers of one buyer per listing cycle.
 pub const OFFERS_PER_BUYER_MAX: u32 = 3;
+/// Offers of one buyer in an hour.
+pub const OFFERS_PER_HOUR_MAX: u32 = 10;
+/// Highest amount that any policy may allow: what every reader of JSON keeps exactly.
+pub const AMOUNT_MAX_MINOR: u64 = 9_007_199_254_740_991;
+/// How long an offer that waits for its maker may be withdrawn.
+pub const OFFER_WITHDRAWAL: Millis = Millis::from_mins(5);
+/// How long a maker may look at an offer before it opens by itself.
+pub const OFFER_REVIEW: Millis = Millis::from_hours(24);
+/// Offers that are over, kept per story.
+pub const OFFERS_KEPT_MAX: usize = 200;
+/// Offers on one story that wait for the maker at a time.
+pub const OFFERS_PENDING_MAX: usize = 1_000;
+/// Buyers that one maker blocks.
+pub const BLOCKED_BUYERS_MAX: usize = 1_000;
+/// Countries of one maker's ship-to list.
+pub const SHIP_TO_MAX: usize = 250;
+/// Second chances in one auction.
+pub const SECOND_CHANCES_MAX: u32 = 3;
+/// How long a lock waits for its maker's capability to be paid.
+pub const CAPABILITY_WAIT: Millis = Millis::from_hours(24);
+/// The longest move of a close by an admin.
+pub const CLOSE_OVERRIDE_MAX: Millis = Millis::from_hours(24);
 /// Clips of a story.
 pub const CLIPS_PER_STORY_MAX: usize = 7;
 /// Fewest clips of a story, unless a market's policy says otherwise.

@@ -148,6 +148,7 @@ notice_kinds! {
     OfferSuperseded "offerSuperseded" PI "Your offer was overtaken" "Another offer opened the auction for {title}.";
     AuctionOpened "auctionOpened" PEI "Auction started" "An offer opened an auction for {title}.";
     AuctionStarted "auctionStarted" PI "An auction started" "An auction opened for {title}, which you follow.";
+    BidRetracted "bidRetracted" PI "A bid was taken back" "A bid was taken back by our staff; the price of {title} changed.";
     Outbid "outbid" PI "You were outbid" "Somebody bid more than you for {title}.";
     BidsReceived "bidsReceived" PI "New bids" "New bids came in for {title}.";
     BidRefused "bidRefused" I "Your bid was refused" "Your bid did not count for {title}.";

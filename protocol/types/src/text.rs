@@ -196,6 +196,8 @@ bounded_text! {
     AddressLine 1..=120, any;
     /// A country (ISO 3166-1, two letters).
     Country 2..=2, country_characters;
+    /// What a buyer writes with an offer, for the maker alone.
+    OfferNote 1..=240, any;
     /// A carrier's tracking number.
     TrackingNumber 4..=40, tracking_characters;
     /// Why a capability is not given, for machines.

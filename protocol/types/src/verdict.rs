@@ -5,7 +5,8 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::code::Code;
 use crate::id::{
-    AssetId, AuctionId, BidId, EdgeId, LogIndex, MemberId, OfferId, OrderId, RefundId, SaleLockId, ShareId, SignInId, StoryId, UserId, IssueId,
+    AssetId, AuctionId, BidId, EdgeId, IssueId, LogIndex, MemberId, OfferId, OrderId, RefundId,
+    SaleLockId, ShareId, SignInId, StoryId, UserId,
 };
 use crate::journal::Tail;
 use crate::money::Money;
@@ -65,6 +66,25 @@ pub enum Accepted {
         /// The opening bid.
         bid: BidId,
         /// When the auction closes now.
+        closes_at: Timestamp,
+    },
+    /// An offer waits for its maker.
+    OfferSubmitted {
+        /// The offer.
+        offer: OfferId,
+        /// When it opens an auction, unless the maker is quicker.
+        opens_at: Timestamp,
+    },
+    /// The maker has a new offer policy.
+    OfferPolicySet {
+        /// Its version.
+        version: u64,
+    },
+    /// The close of an auction is decided anew.
+    CloseSet {
+        /// The auction.
+        auction: AuctionId,
+        /// When it closes now.
         closes_at: Timestamp,
     },
     /// Somebody signed in.
@@ -156,6 +176,46 @@ pub enum Accepted {
     },
 }
 
+/// Which rule makes somebody not eligible (domain 5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum EligibilityRule {
+    /// The story takes no offers.
+    StoryNotEligible,
+    /// The maker takes no offers now.
+    MakerNotAcceptingOffers,
+    /// The maker does not ship there.
+    GeographicRestriction,
+    /// The buyer made too many offers.
+    OfferLimitExceeded,
+    /// The deployment's check refused the buyer, or could not be asked.
+    RiskDeclined,
+    /// The maker takes no offers of this buyer.
+    BuyerBlocked,
+    /// The buyer did not pay before.
+    UnpaidStrikes,
+    /// The account may not trade.
+    AccountRestricted,
+}
+
+impl EligibilityRule {
+    /// Its name in the public API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StoryNotEligible => "STORY_NOT_ELIGIBLE",
+            Self::MakerNotAcceptingOffers => "MAKER_NOT_ACCEPTING_OFFERS",
+            Self::GeographicRestriction => "GEOGRAPHIC_RESTRICTION",
+            Self::OfferLimitExceeded => "OFFER_LIMIT_EXCEEDED",
+            Self::RiskDeclined => "RISK_DECLINED",
+            Self::BuyerBlocked => "BUYER_BLOCKED",
+            Self::UnpaidStrikes => "UNPAID_STRIKES",
+            Self::AccountRestricted => "ACCOUNT_RESTRICTED",
+        }
+    }
+}
+
 /// The market said no. Everything here may be shown to whoever asked.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Rejection {
@@ -175,6 +235,8 @@ pub struct Rejection {
     pub fields: Vec<String>,
     /// The version that stands, where another one was expected.
     pub version: Option<u64>,
+    /// Which rule makes somebody not eligible; with `NOT_ELIGIBLE` alone.
+    pub rule: Option<EligibilityRule>,
 }
 
 impl Rejection {
@@ -190,6 +252,7 @@ impl Rejection {
             late: false,
             fields: Vec::new(),
             version: None,
+            rule: None,
         }
     }
 
@@ -205,6 +268,12 @@ impl Rejection {
     pub const fn with_version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
+    }
+
+    /// Somebody is not eligible, by this rule.
+    #[must_use]
+    pub fn not_eligible(rule: EligibilityRule, detail: impl Into<String>) -> Self {
+        Self { rule: Some(rule), ..Self::new(Code::NotEligible, detail) }
     }
 
     /// Names the least next bid.
@@ -258,4 +327,6 @@ pub enum BidState {
     Accepted,
     /// Judged and refused.
     Rejected,
+    /// Taken back by an admin.
+    Retracted,
 }

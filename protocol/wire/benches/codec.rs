@@ -107,6 +107,7 @@ fn batch() -> Batch {
             auction: AuctionId::from_bits(u128::from(number % 7) << 64),
             bidder: UserId::from_bits(u128::from(number) << 32),
             amount: Money::new(10_000 + number, Currency::Eur),
+            maximum: None,
             valid_until: Timestamp::from_unix_millis(at + 120_000),
         });
         let entry = JournalEntry::after(tail, stamp, bid);

@@ -23,6 +23,7 @@ fn entry(seq_bits: u128, amount: u64) -> JournalEntry {
         auction: AuctionId::from_bits(seq_bits),
         bidder: UserId::from_bits(2),
         amount: Money::new(amount, Currency::Eur),
+        maximum: None,
         valid_until: Timestamp::from_unix_millis(99),
     };
     let stamp = Stamp {

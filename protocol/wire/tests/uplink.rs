@@ -31,6 +31,7 @@ fn journal(count: u64) -> Vec<JournalEntry> {
                     auction: AuctionId::from_bits(1),
                     bidder: UserId::from_bits(2),
                     amount: Money::new(100 + n, Currency::Eur),
+                    maximum: None,
                     valid_until: at,
                 }),
             );

@@ -2,7 +2,20 @@
 
 use fairground_types::RefundId;
 use fairground_types::ShareId;
-use fairground_types::command::{AccountCommand, Actor, AuctionCommand, BalanceRecord, Carrier, CarrierEvent, CarrierStatus, Channel, CheckCategory, CheckResult, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, ClusterKey, Command, CreateAccount, CreateJoinToken, Decision, EffectOutcome, EffectResult, Entry, Envelope, Evidence, FinanceCommand, Finding, HoldDecision, InitialiseCluster, IssueCommand, IssueKind, JoinProof, JoinRole, KeyPurpose, LogCommand, MakerOffer, MarketPolicy, MediaCommand, OpenIssue, OrderCommand, Party, PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject, ProviderObjectEvent, PublishRevision, RecordCheck, RefreshSignIn, RefundDecision, RegisterAsset, RegisterEdge, RegisterMember, ReportGround, RequestCode, ReviewDecision, SaveDraft, SealedText, ShareChannel, ShippingAddress, SocialCommand, StartCheckout, StoryCommand, StoryDraft, StorySections, TakeDown, TakedownGround, VerifyCode, ViewCount, WindowChange};
+use fairground_types::command::{
+    AccountCommand, Actor, AuctionCommand, BalanceRecord, Carrier, CarrierEvent, CarrierStatus,
+    Channel, CheckCategory, CheckResult, CheckoutEnd, CheckoutOpened, Clip, CloseOverride,
+    ClusterCommand, ClusterKey, Command, CreateAccount, CreateJoinToken, Decision, EffectOutcome,
+    EffectResult, Entry, Envelope, Evidence, FinanceCommand, Finding, HoldDecision,
+    InitialiseCluster, IssueCommand, IssueKind, JoinProof, JoinRole, KeyPurpose, LogCommand,
+    MakerOffer, MarketPolicy, MediaCommand, OfferPolicy, OpenIssue, OrderCommand, Party,
+    PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject,
+    ProviderObjectEvent, PublishRevision, RecordCheck, RefreshSignIn, RefundDecision,
+    RegisterAsset, RegisterEdge, RegisterMember, ReportGround, RequestCode, ReviewDecision,
+    SaveDraft, SealedText, ShareChannel, ShippingAddress, SocialCommand, StartCheckout,
+    StoryCommand, StoryDraft, StorySections, TakeDown, TakedownGround, VerifyCode, ViewCount,
+    WindowChange,
+};
 use fairground_types::role::Role;
 use fairground_types::text::{
     Category, ClipLabel, Country, Note, Overview, Summary, Title, TrackingNumber, ZoneName,
@@ -11,8 +24,9 @@ use fairground_types::time::Millis;
 
 use crate::govern::{govern_commands, govern_name, notice_name};
 use crate::{
-    ASSET, AUCTION, BID, BLOB, CHALLENGE, CLUSTER, COMMAND, DIGEST, EFFECT, LOCK, ORDER, SIGN_IN,
-    STORY, Sample, TOKEN, USER, at, batch, contact, edge, eur, handle, mark, region, sealed, tail,
+    ASSET, AUCTION, BID, BLOB, CHALLENGE, CLUSTER, COMMAND, DIGEST, EFFECT, LOCK, OFFER, ORDER,
+    SIGN_IN, STORY, Sample, TOKEN, USER, at, batch, contact, edge, eur, handle, mark, region,
+    sealed, tail,
 };
 
 pub(crate) fn key() -> ClusterKey {
@@ -94,6 +108,15 @@ fn name(command: &Command) -> &'static str {
         Command::Social(SocialCommand::CountViews { .. }) => "count_views",
         Command::Auction(AuctionCommand::AcceptHighest { .. }) => "accept_highest",
         Command::Auction(AuctionCommand::CancelAuction { .. }) => "cancel_auction",
+        Command::Auction(AuctionCommand::OverrideClose { .. }) => "override_close",
+        Command::Auction(AuctionCommand::RetractBid { .. }) => "retract_bid",
+        Command::Auction(AuctionCommand::OfferSecondChance { .. }) => "offer_second_chance",
+        Command::Auction(AuctionCommand::DeclineSecondChance { .. }) => "decline_second_chance",
+        Command::Auction(AuctionCommand::Relist { .. }) => "relist",
+        Command::Auction(AuctionCommand::WithdrawOffer { .. }) => "withdraw_offer",
+        Command::Auction(AuctionCommand::RejectOffer { .. }) => "reject_offer",
+        Command::Auction(AuctionCommand::AcceptOffer { .. }) => "accept_offer",
+        Command::Auction(AuctionCommand::SetOfferPolicy { .. }) => "set_offer_policy",
         Command::Payment(PaymentCommand::StartCheckout(_)) => "start_checkout",
         Command::Payment(PaymentCommand::CheckoutOpened(_)) => "checkout_opened",
         Command::Payment(PaymentCommand::CheckoutRefused { .. }) => "checkout_refused",
@@ -121,7 +144,29 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 77;
+const COMMANDS: usize = 86;
+
+fn auction_commands() -> Vec<Command> {
+    let (auction, reason) = (AUCTION, note());
+    let action = CloseOverride::Extend { by: Millis::from_mins(10) };
+    let policy = OfferPolicy { minimum: Some(eur(9_000)), ..OfferPolicy::default() };
+    vec![
+        AuctionCommand::AcceptHighest { auction, expected: BID },
+        AuctionCommand::CancelAuction { auction, reason: reason.clone() },
+        AuctionCommand::OverrideClose { auction, action, reason: reason.clone() },
+        AuctionCommand::RetractBid { auction, bid: BID, reason: reason.clone() },
+        AuctionCommand::OfferSecondChance { auction, bid: Some(BID) },
+        AuctionCommand::DeclineSecondChance { lock: LOCK },
+        AuctionCommand::Relist { auction },
+        AuctionCommand::WithdrawOffer { offer: OFFER, reason: None },
+        AuctionCommand::RejectOffer { offer: OFFER, reason: Some(reason) },
+        AuctionCommand::AcceptOffer { offer: OFFER },
+        AuctionCommand::SetOfferPolicy { base_version: 1, policy },
+    ]
+    .into_iter()
+    .map(Command::Auction)
+    .collect()
+}
 
 fn finance_commands() -> Vec<Command> {
     let reason = note();
@@ -336,8 +381,6 @@ fn social_commands() -> Vec<Command> {
 
 fn sale_commands() -> Vec<Command> {
     vec![
-        Command::Auction(AuctionCommand::AcceptHighest { auction: AUCTION, expected: BID }),
-        Command::Auction(AuctionCommand::CancelAuction { auction: AUCTION, reason: note() }),
         Command::Payment(PaymentCommand::StartCheckout(StartCheckout {
             lock: LOCK,
             return_url: "https://edge-1.example/paid".to_owned(),
@@ -510,6 +553,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         story_commands(),
         social_commands(),
         sale_commands(),
+        auction_commands(),
         finance_commands(),
         crate::people::commands(),
         govern_commands(),

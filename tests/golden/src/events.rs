@@ -3,7 +3,9 @@
 use fairground_types::Code;
 use fairground_types::ShareId;
 use fairground_types::command::{AuctionPolicy, MemberRow, StoryCounts};
-use fairground_types::event::{CloseReason, FeedItem, LockReason, PublicBid, PublicEvent};
+use fairground_types::event::{
+    CloseMove, CloseReason, FeedItem, LockReason, PublicBid, PublicEvent,
+};
 use fairground_types::id::MemberId;
 use fairground_types::role::Role;
 use fairground_types::verdict::{Accepted, Judged, Rejection, Verdict};
@@ -67,6 +69,9 @@ fn accepted() -> Vec<(&'static str, Accepted)> {
             "story_shared",
             Accepted::StoryShared { share: ShareId::from_bits(16), expires_at: at(86_400) },
         ),
+        ("offer_submitted", Accepted::OfferSubmitted { offer: OFFER, opens_at: at(9) }),
+        ("offer_policy_set", Accepted::OfferPolicySet { version: 2 }),
+        ("close_set", Accepted::CloseSet { auction: AUCTION, closes_at: at(9) }),
         ("locked", Accepted::Locked { auction: AUCTION, lock: LOCK }),
         ("checkout_planned", Accepted::CheckoutPlanned { lock: LOCK, attempt: 1 }),
         ("order_changed", Accepted::OrderChanged { order: ORDER }),
@@ -132,9 +137,23 @@ fn auction_events() -> Vec<PublicEvent> {
             min_next: eur(13_000),
         },
         PublicEvent::BidPlaced { auction: AUCTION, bid: public_bid(), min_next: eur(13_000) },
+        PublicEvent::BidRetracted {
+            auction: AUCTION,
+            bid: BID,
+            highest: Some(public_bid()),
+            min_next: eur(13_000),
+            epoch: 1,
+        },
+        PublicEvent::BiddingEnded {
+            auction: AUCTION,
+            reason: LockReason::AutoAtCap,
+            unheard: vec![edge()],
+        },
         PublicEvent::CloseExtended {
             auction: AUCTION,
             closes_at: at(900),
+            closes_by: at(345_600),
+            by: CloseMove::Bid,
             cause: Some(BID),
             final_window: false,
         },

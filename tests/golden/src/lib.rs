@@ -18,7 +18,7 @@ use fairground_types::id::{
     EffectId, JoinTokenId, LogIndex, OfferId, OrderId, SaleLockId, SignInId, StoryId, UserId,
 };
 use fairground_types::journal::{
-    Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
+    Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::money::{Currency, Money};
 use fairground_types::text::{Handle, Region};
@@ -103,6 +103,7 @@ pub(crate) const fn bid() -> Intake {
         auction: AUCTION,
         bidder: USER,
         amount: eur(12_500),
+        maximum: None,
         valid_until: at(120),
     })
 }
@@ -115,6 +116,9 @@ pub(crate) const fn offer() -> Intake {
         story: STORY,
         buyer: USER,
         amount: eur(9_900),
+        note: None,
+        ship_to: None,
+        eligibility: Eligibility::Allowed,
         bid_if_open: true,
         valid_until: at(120),
     })

@@ -258,6 +258,7 @@ pub(crate) fn entry_after(tail: Tail, at: Timestamp) -> JournalEntry {
         auction: AuctionId::from_bits(1),
         bidder: UserId::from_bits(2),
         amount: Money::new(10_000, Currency::Eur),
+        maximum: None,
         valid_until: at.plus(Millis::from_secs(60)),
     };
     JournalEntry::after(tail, stamp, Intake::Bid(bid))

@@ -17,7 +17,7 @@ use fairground_types::command::{
     StoryCommand, StoryDraft,
 };
 use fairground_types::journal::{
-    Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
+    Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::money::BasisPoints;
 use fairground_types::text::{
@@ -240,7 +240,8 @@ impl Floor {
             carrier: Carrier::Other,
             number: number(order),
         };
-        let confirm = |order: &OrderId| OrderCommand::ConfirmDelivery { order: *order, review: None };
+        let confirm =
+            |order: &OrderId| OrderCommand::ConfirmDelivery { order: *order, review: None };
         let shipped = sold.iter().map(|(maker, o)| (Actor::User(*maker), Command::Order(ship(o))));
         let shipped = shipped.collect();
         self.direct(shipped);
@@ -279,6 +280,7 @@ impl Floor {
             auction: AuctionId::from_bits((1 + (self.made - 1) % self.auctions).into()),
             bidder: UserId::from_bits(bidder.into()),
             amount: Money::new(OPENING + RAISE * turn, Currency::Eur),
+            maximum: None,
             valid_until: self.at.plus(Millis::from_secs(120)),
         });
         self.journal(intake)
@@ -336,6 +338,9 @@ fn opening(number: u64, at: Timestamp) -> Intake {
         story: StoryId::from_bits(number.into()),
         buyer: UserId::from_bits(1),
         amount: Money::new(OPENING, Currency::Eur),
+        note: None,
+        ship_to: None,
+        eligibility: Eligibility::Allowed,
         bid_if_open: false,
         valid_until: at.plus(Millis::from_secs(120)),
     })

@@ -5,8 +5,9 @@
 //! clocks, standing or anything that a later entry may change. Read next: `decide.rs` for the
 //! final word.
 
+use fairground_types::command::AuctionPolicy;
 use fairground_types::event::LockReason;
-use fairground_types::journal::{PlaceBid, SubmitOffer};
+use fairground_types::journal::{Maximum, PlaceBid, SubmitOffer};
 use fairground_types::{Code, CommandId, LogIndex, Money, Rejection, limits};
 
 use crate::view::{AuctionStatus, AuctionView, Placed, PublicView, StoryStatus};
@@ -45,11 +46,16 @@ pub fn placed<'a>(view: &'a PublicView, command: &CommandId) -> Option<&'a Place
 
 fn check_bid(view: &PublicView, bid: &PlaceBid) -> Result<(), Rejection> {
     // An auction that the view does not know may have been opened since: the log decides.
-    let Some(auction) = view.auction(bid.auction) else { return amount_in_range(bid.amount) };
-    if auction.highest.amount.currency() != bid.amount.currency() {
-        return Err(currency_mismatch(auction.highest.amount));
+    let Some(auction) = view.auction(bid.auction) else {
+        return amount_in_range(bid.amount, limits::AMOUNT_MAX_MINOR);
+    };
+    if auction.min_next.currency() != bid.amount.currency() {
+        return Err(currency_mismatch(auction.min_next));
     }
-    amount_in_range(bid.amount)?;
+    amount_in_range(bid.amount, auction.policy.amount_max_minor)?;
+    if let Some(maximum) = bid.maximum {
+        check_maximum(&auction.policy, bid.amount, maximum)?;
+    }
     if auction.maker == bid.bidder {
         return Err(self_bid().with_auction(auction.auction));
     }
@@ -61,11 +67,14 @@ fn check_bid(view: &PublicView, bid: &PlaceBid) -> Result<(), Rejection> {
 }
 
 fn check_offer(view: &PublicView, offer: &SubmitOffer) -> Result<(), Rejection> {
-    let Some(story) = view.story(offer.story) else { return amount_in_range(offer.amount) };
+    let Some(story) = view.story(offer.story) else {
+        return amount_in_range(offer.amount, limits::AMOUNT_MAX_MINOR);
+    };
     if story.contents.minimum_offer.currency() != offer.amount.currency() {
         return Err(currency_mismatch(story.contents.minimum_offer));
     }
-    amount_in_range(offer.amount)?;
+    // What the market takes at most may be set anew; this holds whatever is set.
+    amount_in_range(offer.amount, limits::AMOUNT_MAX_MINOR)?;
     if story.maker == offer.buyer {
         return Err(self_bid());
     }
@@ -87,12 +96,32 @@ fn takes_bids(auction: &AuctionView) -> Result<(), Rejection> {
 }
 
 /// Amounts that no auction takes.
-pub(crate) fn amount_in_range(amount: Money) -> Result<(), Rejection> {
-    if (1..=limits::AMOUNT_CEILING_MINOR).contains(&amount.minor()) {
+pub(crate) fn amount_in_range(amount: Money, max_minor: u64) -> Result<(), Rejection> {
+    if (1..=max_minor.min(limits::AMOUNT_MAX_MINOR)).contains(&amount.minor()) {
         Ok(())
     } else {
         Err(Rejection::new(Code::AmountOutOfRange, "the amount is out of range"))
     }
+}
+
+/// A private maximum that no bid may carry: the rules of an auction never change.
+pub(crate) fn check_maximum(
+    policy: &AuctionPolicy,
+    amount: Money,
+    maximum: Maximum,
+) -> Result<(), Rejection> {
+    let maximum = maximum.reveal();
+    if !policy.proxy_bids {
+        return Err(Rejection::new(Code::FeatureDisabled, "this auction takes no maximum"));
+    }
+    if maximum.currency() != amount.currency() {
+        return Err(currency_mismatch(amount));
+    }
+    amount_in_range(maximum, policy.amount_max_minor)?;
+    if maximum.minor() < amount.minor() {
+        return Err(Rejection::new(Code::ValidationFailed, "the maximum is below the bid"));
+    }
+    Ok(())
 }
 
 pub(crate) fn currency_mismatch(listing: Money) -> Rejection {

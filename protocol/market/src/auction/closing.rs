@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fairground_types::event::{CloseReason, LockReason};
+use fairground_types::event::{CloseMove, CloseReason, LockReason};
 use fairground_types::journal::Mark;
+use fairground_types::text::Note;
 use fairground_types::{
     Accepted, AuctionId, BidId, Code, EdgeId, PublicEvent, Rejection, Timestamp, UserId,
 };
@@ -15,7 +16,10 @@ use fairground_types::{
 use crate::Market;
 use crate::apply::{Answer, Turn};
 use crate::auction::admission::{closed, locked};
-use crate::auction::{Auction, AuctionEvent, AuctionState, Ended, HeldBid};
+use crate::auction::decision::cannot_be_paid;
+use crate::auction::{
+    ActKind, AdminAct, Auction, AuctionEvent, AuctionState, Bid, Ended, Extension, HeldBid,
+};
 use crate::deadline::{Due, DueKind};
 use crate::effect::NoticeKind;
 use crate::notice::about_auction;
@@ -91,43 +95,51 @@ impl Market {
 
     /// Ends an auction by time, in favour of the leading bidder; names the edges not heard.
     pub(crate) fn close_by_time(&mut self, turn: &mut Turn, id: AuctionId) {
-        let Some(auction) = self.auctions.get(&id) else { return };
+        let Some(auction) = self.auctions.get(&id).filter(|row| row.is_open()).cloned() else {
+            return;
+        };
         let closes_at = auction.closes_at;
         let unheard = self
             .intake()
             .filter(|edge| edge.counted(turn.at) < closes_at)
             .map(|edge| edge.edge.clone())
             .collect();
-        let reason = auction.time_reason();
-        self.lock_auction(turn, id, reason, unheard);
+        let ended = ended(turn, &auction, auction.time_reason(), unheard);
+        let Some(leading) = auction.leading.clone() else {
+            return self.close_without_bids(turn, &auction, ended);
+        };
+        if self.can_be_paid(auction.maker) {
+            self.lock_auction(turn, &auction, ended, &leading);
+        } else {
+            self.await_capability(turn, &auction, ended);
+        }
+        self.notify(turn, about_auction(auction.maker, NoticeKind::Ended, &auction));
+        self.refuse_held(turn, id);
     }
 
-    fn lock_auction(
-        &mut self,
-        turn: &mut Turn,
-        id: AuctionId,
-        reason: LockReason,
-        unheard: Vec<EdgeId>,
-    ) {
-        let Some(auction) = self.auctions.get(&id).filter(|row| row.is_open()).cloned() else {
-            return;
-        };
-        let lateness = turn.at.since(auction.closes_at);
-        let lock = self.make_lock(turn, &auction, reason);
-        let ended =
-            Ended { index: turn.index, at: turn.at, reason, lateness, unheard: unheard.clone() };
-        self.evolve_auction(id, AuctionEvent::Locked { ended, lock });
+    fn close_without_bids(&mut self, turn: &mut Turn, auction: &Auction, ended: Ended) {
+        self.end_auction_with(turn, auction, CloseReason::NoBids, Some(ended));
+        self.refuse_held(turn, auction.auction);
+        self.notify(turn, about_auction(auction.maker, NoticeKind::Unsold, auction));
+    }
+
+    fn lock_auction(&mut self, turn: &mut Turn, auction: &Auction, ended: Ended, bid: &Bid) {
+        let id = auction.auction;
+        let reason = ended.reason;
+        let unheard = ended.unheard.clone();
+        let lock = self.make_lock(turn, auction, (bid, reason));
+        let event =
+            AuctionEvent::Locked { ended, lock, buyer: bid.bidder, is_second_chance: false };
+        self.evolve_auction(id, event);
         turn.events.push(PublicEvent::AuctionLocked {
             auction: id,
             reason,
-            bid: auction.leading.public(),
+            bid: bid.public(),
             unheard,
         });
-        self.refuse_held(turn, id);
-        self.notify(turn, about_auction(auction.maker, NoticeKind::Ended, &auction));
-        let winner = auction.leading.bidder;
+        let winner = bid.bidder;
         let others = auction.bidders.keys().copied().filter(|user| *user != winner).collect();
-        self.fan_out(turn, others, about_auction(winner, NoticeKind::Lost, &auction));
+        self.fan_out(turn, others, about_auction(winner, NoticeKind::Lost, auction));
     }
 
     pub(crate) fn accept_highest(
@@ -148,18 +160,32 @@ impl Market {
             }
             AuctionState::Closed { .. } => return Err(closed().with_auction(id)),
         }
-        if auction.leading.bid_id != expected {
+        let Some(leading) = auction.leading.clone().filter(|bid| bid.bid_id == expected) else {
             return Err(Rejection::new(Code::HighestChanged, "another bid leads")
                 .with_auction(id)
                 .with_min_next(auction.min_next()));
+        };
+        if !self.can_be_paid(user) {
+            return Err(cannot_be_paid());
         }
-        self.lock_auction(turn, id, LockReason::MakerAccepted, Vec::new());
+        let auction = Arc::clone(auction);
+        let ended = ended(turn, &auction, LockReason::MakerAccepted, Vec::new());
+        self.lock_auction(turn, &auction, ended, &leading);
+        self.refuse_held(turn, id);
+        self.notify(turn, about_auction(auction.maker, NoticeKind::Ended, &auction));
         let lock = self.auctions.get(&id).and_then(|row| row.lock());
         lock.map(|lock| Accepted::Locked { auction: id, lock })
             .ok_or_else(|| Rejection::new(Code::InvalidState, "the auction was not locked"))
     }
 
-    pub(crate) fn cancel_auction(&mut self, turn: &mut Turn, id: AuctionId) -> Answer {
+    /// Ends a running auction without a sale: by an admin, or because its story or its maker is no
+    /// longer to be seen.
+    pub(crate) fn cancel_auction(
+        &mut self,
+        turn: &mut Turn,
+        id: AuctionId,
+        (actor, reason): (Option<UserId>, &Note),
+    ) -> Answer {
         let auction = self.auction_or_reject(id)?;
         match &auction.state {
             AuctionState::Open => {}
@@ -169,6 +195,8 @@ impl Market {
             AuctionState::Closed { .. } => return Err(closed().with_auction(id)),
         }
         let auction = Arc::clone(auction);
+        let act = AdminAct::new(turn, ActKind::Cancel, (actor, reason));
+        self.evolve_auction(id, AuctionEvent::Acted(act));
         self.end_auction(turn, &auction, CloseReason::Cancelled);
         self.refuse_held(turn, id);
         let told = auction.bidders.keys().copied().chain(std::iter::once(auction.maker)).collect();
@@ -179,17 +207,29 @@ impl Market {
 
     /// Ends an auction for good; unless it sold, its story takes offers again.
     pub(crate) fn end_auction(&mut self, turn: &mut Turn, auction: &Auction, reason: CloseReason) {
+        self.end_auction_with(turn, auction, reason, None);
+    }
+
+    fn end_auction_with(
+        &mut self,
+        turn: &mut Turn,
+        auction: &Auction,
+        reason: CloseReason,
+        ended: Option<Ended>,
+    ) {
         let id = auction.auction;
-        self.evolve_auction(id, AuctionEvent::Closed { reason, at: turn.at });
+        self.evolve_auction(id, AuctionEvent::Closed { reason, at: turn.at, ended });
         turn.events.push(PublicEvent::AuctionClosed { auction: id, reason });
         match reason {
             CloseReason::Sold => self.sell_story(turn, auction.story),
-            CloseReason::Unsold | CloseReason::Cancelled => self.relist_story(auction.story),
+            CloseReason::Unsold | CloseReason::Cancelled | CloseReason::NoBids => {
+                self.relist_story(auction.story);
+            }
         }
     }
 
     /// Held bids get their verdict when the auction ends: the close did not move past them.
-    fn refuse_held(&mut self, turn: &mut Turn, id: AuctionId) {
+    pub(crate) fn refuse_held(&mut self, turn: &mut Turn, id: AuctionId) {
         let mut held = self.take_held(id, Timestamp::MAX);
         held.sort_by_key(|bid| (bid.stamp.doubled_middle(), bid.edge.clone(), bid.seq));
         for bid in held {
@@ -236,12 +276,14 @@ impl Market {
 
     /// Moves a close, tells everybody, and frees the held bids that it reaches.
     pub(crate) fn extend_auction(&mut self, turn: &mut Turn, id: AuctionId, event: AuctionEvent) {
-        let AuctionEvent::Extended { closes_at, cause, .. } = event else { return };
+        let AuctionEvent::Extended(Extension { closes_at, cause, by, .. }) = event else { return };
         self.evolve_auction(id, event);
         let Some(auction) = self.auctions.get(&id) else { return };
         turn.events.push(PublicEvent::CloseExtended {
             auction: id,
             closes_at,
+            closes_by: auction.closes_by,
+            by,
             cause,
             final_window: auction.is_final_window(),
         });
@@ -257,13 +299,22 @@ impl Market {
             .filter_map(|row| Some((row.auction, row.close_after_outage(last, turn.at)?)))
             .collect();
         for (id, closes_at) in moved {
-            let event =
-                AuctionEvent::Extended { index: turn.index, at: turn.at, closes_at, cause: None };
-            self.extend_auction(turn, id, event);
+            self.extend_auction(turn, id, moved_to(turn, closes_at, CloseMove::Outage));
         }
     }
 
-    fn auction_or_reject(&self, id: AuctionId) -> Result<&Arc<Auction>, Rejection> {
+    pub(crate) fn auction_or_reject(&self, id: AuctionId) -> Result<&Arc<Auction>, Rejection> {
         self.auctions.get(&id).ok_or_else(|| Rejection::new(Code::NotFound, "no such auction"))
     }
+}
+
+/// How the bidding ended, in this entry.
+fn ended(turn: &Turn, auction: &Auction, reason: LockReason, unheard: Vec<EdgeId>) -> Ended {
+    let lateness = turn.at.since(auction.closes_at);
+    Ended { index: turn.index, at: turn.at, reason, lateness, unheard }
+}
+
+/// The move of a close that no bid caused.
+pub(crate) fn moved_to(turn: &Turn, closes_at: Timestamp, by: CloseMove) -> AuctionEvent {
+    AuctionEvent::Extended(Extension { index: turn.index, at: turn.at, closes_at, by, cause: None })
 }

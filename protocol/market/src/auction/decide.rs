@@ -4,16 +4,17 @@
 //! the first in the order of the codes is given. It must not change anything. Read next:
 //! `evolve.rs`; `../offer.rs` for what comes before (stamp, retry) and after (memory).
 
-use fairground_types::event::LockReason;
-use fairground_types::journal::Stamp;
+use fairground_types::event::{CloseMove, LockReason};
+use fairground_types::journal::{Maximum, Stamp};
 use fairground_types::{
     BidId, Code, CommandId, EdgeId, LogIndex, Money, Rejection, Timestamp, UserId, limits,
 };
 
 use crate::auction::admission::{
-    amount_in_range, closed, currency_mismatch, locked, self_bid, too_low,
+    amount_in_range, check_maximum, closed, currency_mismatch, locked, self_bid, too_low,
 };
-use crate::auction::{Auction, AuctionEvent, AuctionState, Bid};
+use crate::auction::proxy::{Meeting, answered};
+use crate::auction::{Auction, AuctionEvent, AuctionState, Bid, Extension, min_next};
 
 /// A bid on its way to a verdict.
 #[derive(Clone, Debug)]
@@ -21,14 +22,15 @@ pub(crate) struct Offered {
     pub(crate) command: CommandId,
     pub(crate) bidder: UserId,
     pub(crate) amount: Money,
+    pub(crate) maximum: Option<Maximum>,
     pub(crate) valid_until: Timestamp,
     pub(crate) edge: EdgeId,
     pub(crate) seq: u64,
     pub(crate) stamp: Stamp,
     /// It was held: its validity was judged when it came.
     pub(crate) was_held: bool,
-    /// The bidder has an account.
-    pub(crate) is_known: bool,
+    /// Why the bidder may not trade, if so.
+    pub(crate) barrier: Option<Rejection>,
     /// The entry that judges it.
     pub(crate) index: LogIndex,
     /// Log time of that entry.
@@ -38,8 +40,10 @@ pub(crate) struct Offered {
 /// What becomes of a bid.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Decision {
-    /// It leads; the first event places it, a second one may move the close.
+    /// It is placed; further events may move the close, and raise the bid of a private maximum.
     Accept(Vec<AuctionEvent>),
+    /// It is refused, and the private maximum that it met raises its bidder's own bid.
+    Outdone(Rejection, Vec<AuctionEvent>),
     /// It is too late as things stand, but the close may still move.
     Hold,
     /// It is refused, for good.
@@ -53,7 +57,7 @@ pub(crate) fn decide_bid(auction: &Auction, offered: &Offered) -> Decision {
     if let Err(rejection) = check_facts(auction, offered) {
         return Decision::Refuse(rejection.with_auction(auction.auction));
     }
-    if auction.judged_of(offered.bidder) >= limits::BIDS_PER_BIDDER_MAX {
+    if auction.judged_of(offered.bidder) >= auction.policy.bids_per_bidder_max {
         let rejection = Rejection::new(Code::TooManyBids, "too many bids in this auction");
         return Decision::Pass(rejection.with_auction(auction.auction));
     }
@@ -66,16 +70,29 @@ pub(crate) fn decide_bid(auction: &Auction, offered: &Offered) -> Decision {
     if let Err(rejection) = check_validity(offered) {
         return Decision::Refuse(rejection.with_auction(auction.auction));
     }
-    Decision::Accept(placing(auction, offered))
+    match auction.meet_proxy(offered) {
+        Meeting::Free(amount) => Decision::Accept(placing(auction, offered, amount, None)),
+        Meeting::Answered(answer) => {
+            Decision::Accept(placing(auction, offered, offered.amount, Some(answer)))
+        }
+        Meeting::Equal(answer) => {
+            let min_next = min_next(answer.amount, &auction.policy);
+            let rejection = too_low(min_next).with_auction(auction.auction);
+            Decision::Outdone(rejection, answered(&answer))
+        }
+    }
 }
 
 fn check_facts(auction: &Auction, offered: &Offered) -> Result<(), Rejection> {
-    if auction.leading.amount.currency() != offered.amount.currency() {
-        return Err(currency_mismatch(auction.leading.amount));
+    if auction.opening_min.currency() != offered.amount.currency() {
+        return Err(currency_mismatch(auction.opening_min));
     }
-    amount_in_range(offered.amount)?;
-    if !offered.is_known {
-        return Err(Rejection::new(Code::NotEligible, "the bidder has no account"));
+    amount_in_range(offered.amount, auction.policy.amount_max_minor)?;
+    if let Some(maximum) = offered.maximum {
+        check_maximum(&auction.policy, offered.amount, maximum)?;
+    }
+    if let Some(barrier) = &offered.barrier {
+        return Err(barrier.clone());
     }
     if auction.maker == offered.bidder {
         return Err(self_bid());
@@ -85,12 +102,16 @@ fn check_facts(auction: &Auction, offered: &Offered) -> Result<(), Rejection> {
         AuctionState::Locked { ended, .. } | AuctionState::AwaitingDecision { ended, .. } => {
             Err(match ended.reason {
                 LockReason::MakerAccepted => locked(),
-                LockReason::AutoAtClose | LockReason::AutoAtCap => late(auction, offered.stamp),
+                LockReason::AutoAtClose | LockReason::AutoAtCap | LockReason::SecondChance => {
+                    late(auction, offered.stamp)
+                }
             })
         }
         AuctionState::Closed { ended: Some(ended), .. } => Err(match ended.reason {
             LockReason::MakerAccepted => closed(),
-            LockReason::AutoAtClose | LockReason::AutoAtCap => late(auction, offered.stamp),
+            LockReason::AutoAtClose | LockReason::AutoAtCap | LockReason::SecondChance => {
+                late(auction, offered.stamp)
+            }
         }),
         AuctionState::Closed { ended: None, .. } => Err(closed()),
     }
@@ -127,19 +148,32 @@ fn decide_too_late(auction: &Auction, offered: &Offered) -> Decision {
     Decision::Hold
 }
 
-fn placing(auction: &Auction, offered: &Offered) -> Vec<AuctionEvent> {
-    let bid = bid_of(offered, auction.number_of(offered.bidder));
-    let is_new_leader = auction.leading.bidder != offered.bidder;
+/// What an accepted bid does: it is placed at `amount`, moves the close when somebody else led, and
+/// may be answered by the private maximum of whoever led.
+fn placing(
+    auction: &Auction,
+    offered: &Offered,
+    amount: Money,
+    answer: Option<Bid>,
+) -> Vec<AuctionEvent> {
+    let mut bid = bid_of(offered, auction.number_of(offered.bidder));
+    bid.amount = amount;
+    let is_new_leader = auction.leader() != Some(offered.bidder);
     let cause = Some(bid.bid_id);
     let mut events = vec![AuctionEvent::Placed(bid)];
-    let moved = auction.extended_close(offered.at).filter(|_| is_new_leader);
+    let moved = auction.extended_close(offered.at, amount).filter(|_| is_new_leader);
     if let Some(closes_at) = moved {
-        events.push(AuctionEvent::Extended {
+        events.push(AuctionEvent::Extended(Extension {
             index: offered.index,
             at: offered.at,
             closes_at,
+            by: CloseMove::Bid,
             cause,
-        });
+        }));
+    }
+    match answer {
+        Some(answer) => events.extend(answered(&answer)),
+        None => events.extend(auction.keeps_proxy(offered, amount)),
     }
     events
 }
@@ -158,5 +192,6 @@ pub(crate) fn bid_of(offered: &Offered, number: u32) -> Bid {
         index: offered.index,
         at: offered.at,
         is_late_commit: offered.at.since(offered.stamp.latest) > limits::LATE_COMMIT,
+        is_proxy: false,
     }
 }

@@ -2,26 +2,32 @@
 //!
 //! ```text
 //!   offer --> Open --(maker accepts | time is over)--> Locked --paid--> Closed(Sold)
-//!              |                                         |
-//!              |                                   window over --> AwaitingDecision
-//!              +--admin cancels--> Closed(Cancelled)                    |
-//!                                                     Closed(Unsold) <--+ time to decide over
+//!              |                                        |  ^
+//!              |                             window over|  |second chance
+//!              |                                        v  |
+//!              |                                  AwaitingDecision --> Closed(Unsold)
+//!              +--admin cancels--> Closed(Cancelled)       time over, relisted, three times asked
+//!              +--time is over, every bid taken back--> Closed(NoBids)
 //! ```
 //! A bid is decided in `decide.rs` (state and bid to events), events change the auction in
 //! `evolve.rs` and nowhere else. It must not know edges beyond their names in stamps. Read next:
-//! `decide.rs`, `soft_close.rs`, `closing.rs`; [`admission`] for what an edge may refuse.
+//! `decide.rs`, `proxy.rs`, `soft_close.rs`, `closing.rs`, `decision.rs`; [`admission`] for what an edge may refuse.
 
+mod admin;
 pub mod admission;
 mod closing;
 mod decide;
+mod decision;
 mod evolve;
+mod proxy;
 mod soft_close;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fairground_types::command::AuctionPolicy;
-use fairground_types::event::{CloseReason, LockReason, PublicBid};
-use fairground_types::journal::{Intake, Stamp};
+use fairground_types::event::{CloseMove, CloseReason, LockReason, PublicBid};
+use fairground_types::journal::{Intake, Maximum, Stamp};
+use fairground_types::text::Note;
 use fairground_types::{
     AuctionId, BidId, Code, CommandId, Digest, EdgeId, LogIndex, Millis, Money, SaleLockId,
     StoryId, Timestamp, UserId,
@@ -31,6 +37,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 pub(crate) use decide::{Decision, Offered, bid_of, check_validity, decide_bid};
 pub(crate) use evolve::AuctionEvent;
+pub(crate) use soft_close::never_extends;
 
 /// Refused bids that an auction's record keeps.
 pub(crate) const REFUSED_KEPT_MAX: usize = 1_000;
@@ -49,15 +56,31 @@ pub struct Auction {
     pub(crate) closes_at: Timestamp,
     pub(crate) closes_by: Timestamp,
     pub(crate) extensions: Vec<Extension>,
+    /// No bid moves the close any more, by an admin's word.
+    pub(crate) end_locked: bool,
+    /// The least bid while there is none: what the opening offer had to reach.
+    pub(crate) opening_min: Money,
     /// Accepted bids before the leading one, in the order of the log.
     pub(crate) earlier: Vec<Bid>,
-    pub(crate) leading: Bid,
+    /// Absent when every bid was taken back.
+    pub(crate) leading: Option<Bid>,
+    /// What the market may bid on for the leading bidder.
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) retracted: Vec<RetractedBid>,
+    /// Counts retractions: a lower price than before is lawful in a new epoch.
+    pub(crate) epoch: u32,
     pub(crate) bidders: BTreeMap<UserId, Bidder>,
     /// Pseudonyms given so far.
     pub(crate) numbered: u32,
     pub(crate) held: BTreeMap<UserId, HeldBid>,
     pub(crate) refused: Vec<RefusedBid>,
     pub(crate) refused_count: u64,
+    /// Who had a lock: nobody is asked twice.
+    pub(crate) asked: BTreeSet<UserId>,
+    pub(crate) second_chances: u32,
+    /// Every lock, oldest first.
+    pub(crate) all_locks: Vec<SaleLockId>,
+    pub(crate) acts: Vec<AdminAct>,
     pub(crate) state: AuctionState,
 }
 
@@ -73,12 +96,12 @@ pub enum AuctionState {
         /// The sale lock.
         lock: SaleLockId,
     },
-    /// The buyer did not pay; the maker decides.
+    /// The buyer did not pay, so the maker decides; or the maker cannot be paid, and the lock waits.
     AwaitingDecision {
         /// How the bidding ended.
         ended: Ended,
-        /// The lock that expired.
-        lock: SaleLockId,
+        /// The lock that expired; absent while the maker cannot be paid.
+        lock: Option<SaleLockId>,
         /// Until when.
         decide_by: Timestamp,
     },
@@ -140,6 +163,62 @@ pub struct Bid {
     pub at: Timestamp,
     /// Judged more than two seconds after its stamp.
     pub is_late_commit: bool,
+    /// Made by the market for a bidder with a private maximum.
+    pub is_proxy: bool,
+}
+
+/// A bid that an admin took back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RetractedBid {
+    /// The bid.
+    pub bid: Bid,
+    /// Why.
+    pub reason: Note,
+    /// The entry that took it back.
+    pub index: LogIndex,
+    /// Log time of that entry.
+    pub at: Timestamp,
+}
+
+/// What an admin did to an auction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AdminAct {
+    /// What.
+    pub kind: ActKind,
+    /// Who; absent for the cluster itself.
+    pub actor: Option<UserId>,
+    /// Why.
+    pub reason: Note,
+    /// The entry.
+    pub index: LogIndex,
+    /// Log time of that entry.
+    pub at: Timestamp,
+}
+
+/// What an admin may do to an auction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum ActKind {
+    /// The close was moved.
+    ExtendClose,
+    /// The close was fixed.
+    LockEnd,
+    /// A bid was taken back.
+    RetractBid,
+    /// The auction was cancelled.
+    Cancel,
+}
+
+/// Up to how much the market bids for a bidder.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub(crate) struct Proxy {
+    pub(crate) bidder: UserId,
+    pub(crate) maximum: Maximum,
 }
 
 /// A refused bid.
@@ -181,7 +260,9 @@ pub struct Extension {
     pub at: Timestamp,
     /// The close from then on.
     pub closes_at: Timestamp,
-    /// By which bid; absent after an outage.
+    /// By whom.
+    pub by: CloseMove,
+    /// By which bid.
     pub cause: Option<BidId>,
 }
 
@@ -261,15 +342,27 @@ impl Auction {
         &self.state
     }
 
-    /// The leading bid.
+    /// The leading bid; none when every bid was taken back.
     #[must_use]
-    pub const fn leading(&self) -> &Bid {
-        &self.leading
+    pub const fn leading(&self) -> Option<&Bid> {
+        self.leading.as_ref()
+    }
+
+    /// Whether a bid leads.
+    #[must_use]
+    pub fn leads(&self, bid: BidId) -> bool {
+        self.leading().is_some_and(|leading| leading.bid_id == bid)
+    }
+
+    /// Who leads.
+    #[must_use]
+    pub fn leader(&self) -> Option<UserId> {
+        self.leading().map(|leading| leading.bidder)
     }
 
     /// Accepted bids in the order of the log.
     pub fn bids(&self) -> impl Iterator<Item = &Bid> {
-        self.earlier.iter().chain(std::iter::once(&self.leading))
+        self.earlier.iter().chain(&self.leading)
     }
 
     /// Whether it takes bids.
@@ -281,7 +374,10 @@ impl Auction {
     /// The least next bid.
     #[must_use]
     pub fn min_next(&self) -> Money {
-        min_next(self.leading.amount, &self.policy)
+        match &self.leading {
+            Some(leading) => min_next(leading.amount, &self.policy),
+            None => self.opening_min,
+        }
     }
 
     /// How the bidding ended, once it has.
@@ -301,10 +397,10 @@ impl Auction {
     pub const fn lock(&self) -> Option<SaleLockId> {
         match &self.state {
             AuctionState::Open => None,
-            AuctionState::Locked { lock, .. } | AuctionState::AwaitingDecision { lock, .. } => {
-                Some(*lock)
+            AuctionState::Locked { lock, .. } => Some(*lock),
+            AuctionState::AwaitingDecision { lock, .. } | AuctionState::Closed { lock, .. } => {
+                *lock
             }
-            AuctionState::Closed { lock, .. } => *lock,
         }
     }
 
@@ -338,6 +434,6 @@ impl Bid {
 /// currency.
 pub(crate) fn min_next(highest: Money, policy: &AuctionPolicy) -> Money {
     let share = highest.share_ceil(policy.increment).minor();
-    let increment = share.max(highest.currency().increment_floor_minor());
+    let increment = share.max(policy.increment_floor_minor.of(highest.currency())).max(1);
     Money::new(highest.minor().saturating_add(increment), highest.currency())
 }

@@ -3,33 +3,45 @@
 //! Pure arithmetic over an auction and log time; every function says what would be, nothing changes
 //! here. Read next: `closing.rs` for who asks.
 
+use fairground_types::command::{AuctionPolicy, ExtensionMode};
 use fairground_types::event::LockReason;
-use fairground_types::{Millis, Timestamp, limits};
+use fairground_types::{Millis, Money, Timestamp, limits};
 
 use crate::auction::Auction;
 
 impl Auction {
     /// The latest close that bids can bring about.
     pub(crate) fn extendable_to(&self) -> Timestamp {
-        self.base_close.plus(self.policy.extension_total_max).min(self.closes_by)
+        if self.end_locked {
+            return self.closes_at;
+        }
+        match self.policy.mode {
+            ExtensionMode::AddToEnd => {
+                self.base_close.plus(self.policy.extension_total_max).min(self.closes_by)
+            }
+            ExtensionMode::Reset => self.closes_by,
+        }
     }
 
     /// Whether no bid can move the close any more.
     pub(crate) fn is_final_window(&self) -> bool {
-        self.closes_at >= self.extendable_to()
-            || self.policy.window == Millis::ZERO
-            || self.policy.extension == Millis::ZERO
+        self.closes_at >= self.extendable_to() || never_extends(&self.policy)
     }
 
-    /// The close that a bid committed at `at` brings about, when it moves it.
+    /// The close that a bid of `amount` committed at `at` brings about, when it moves it.
     ///
-    /// Added to the end, not to the bid's time: one burst extends once, since more than the window
-    /// is left then.
-    pub(crate) fn extended_close(&self, at: Timestamp) -> Option<Timestamp> {
-        if self.closes_at.since(at) >= self.policy.window {
-            return None;
-        }
-        let moved = self.closes_at.plus(self.policy.extension).min(self.extendable_to());
+    /// `add_to_end`: added to the end, not to the bid's time, so one burst extends once, since more
+    /// than the window is left then. `reset`: the tier from the bid's time on, with the bonus of a
+    /// high price.
+    pub(crate) fn extended_close(&self, at: Timestamp, amount: Money) -> Option<Timestamp> {
+        let wanted = match self.policy.mode {
+            ExtensionMode::AddToEnd if self.closes_at.since(at) >= self.policy.window => {
+                return None;
+            }
+            ExtensionMode::AddToEnd => self.closes_at.plus(self.policy.extension),
+            ExtensionMode::Reset => at.plus(self.policy.reset_by(amount)),
+        };
+        let moved = wanted.min(self.extendable_to());
         (moved > self.closes_at).then_some(moved)
     }
 
@@ -74,4 +86,13 @@ impl Auction {
             LockReason::AutoAtClose
         }
     }
+}
+
+/// Whether these rules have no soft close at all.
+pub(crate) fn never_extends(policy: &AuctionPolicy) -> bool {
+    let window = match policy.mode {
+        ExtensionMode::AddToEnd => policy.window.min(policy.extension_total_max),
+        ExtensionMode::Reset => policy.extension,
+    };
+    window == Millis::ZERO || policy.extension == Millis::ZERO
 }

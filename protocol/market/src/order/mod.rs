@@ -296,6 +296,11 @@ pub(crate) fn parcel_key(by: Carrier, number: &TrackingNumber) -> (Carrier, Stri
 }
 
 impl Order {
+    /// Whether its maker has to ship.
+    pub(crate) const fn waits_for_maker(&self) -> bool {
+        matches!(self.state, OrderState::AwaitingShipment)
+    }
+
     /// Its id.
     #[must_use]
     pub const fn id(&self) -> OrderId {

@@ -169,7 +169,7 @@ pub struct MessageList {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct EligibilityRow {
+pub struct IssueEligibilityRow {
     /// The order.
     pub order_id: OrderId,
     /// Whether any complaint is possible.
@@ -342,7 +342,7 @@ impl Market {
 
     /// Whether the buyer may complain about an order now.
     #[must_use]
-    pub fn eligibility(&self, id: OrderId, reader: UserId) -> Option<EligibilityRow> {
+    pub fn eligibility(&self, id: OrderId, reader: UserId) -> Option<IssueEligibilityRow> {
         let order = self.order(id).filter(|order| order.buyer == reader)?;
         let check = |kind: IssueKind| self.check_eligible(order, kind, self.at);
         let kinds: Vec<IssueKind> = KINDS.into_iter().filter(|kind| check(*kind).is_ok()).collect();
@@ -354,7 +354,7 @@ impl Market {
             | OrderState::Completed { .. }
             | OrderState::Cancelled { .. } => None,
         };
-        Some(EligibilityRow {
+        Some(IssueEligibilityRow {
             order_id: id,
             eligible: !kinds.is_empty(),
             code: refusal.filter(|_| kinds.is_empty()),

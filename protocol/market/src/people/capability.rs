@@ -286,6 +286,9 @@ impl Market {
             notice.text = Some(capability.as_str().to_owned());
             self.notify(turn, notice);
         }
+        if unlocks && capability == Capability::CollectPayments {
+            self.capability_restored(turn, user);
+        }
         if unlocks && capability == Capability::Publish {
             self.make_maker(turn, user);
         }

@@ -166,6 +166,7 @@ impl Market {
 
     /// What is running for somebody who may not trade any more (domain 10.16).
     fn stop_trading(&mut self, turn: &mut Turn, user: UserId) {
+        let Ok(reason) = Note::parse("the account is suspended") else { return };
         let theirs: Vec<AuctionId> = self
             .open
             .iter()
@@ -174,8 +175,9 @@ impl Market {
             .collect();
         for auction in theirs {
             // One that is locked or paid goes on under an admin.
-            let _ = self.cancel_auction(turn, auction);
+            let _ = self.cancel_auction(turn, auction, (None, &reason));
         }
+        self.retract_bids_of(turn, user, (None, &reason));
     }
 
     pub(crate) fn reinstate(&mut self, turn: &mut Turn, user: UserId) -> Answer {

@@ -2,7 +2,8 @@
 //!
 //! Knows no line and no world. Read next: the parent module for the language.
 
-use fairground_types::command::{MarketPolicy, PayoutRelease};
+use fairground_types::command::{AuctionPolicy, IncrementFloors, MarketPolicy, PayoutRelease};
+use fairground_types::money::BasisPoints;
 use fairground_types::{Currency, Millis, Money, Timestamp};
 
 /// Midnight of the day that the tables play on.
@@ -16,6 +17,20 @@ pub(super) fn set_policy(policy: &mut MarketPolicy, text: &str) -> Result<(), St
         match (name, value) {
             ("release", "window") => {
                 policy.payout_release = PayoutRelease::AfterIssueWindow;
+                continue;
+            }
+            ("rolling", _) => {
+                policy.auction = AuctionPolicy::ROLLING;
+                continue;
+            }
+            ("proxies", _) => {
+                policy.auction.proxy_bids = true;
+                continue;
+            }
+            ("flat", step) => {
+                let step = step.parse().map_err(|_| format!("step {step}"))?;
+                policy.auction.increment = BasisPoints(0);
+                policy.auction.increment_floor_minor = IncrementFloors::flat(step);
                 continue;
             }
             ("payable", "required") => {
@@ -32,6 +47,10 @@ pub(super) fn set_policy(policy: &mut MarketPolicy, text: &str) -> Result<(), St
             "extensions" => policy.auction.extension_total_max = length,
             "cap" => policy.auction.total_max = length,
             "grace" => policy.auction.grace = length,
+            "tier" => policy.auction.tier_common = length,
+            "bonus" => policy.auction.high_value_bonus = length,
+            "withdrawal" => policy.offers.withdrawal = length,
+            "capability" => policy.capability_wait = length,
             "payment" => policy.payment_window = length,
             "decision" => policy.decision_window = length,
             "auto-cancel" => policy.auto_cancel_on_ship_sla = true,

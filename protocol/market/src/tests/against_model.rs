@@ -46,6 +46,9 @@ fn compare(market: &Market, model: &Model) {
         AuctionState::Closed { reason: CloseReason::Sold, .. } => Status::Sold,
         AuctionState::Closed { reason: CloseReason::Unsold, .. } => Status::Unsold,
         AuctionState::Closed { reason: CloseReason::Cancelled, .. } => Status::Cancelled,
+        AuctionState::Closed { reason: CloseReason::NoBids, .. } => {
+            unreachable!("the model takes no bid back")
+        }
     };
     assert_eq!(market.auctions().count(), model.auctions.len(), "auctions");
     for auction in market.auctions() {

@@ -81,7 +81,13 @@ impl Scene {
         match made {
             Move::Bid(who, minor) => self.bid(who, minor),
             Move::Accept => {
-                let expected = self.market.auction(self.auction).expect("known").leading().bid_id;
+                let expected = self
+                    .market
+                    .auction(self.auction)
+                    .expect("known")
+                    .leading()
+                    .expect("a bid leads")
+                    .bid_id;
                 let maker = Actor::User(person("m").expect("a letter"));
                 let auction = self.auction;
                 let accept = AuctionCommand::AcceptHighest { auction, expected };
@@ -118,6 +124,7 @@ impl Scene {
             auction: self.auction,
             bidder: user,
             amount: Money::new(minor, Currency::Eur),
+            maximum: None,
             valid_until: self.at.plus(Millis::from_secs(120)),
         };
         let earliest = self.at.plus(Millis::new(5));

@@ -11,7 +11,7 @@ use fairground_types::command::{
     ProviderEvent, ProviderEventKind, ProviderRefundState, StartCheckout,
 };
 use fairground_types::journal::{
-    Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
+    Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::{
     AuctionId, ChainHash, CommandId, Currency, Digest, EdgeId, EffectId, LogIndex, Millis, Money,
@@ -212,7 +212,13 @@ impl Player {
             Step::Mark { edge, age, ahead } => self.mark(*edge, *age, *ahead),
             Step::Accept { auction, maker } => {
                 let Some(id) = self.auction(*auction) else { return };
-                let expected = self.market().auction(id).expect("known").leading().bid_id;
+                let expected = self
+                    .market()
+                    .auction(id)
+                    .expect("known")
+                    .leading()
+                    .expect("a bid leads")
+                    .bid_id;
                 let who = person(if *maker { "m" } else { "n" }).expect("a letter");
                 let accept =
                     Command::Auction(AuctionCommand::AcceptHighest { auction: id, expected });
@@ -446,16 +452,19 @@ impl Player {
         if offer {
             return Intake::Offer(SubmitOffer {
                 command,
-                offer: OfferId::from_bits(1),
+                offer: OfferId::from_bits(self.world.log.len() as u128),
                 auction: AuctionId::from_bits(self.world.log.len() as u128),
                 story: StoryId::from_bits(u128::from(story % 3)),
                 buyer: user,
                 amount,
+                note: None,
+                ship_to: None,
+                eligibility: Eligibility::Allowed,
                 bid_if_open: key.is_multiple_of(8),
                 valid_until,
             });
         }
-        Intake::Bid(PlaceBid { command, auction, bidder: user, amount, valid_until })
+        Intake::Bid(PlaceBid { command, auction, bidder: user, amount, maximum: None, valid_until })
     }
 }
 
@@ -584,6 +593,7 @@ proptest! {
                 auction,
                 bidder: person("b").expect("a letter"),
                 amount: Money::new(20_000, Currency::Eur),
+                maximum: None,
                 valid_until: player.at.plus(Millis::from_secs(60)),
             });
             let (tail, last) = player.tail(&edge);
@@ -632,6 +642,7 @@ proptest! {
             auction: AuctionId::from_bits(1),
             bidder: UserId::from_bits(u128::from(minor)),
             amount: Money::new(minor, Currency::Jpy),
+            maximum: None,
             valid_until: Timestamp::from_unix_millis(valid_until),
         });
         let stamp = Stamp {

@@ -4,6 +4,7 @@
 
 mod against_model;
 mod archive;
+mod auctions;
 mod govern;
 mod inbox;
 mod interleavings;

@@ -616,6 +616,7 @@ fn a_mark_that_overtakes_its_batch_counts_after_it() {
         auction,
         bidder: person("b").expect("letter"),
         amount: Money::new(20_000, fairground_types::Currency::Eur),
+        maximum: None,
         valid_until: closes_at.plus(Millis::from_secs(60)),
     });
     let tail = world.market.edge(&edge).expect("registered").tail();
@@ -671,6 +672,7 @@ fn a_journal_that_does_not_chain_stays_refused() {
             auction: auction_named("A").expect("a capital"),
             bidder: person("b").expect("letter"),
             amount: Money::new(20_000, fairground_types::Currency::Eur),
+            maximum: None,
             valid_until: at.plus(Millis::from_secs(60)),
         })
     };
@@ -733,6 +735,7 @@ fn an_edge_refuses_what_cannot_become_true_and_nothing_else() {
             auction: auction_named(auction).expect("a capital"),
             bidder: person(who).expect("letter"),
             amount,
+            maximum: None,
             valid_until: view.at(),
         };
         admission::admit_bid(view, &bid).map_err(|refusal| refusal.rejection.code)
@@ -745,6 +748,6 @@ fn an_edge_refuses_what_cannot_become_true_and_nothing_else() {
     assert_eq!(bid("B", "b", Money::new(0, euro)), Err(Code::AmountOutOfRange));
     let dollars = Money::new(10_500, fairground_types::Currency::Usd);
     assert_eq!(bid("A", "b", dollars), Err(Code::CurrencyMismatch));
-    let opening = world.market.auctions().next().expect("open").leading().command;
+    let opening = world.market.auctions().next().expect("open").leading().expect("leads").command;
     assert!(admission::placed(view, &opening).is_some_and(|placed| placed.is_opening));
 }

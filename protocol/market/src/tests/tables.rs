@@ -15,7 +15,7 @@ fn offers_open_one_auction_and_prices_rise_by_the_increment() {
         12:00:00  offer S1 a EUR 99.99           -> OFFER_MIN_VIOLATION minimum 100.00
         12:00:01  offer S1 a USD 100.00          -> CURRENCY_MISMATCH
         12:00:02  offer S1 m EUR 100.00          -> SELF_BID
-        12:00:03  offer S1 z EUR 100.00          -> NOT_ELIGIBLE
+        12:00:03  offer S1 z EUR 100.00          -> NOT_ELIGIBLE ACCOUNT_RESTRICTED
         12:00:04  offer S9 a EUR 100.00          -> NOT_FOUND
         12:00:05  offer S1 a EUR 0.00            -> AMOUNT_OUT_OF_RANGE
         12:01:00  offer S1 a EUR 100.00          -> opened A; A closes 13:01:00
@@ -26,7 +26,7 @@ fn offers_open_one_auction_and_prices_rise_by_the_increment() {
         12:03:03  bid A b EUR 105.00             -> placed
         12:03:04  bid A c EUR 105.00             -> BID_TOO_LOW minimum 110.00
         12:03:05  bid A b EUR 110.00             -> placed
-        12:03:06  bid A z EUR 200.00             -> NOT_ELIGIBLE
+        12:03:06  bid A z EUR 200.00             -> NOT_ELIGIBLE ACCOUNT_RESTRICTED
         12:03:07  bid B b EUR 200.00             -> NOT_FOUND
         12:03:08  bid A c EUR 1000000.00         -> AMOUNT_OUT_OF_RANGE
         12:03:09  offer S1 c EUR 600.00 if-open  -> placed
@@ -46,7 +46,7 @@ fn an_offer_is_used_up_also_when_it_is_too_low() {
         "12:00:00  offer S1 a EUR 1.00             -> OFFER_MIN_VIOLATION minimum 100.00
         12:00:01  offer S1 a EUR 2.00             -> OFFER_MIN_VIOLATION minimum 100.00
         12:00:02  offer S1 a EUR 3.00             -> OFFER_MIN_VIOLATION minimum 100.00
-        12:00:03  offer S1 a EUR 100.00           -> LIMIT_REACHED
+        12:00:03  offer S1 a EUR 100.00           -> NOT_ELIGIBLE OFFER_LIMIT_EXCEEDED
         12:00:04  offer S1 b EUR 100.00           -> opened A
         +         offer S1 c EUR 100.00 opens B   -> AUCTION_ACTIVE minimum 105.00; A closes 3d12:00:04
         12:00:05  offer S2 c EUR 100.00 opens A   -> VALIDATION_FAILED

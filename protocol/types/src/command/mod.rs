@@ -21,8 +21,8 @@ mod order;
 mod payment;
 mod people;
 mod policy;
-mod social;
 mod sealed;
+mod social;
 mod story;
 
 pub use account::*;
@@ -37,8 +37,8 @@ pub use order::*;
 pub use payment::*;
 pub use people::*;
 pub use policy::*;
-pub use social::*;
 pub use sealed::*;
+pub use social::*;
 pub use story::*;
 
 /// One entry of the replicated log: time moves to `at`, what is due fires, then marks, commands and
