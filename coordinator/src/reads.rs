@@ -62,7 +62,7 @@ async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
             one(list.map(|list| private::open_messages(secrets, list)))
         }
         ReadRequest::IssueEligibility { user, order } => {
-            one(state.read(|market| market.eligibility(*order, *user)))
+            one(state.read(|market| market.issue_eligibility(*order, *user)))
         }
         ReadRequest::Issue { user, issue } => {
             let row = state.read(|market| market.issue_row(*issue, *user));

@@ -371,6 +371,7 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             | PublicEvent::FlagChanged { .. }
             | PublicEvent::RulesActivated { .. }
             | PublicEvent::StorySold { .. }
+            | PublicEvent::StoryRelisted { .. }
             | PublicEvent::StoryHidden { .. }
             | PublicEvent::StoryCounted { .. }
             | PublicEvent::StoryShared { .. }

@@ -14,7 +14,7 @@ use fairground_types::Millis;
 use fairground_types::command::{CheckCategory, CheckResult, Finding, StoryDraft};
 
 /// How long a checker may take.
-const CHECK_WAIT: Duration = Duration::from_secs(20);
+pub(super) const CHECK_WAIT: Duration = Duration::from_secs(20);
 /// A clip shorter than this shows nothing.
 const CLIP_MIN: Millis = Millis::from_secs(1);
 /// Fewest pixels of the short side of a clip that can be judged.
@@ -29,9 +29,13 @@ pub(crate) trait StoryChecker: Send + Sync {
     fn check<'a>(&'a self, story: &'a StoryCheck) -> Checking<'a>;
 }
 
-/// Asks a checker; one that does not answer in time could not look.
-pub(crate) async fn ask(checker: &dyn StoryChecker, story: &StoryCheck) -> CheckResult {
-    match tokio::time::timeout(CHECK_WAIT, checker.check(story)).await {
+/// Asks a checker; one that does not answer within `wait` could not look.
+pub(crate) async fn ask(
+    checker: &dyn StoryChecker,
+    story: &StoryCheck,
+    wait: Duration,
+) -> CheckResult {
+    match tokio::time::timeout(wait, checker.check(story)).await {
         Ok(Some(result)) => result,
         Ok(None) | Err(_) => CheckResult::Unavailable,
     }
@@ -177,10 +181,13 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_checker_that_does_not_answer_could_not_look() {
-        assert_eq!(ask(&Silent, &story("plain")).await, CheckResult::Unavailable);
-        let local = ask(&LocalChecker, &story("plain")).await;
+        assert_eq!(
+            ask(&Silent, &story("plain"), Duration::from_millis(1)).await,
+            CheckResult::Unavailable
+        );
+        let local = ask(&LocalChecker, &story("plain"), CHECK_WAIT).await;
         assert!(matches!(local, CheckResult::Scored { confidence: 9_000, .. }));
     }
 }

@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairground_market::{Effect, PendingEffect};
+use fairground_market::{Effect, PendingEffect, StoryCheck};
 use fairground_providers::{Mail, ProviderError, TextMessage};
 use fairground_runtime::shutdown::Shutdown;
 use fairground_runtime::zone;
 use fairground_types::command::{
-    Channel, Command, EffectOutcome, EffectResult, FinanceCommand, PaymentCommand, RecordCheck,
-    StoryCommand, TemplateKey,
+    Channel, CheckResult, Command, EffectOutcome, EffectResult, FinanceCommand, PaymentCommand,
+    RecordCheck, StoryCommand, TemplateKey,
 };
 use fairground_types::{CommandId, EffectId, Millis, NoticeChannel, Verdict};
 use tokio::task::JoinSet;
@@ -274,10 +274,8 @@ async fn carry_out(
         }
         Effect::Notify(told) => notify(member, outlets, pending.id, told, tries).await,
         Effect::CheckStory(story) => {
-            let result = check::ask(&check::LocalChecker, story).await;
-            let (effect, story, version) = (pending.id, story.story, story.version);
-            let check = RecordCheck { effect, story, version, result };
-            Carried::Report(Command::Story(StoryCommand::RecordCheck(check)))
+            let result = check::ask(&check::LocalChecker, story, check::CHECK_WAIT).await;
+            Carried::Report(check_report(pending.id, story, result))
         }
     };
     let age = member.clock.now().since(pending.at);
@@ -322,7 +320,15 @@ fn dead_letter(pending: &PendingEffect) -> Carried {
             let result = EffectResult::Lost { code: "given_up".to_owned() };
             Carried::Report(Command::Finance(FinanceCommand::ReportEffect { effect, result }))
         }
+        Effect::CheckStory(story) => {
+            Carried::Report(check_report(effect, story, CheckResult::Unavailable))
+        }
     }
+}
+
+fn check_report(effect: EffectId, check: &StoryCheck, result: CheckResult) -> Command {
+    let (story, version) = (check.story, check.version);
+    Command::Story(StoryCommand::RecordCheck(RecordCheck { effect, story, version, result }))
 }
 
 async fn send_code(outlets: &Outlets, effect: EffectId, code: &auth::PendingCode) -> Carried {

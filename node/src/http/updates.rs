@@ -314,6 +314,7 @@ impl LiveEvent {
             | PublicEvent::AssetPublished { .. }
             | PublicEvent::StoryListed { .. }
             | PublicEvent::StorySold { .. }
+            | PublicEvent::StoryRelisted { .. }
             | PublicEvent::StoryHidden { .. }
             | PublicEvent::StoryCounted { .. }
             | PublicEvent::StoryShared { .. }

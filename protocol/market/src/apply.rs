@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, Entry, Envelope, LogCommand,
-    MediaCommand, OrderCommand, PaymentCommand, StoryCommand,
+    MediaCommand, PaymentCommand,
 };
 use fairground_types::event::FeedItem;
 use fairground_types::verdict::Judged;

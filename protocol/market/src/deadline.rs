@@ -110,7 +110,8 @@ impl DueKind {
             | Self::PayoutReminder(_)
             | Self::Check(_)
             | Self::Review(_)
-            | Self::Publish(_) => false,
+            | Self::Publish(_)
+            | Self::OfferReview(_) => false,
         }
     }
 }

@@ -16,16 +16,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fairground_types::command::{
-    Actor, AuctionCommand, Carrier, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, Command,
-    Entry, Envelope, InitialiseCluster, LogCommand, MarketPolicy, OrderCommand, PaymentCommand,
-    ProviderEvent, ProviderEventKind, RegisterMember, StartCheckout, StoryDraft, StorySections,
+    Actor, AuctionCommand, CheckoutEnd, CheckoutOpened, Clip, ClusterCommand, Command, Entry,
+    Envelope, InitialiseCluster, LogCommand, MarketPolicy, PaymentCommand, ProviderEvent,
+    ProviderEventKind, RegisterMember, StartCheckout, StoryDraft, StorySections,
 };
 use fairground_types::journal::{
     Batch, Eligibility, Intake, JournalEntry, Mark, Maximum, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::limits;
 use fairground_types::text::{
-    Category, ClipLabel, Country, Note, OfferNote, Overview, Summary, Title, TrackingNumber,
+    Category, ClipLabel, Country, Note, OfferNote, Overview, Summary, Title,
 };
 use fairground_types::{
     Accepted, AssetId, AuctionId, ClusterId, CommandId, Currency, Digest, EdgeId, LogIndex, Millis,

@@ -266,7 +266,9 @@ impl Market {
             IssueCommand::AnswerIssue { issue, text } => {
                 self.answer_issue(turn, subject.user()?, *issue, text)
             }
-            IssueCommand::AcceptOffer { issue } => self.accept_offer(turn, subject.user()?, *issue),
+            IssueCommand::AcceptOffer { issue } => {
+                self.accept_resolution(turn, subject.user()?, *issue)
+            }
             IssueCommand::AppealIssue { issue, text } => {
                 self.appeal_issue(turn, subject.user()?, *issue, text)
             }

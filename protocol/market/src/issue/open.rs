@@ -56,7 +56,7 @@ fn check_evidence(known: usize, more: &[Evidence]) -> Result<(), Rejection> {
 
 impl Market {
     /// Whether, and about what, the buyer may complain; what a shell answers before it is tried.
-    pub(crate) fn check_eligible(
+    pub(crate) fn check_issue_allowed(
         &self,
         order: &Order,
         kind: IssueKind,
@@ -83,7 +83,7 @@ impl Market {
         if order.buyer != user {
             return Err(Rejection::new(Code::Forbidden, "only the buyer opens an issue"));
         }
-        self.check_eligible(&order, open.kind, turn.at)?;
+        self.check_issue_allowed(&order, open.kind, turn.at)?;
         if self.issues.contains_key(&open.issue) {
             return Err(Rejection::new(Code::InvalidState, "the issue exists"));
         }

@@ -95,7 +95,12 @@ impl Market {
         changed(id)
     }
 
-    pub(super) fn accept_offer(&mut self, turn: &mut Turn, user: UserId, id: IssueId) -> Answer {
+    pub(super) fn accept_resolution(
+        &mut self,
+        turn: &mut Turn,
+        user: UserId,
+        id: IssueId,
+    ) -> Answer {
         let (issue, party) = self.issue_of(id, user)?;
         if party != Party::Buyer {
             return Err(Rejection::new(Code::Forbidden, "only the buyer takes an offer"));

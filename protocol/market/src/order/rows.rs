@@ -342,9 +342,9 @@ impl Market {
 
     /// Whether the buyer may complain about an order now.
     #[must_use]
-    pub fn eligibility(&self, id: OrderId, reader: UserId) -> Option<IssueEligibilityRow> {
+    pub fn issue_eligibility(&self, id: OrderId, reader: UserId) -> Option<IssueEligibilityRow> {
         let order = self.order(id).filter(|order| order.buyer == reader)?;
-        let check = |kind: IssueKind| self.check_eligible(order, kind, self.at);
+        let check = |kind: IssueKind| self.check_issue_allowed(order, kind, self.at);
         let kinds: Vec<IssueKind> = KINDS.into_iter().filter(|kind| check(*kind).is_ok()).collect();
         let refusal = check(IssueKind::NotReceived).err().map(|why| why.code);
         let until = match &order.state {

@@ -47,7 +47,7 @@ impl Market {
         let is_open =
             auction.is_some_and(|id| self.auctions.get(&id).is_some_and(|row| row.is_open()));
         if let Some(open) = auction.filter(|_| is_open) {
-            self.cancel_auction(turn, open)?;
+            self.cancel_auction(turn, open, (moderator, &takedown.reason))?;
         }
         self.drop_review(id);
         let appeal_by = turn.at.plus(limits::APPEAL_WINDOW);

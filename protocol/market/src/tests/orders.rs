@@ -609,10 +609,10 @@ fn silent_parcels_are_named_for_whoever_asks_carriers() {
 fn who_may_complain_is_said_before_it_is_tried() {
     let world = delivered("15:00:01 tick -> ");
     let id = OrderId::from_bits(65);
-    let row = world.market.eligibility(id, order(&world).buyer()).expect("theirs");
+    let row = world.market.issue_eligibility(id, order(&world).buyer()).expect("theirs");
     assert!(row.eligible && row.kinds.len() == 6);
-    assert!(world.market.eligibility(id, order(&world).maker()).is_none());
+    assert!(world.market.issue_eligibility(id, order(&world).maker()).is_none());
     let world = play("13:02:00 tick -> ");
-    let row = world.market.eligibility(id, order(&world).buyer()).expect("theirs");
+    let row = world.market.issue_eligibility(id, order(&world).buyer()).expect("theirs");
     assert_eq!((row.eligible, row.code), (false, Some(Code::InvalidState)));
 }

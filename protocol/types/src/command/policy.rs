@@ -119,10 +119,10 @@ pub struct StoryPolicy {
 impl Default for StoryPolicy {
     fn default() -> Self {
         Self {
-            clips_min: crate::limits::CLIPS_PER_STORY_MIN,
+            clips_min: limits::CLIPS_PER_STORY_MIN,
             auto_approve: false,
             reported_words: Vec::new(),
-            review_sla: crate::limits::REVIEW_SLA,
+            review_sla: limits::REVIEW_SLA,
         }
     }
 }

@@ -283,10 +283,13 @@ impl Model {
         }
         let story = self.stories.get_mut(&offer.story).expect("known");
         let made = story.offers.entry(offer.buyer).or_default();
-        if *made >= 3 {
-            return no(Code::LimitReached);
+        let hour_ago = self.at.saturating_sub(3_600 * SECOND);
+        let recent = |(at, buyer): &&(u64, UserId)| *at > hour_ago && *buyer == offer.buyer;
+        if *made >= 3 || self.offered.iter().filter(recent).count() >= 10 {
+            return no(Code::NotEligible);
         }
         *made += 1;
+        self.offered.push((self.at, offer.buyer));
         if offer.amount.minor() < story.least {
             return no(Code::OfferMinViolation);
         }

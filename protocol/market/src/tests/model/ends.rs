@@ -140,7 +140,9 @@ impl Model {
             Command::Order(OrderCommand::AddTracking { order, number, .. }) => {
                 self.ship(user, *order, number.as_str())
             }
-            Command::Order(OrderCommand::ConfirmDelivery { order }) => self.confirm(user, *order),
+            Command::Order(OrderCommand::ConfirmDelivery { order, .. }) => {
+                self.confirm(user, *order)
+            }
             Command::Cluster(ClusterCommand::AdmitEdge { edge, tail }) => {
                 let at = self.at;
                 let row = self.edges.get_mut(edge).expect("an edge of the tests");

@@ -151,6 +151,8 @@ pub(super) struct Model {
     pub(super) orders: BTreeMap<OrderId, ModelOrder>,
     remembered: BTreeMap<CommandId, ([u8; 32], Said)>,
     events: BTreeSet<String>,
+    /// Offers, with their time.
+    offered: Vec<(u64, UserId)>,
     /// When each buyer left a won piece unpaid.
     unpaid: BTreeMap<UserId, Vec<u64>>,
     given_back: BTreeSet<String>,
@@ -205,6 +207,7 @@ impl Model {
             orders: BTreeMap::new(),
             remembered: BTreeMap::new(),
             events: BTreeSet::new(),
+            offered: Vec::new(),
             unpaid: BTreeMap::new(),
             given_back: BTreeSet::new(),
             lock_ids: BTreeMap::new(),
@@ -241,7 +244,9 @@ impl Model {
         if begins || self.at - last > 3 * SECOND {
             self.resumed_at = self.at;
         }
+        self.sale_windows_move(last);
         let mut released = self.outage(last);
+        self.order_windows_move(last);
         self.fire();
         for (edge, mark) in &entry.marks {
             self.mark(edge, *mark);
@@ -264,6 +269,57 @@ impl Model {
     }
 
     // Time.
+
+    /// After an outage payment and decision windows go on for as long as it was.
+    fn sale_windows_move(&mut self, last: u64) {
+        let is_open = self.auctions.values().any(|row| row.status == Status::Open);
+        let active = self.locks.iter().filter(|lock| lock.state == LockSays::Active);
+        let waiting = self.auctions.values().filter_map(|row| match row.status {
+            Status::Awaiting { until } => Some(until),
+            _ => None,
+        });
+        let first = active.map(|lock| lock.expires).chain(waiting).min();
+        let Some(began) = (if is_open { Some(last) } else { first }) else { return };
+        let gap = self.at.saturating_sub(began.max(last));
+        if gap <= 30 * SECOND {
+            return;
+        }
+        for lock in self.locks.iter_mut().filter(|lock| lock.state == LockSays::Active) {
+            lock.expires = (lock.expires + gap).max(self.at + 900 * SECOND);
+        }
+        for row in self.auctions.values_mut() {
+            if let Status::Awaiting { until } = &mut row.status {
+                *until = (*until + gap).max(self.at + 900 * SECOND);
+            }
+        }
+    }
+
+    /// Windows of orders go on for as long as nobody could act.
+    fn order_windows_move(&mut self, last: u64) {
+        let is_open = self.auctions.values().any(|row| row.status == Status::Open);
+        let ends = self.orders.values().filter_map(|order| match order.state {
+            OrderSays::ToShip if !order.overdue => Some(order.ship_by),
+            OrderSays::Delivered => order.completes,
+            _ => None,
+        });
+        let ended = ends.filter(|end| *end <= self.at).min().unwrap_or(self.at);
+        let began = if is_open { last } else { ended.max(last) };
+        let mut gap = self.at - began;
+        if gap <= 30 * SECOND {
+            return;
+        }
+        if !is_open {
+            gap += 900 * SECOND;
+        }
+        for order in self.orders.values_mut() {
+            if order.state == OrderSays::ToShip && !order.overdue && order.ship_by > last {
+                order.ship_by += gap;
+            }
+            if order.state == OrderSays::Delivered {
+                order.completes = order.completes.map(|at| if at > last { at + gap } else { at });
+            }
+        }
+    }
 
     fn outage(&mut self, last: u64) -> Vec<(Place, Waiting)> {
         let gap = self.at - last;
