@@ -90,7 +90,7 @@ fn of_issue(command: &mut IssueCommand) -> Vec<&mut SealedText> {
             vec![text]
         }
         IssueCommand::AddEvidence { .. }
-        | IssueCommand::AcceptOffer { .. }
+        | IssueCommand::AcceptResolution { .. }
         | IssueCommand::AssignIssue { .. }
         | IssueCommand::RequestAnswer { .. }
         | IssueCommand::DecideIssue { .. } => Vec::new(),

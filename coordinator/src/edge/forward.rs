@@ -196,7 +196,7 @@ fn is_of_an_account(command: &Command) -> bool {
             | Command::Issue(IssueCommand::AddEvidence { .. })
             | Command::Issue(IssueCommand::OfferResolution { .. })
             | Command::Issue(IssueCommand::AnswerIssue { .. })
-            | Command::Issue(IssueCommand::AcceptOffer { .. })
+            | Command::Issue(IssueCommand::AcceptResolution { .. })
             | Command::Issue(IssueCommand::AppealIssue { .. })
     )
 }

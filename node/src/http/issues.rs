@@ -228,7 +228,7 @@ pub(crate) async fn accept_offer(
     ApiPath(issue): ApiPath<IssueId>,
 ) -> Result<Json<IssueChanged>, Problem> {
     let id = intent.command(&who, "accept-offer", &issue.to_string());
-    change(&edge, &who, id, (issue, IssueCommand::AcceptOffer { issue })).await.map(Json)
+    change(&edge, &who, id, (issue, IssueCommand::AcceptResolution { issue })).await.map(Json)
 }
 
 /// Appeals against the decision, once.

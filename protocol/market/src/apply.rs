@@ -113,13 +113,6 @@ impl Market {
         self.run_batches(&mut turn, entry);
         self.close_reached(&mut turn);
         self.leave_intake(&mut turn);
-        let auctions = &self.auctions;
-        self.dedup.forget(turn.at, |entry| {
-            entry.auction().is_some_and(|auction| auctions.contains_key(&auction))
-        });
-        self.payments.forget(turn.at);
-        self.forget_notices(turn.at);
-        self.offering.forget(turn.at);
         let feed = FeedItem { index, at: turn.at, events: turn.events };
         self.view.fold(&feed);
         Applied {
@@ -149,10 +142,23 @@ impl Market {
             self.resumed_at = at;
         }
         let mut turn = Turn::new(index, at);
+        self.forget(at);
         self.shift_sale_windows(&mut turn, ran_until);
         self.extend_after_outage(&mut turn, ran_until);
         self.shift_windows_after_outage(ran_until, at);
         turn
+    }
+
+    /// What is too old leaves the memory before anything is judged: how often time moved in between
+    /// must not matter.
+    fn forget(&mut self, at: Timestamp) {
+        let auctions = &self.auctions;
+        self.dedup.forget(at, |entry| {
+            entry.auction().is_some_and(|auction| auctions.contains_key(&auction))
+        });
+        self.payments.forget(at);
+        self.forget_notices(at);
+        self.offering.forget(at);
     }
 
     fn take_marks(&mut self, entry: &Entry) {

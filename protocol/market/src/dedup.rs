@@ -102,7 +102,7 @@ impl Dedup {
                 }
                 queue.remove(&(judged_at, command));
                 if verdicts.get(&command).is_some_and(|entry| needed(entry)) {
-                    queue.insert((at, command));
+                    queue.insert((judged_at.plus(memory), command));
                 } else {
                     verdicts.remove(&command);
                 }

@@ -383,7 +383,7 @@ fn issue_parts(parts: Parts, command: &IssueCommand) -> Parts {
             text.iter().fold(parts, Parts::private)
         }
         IssueCommand::AnswerIssue { issue, text } => parts.text("answer").text(issue).private(text),
-        IssueCommand::AcceptOffer { issue } => parts.text("accept offer").text(issue),
+        IssueCommand::AcceptResolution { issue } => parts.text("accept offer").text(issue),
         IssueCommand::AppealIssue { issue, text } => parts.text("appeal").text(issue).private(text),
         IssueCommand::AssignIssue { issue, assignee, reason } => {
             let parts = parts.text("assign").text(issue).text(reason);

@@ -167,7 +167,7 @@ const fn issue_memory(command: &IssueCommand) -> Memory {
         | IssueCommand::AddEvidence { .. }
         | IssueCommand::OfferResolution { .. }
         | IssueCommand::AnswerIssue { .. }
-        | IssueCommand::AcceptOffer { .. }
+        | IssueCommand::AcceptResolution { .. }
         | IssueCommand::AppealIssue { .. }
         | IssueCommand::AssignIssue { .. }
         | IssueCommand::RequestAnswer { .. }

@@ -228,7 +228,7 @@ const fn issue_need(command: &IssueCommand) -> Need<'_> {
         | IssueCommand::AddEvidence { .. }
         | IssueCommand::OfferResolution { .. }
         | IssueCommand::AnswerIssue { .. }
-        | IssueCommand::AcceptOffer { .. }
+        | IssueCommand::AcceptResolution { .. }
         | IssueCommand::AppealIssue { .. } => Need::Account,
         IssueCommand::AssignIssue { .. }
         | IssueCommand::RequestAnswer { .. }

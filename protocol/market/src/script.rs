@@ -76,6 +76,10 @@ struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
+    fn peek(&self) -> Option<&'a str> {
+        self.words.as_slice().first().copied()
+    }
+
     fn next(&mut self, what: &str) -> Result<&'a str, String> {
         self.words.next().ok_or_else(|| format!("{what} is missing"))
     }

@@ -70,7 +70,7 @@ impl FlagValue {
 }
 
 macro_rules! flags {
-    ($($name:ident $text:literal $value:ident($default:expr) $doc:literal;)*) => {
+    ($($name:ident $text:tt $value:ident($default:expr) $doc:literal;)*) => {
         /// A known flag.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

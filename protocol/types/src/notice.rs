@@ -95,7 +95,7 @@ impl Route {
 }
 
 macro_rules! notice_kinds {
-    ($($name:ident $text:literal $route:ident $subject:literal $body:literal;)*) => {
+    ($($name:ident $text:tt $route:ident $subject:literal $body:literal;)*) => {
         /// What a notice says.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -133,8 +133,6 @@ fn name(command: &Command) -> &'static str {
         Command::Finance(FinanceCommand::RetryPayout { .. }) => "retry_payout",
         Command::Finance(FinanceCommand::ReplayEffect { .. }) => "replay_effect",
         Command::Payment(PaymentCommand::RecordProviderEvent(_)) => "record_provider_event",
-        Command::Order(OrderCommand::AddTracking { .. }) => "add_tracking",
-        Command::Order(OrderCommand::ConfirmDelivery { .. }) => "confirm_delivery",
         Command::Order(command) => order_name(command),
         Command::Issue(command) => issue_name(command),
         Command::Payment(PaymentCommand::CompleteEffect { .. }) => "complete_effect",
@@ -144,7 +142,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 86;
+const COMMANDS: usize = 103;
 
 fn auction_commands() -> Vec<Command> {
     let (auction, reason) = (AUCTION, note());
@@ -451,7 +449,7 @@ fn issue_name(command: &IssueCommand) -> &'static str {
         IssueCommand::AddEvidence { .. } => "add_evidence",
         IssueCommand::OfferResolution { .. } => "offer_resolution",
         IssueCommand::AnswerIssue { .. } => "answer_issue",
-        IssueCommand::AcceptOffer { .. } => "accept_offer",
+        IssueCommand::AcceptResolution { .. } => "accept_resolution",
         IssueCommand::AppealIssue { .. } => "appeal_issue",
         IssueCommand::AssignIssue { .. } => "assign_issue",
         IssueCommand::RequestAnswer { .. } => "request_answer",
@@ -511,7 +509,7 @@ fn issue_commands() -> Vec<Command> {
             text: Some(sealed_text()),
         },
         IssueCommand::AnswerIssue { issue, text: sealed_text() },
-        IssueCommand::AcceptOffer { issue },
+        IssueCommand::AcceptResolution { issue },
         IssueCommand::AppealIssue { issue, text: sealed_text() },
         IssueCommand::AssignIssue { issue, assignee: Some(USER), reason: note() },
         IssueCommand::RequestAnswer { issue, party: Party::Maker, reason: note() },

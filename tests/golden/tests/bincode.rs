@@ -27,12 +27,20 @@ struct Money {
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Eligibility {
+    Allowed,
+    Denied,
+    Unknown,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum Intake {
     Bid {
         command: [u8; 32],
         auction: u128,
         bidder: u128,
         amount: Money,
+        maximum: Option<Money>,
         valid_until: u64,
     },
     Offer {
@@ -42,6 +50,9 @@ enum Intake {
         story: u128,
         buyer: u128,
         amount: Money,
+        note: Option<String>,
+        ship_to: Option<String>,
+        eligibility: Eligibility,
         bid_if_open: bool,
         valid_until: u64,
     },
@@ -107,6 +118,7 @@ fn bincode_reads_our_bytes() {
             auction: 0xA1,
             bidder: 0xC1,
             amount: money(12_500),
+            maximum: None,
             valid_until: EPOCH + 120_000,
         }
     );
@@ -119,6 +131,9 @@ fn bincode_reads_our_bytes() {
             story: 0xD1,
             buyer: 0xC1,
             amount: money(9_900),
+            note: None,
+            ship_to: None,
+            eligibility: Eligibility::Allowed,
             bid_if_open: true,
             valid_until: EPOCH + 120_000,
         }

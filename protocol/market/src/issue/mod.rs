@@ -266,7 +266,7 @@ impl Market {
             IssueCommand::AnswerIssue { issue, text } => {
                 self.answer_issue(turn, subject.user()?, *issue, text)
             }
-            IssueCommand::AcceptOffer { issue } => {
+            IssueCommand::AcceptResolution { issue } => {
                 self.accept_resolution(turn, subject.user()?, *issue)
             }
             IssueCommand::AppealIssue { issue, text } => {

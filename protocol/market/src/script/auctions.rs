@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   policy-of m review minimum 150.00 block b ship DE closed max 1
-//!   withdraw S1 a | decline-offer S1 a m | take-offer S1 a m        the newest offer of a on S1
+//!   take-back S1 a | decline-offer S1 a m | take-offer S1 a m        the newest offer of a on S1
 //!   second-chance A m [100.00] | no-thanks A b | relist A m
 //!   prolong A 10m | fix A | retract A 105.00 | stop-pay m
 //! ```
@@ -11,7 +11,7 @@ use fairground_types::command::{
     Actor, AuctionCommand, CloseOverride, Command, OfferPolicy, OpenMode,
 };
 use fairground_types::text::{Country, Note};
-use fairground_types::{Currency, OfferId};
+use fairground_types::{BidId, Currency, OfferId};
 
 use super::notation::{parse_length, parse_money};
 use super::{Words, World, auction_named, person, story_named};
@@ -19,7 +19,7 @@ use super::{Words, World, auction_named, person, story_named};
 /// Every verb of this page.
 pub(super) const VERBS: [&str; 10] = [
     "policy-of",
-    "withdraw",
+    "take-back",
     "decline-offer",
     "take-offer",
     "second-chance",
@@ -38,7 +38,7 @@ impl World {
     ) -> Result<(Actor, Command), String> {
         let (actor, command) = match verb {
             "policy-of" => self.read_offer_policy(words)?,
-            "withdraw" | "decline-offer" | "take-offer" => self.read_about_offer(verb, words)?,
+            "take-back" | "decline-offer" | "take-offer" => self.read_about_offer(verb, words)?,
             "second-chance" | "relist" | "no-thanks" => self.read_after_sale(verb, words)?,
             "prolong" | "fix" | "retract" => self.read_admin(verb, words)?,
             _ => return Err(format!("unknown verb {verb}")),
@@ -86,7 +86,7 @@ impl World {
         let row = self.market.offers_on(story, buyer).into_iter().find(|row| row.buyer_id == buyer);
         let offer = row.map_or(OfferId::from_bits(0), |row| row.offer_id);
         let command = match verb {
-            "withdraw" => AuctionCommand::WithdrawOffer { offer, reason: None },
+            "take-back" => AuctionCommand::WithdrawOffer { offer, reason: None },
             "decline-offer" => AuctionCommand::RejectOffer { offer, reason: Some(note()?) },
             _ => AuctionCommand::AcceptOffer { offer },
         };
@@ -140,7 +140,7 @@ impl World {
                 let amount = parse_money(words.next("amount")?, Currency::Eur)?;
                 let row = self.market.auction(auction).ok_or("no such auction")?;
                 let bid = row.bids().find(|bid| bid.amount == amount).map(|bid| bid.bid_id);
-                let bid = bid.ok_or("no bid of this amount")?;
+                let bid = bid.unwrap_or(BidId::from_bits(0));
                 AuctionCommand::RetractBid { auction, bid, reason }
             }
         };

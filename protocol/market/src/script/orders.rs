@@ -236,7 +236,7 @@ impl World {
                 let text = sealed(words.next("characters").map_or(Ok(20), count)?);
                 IssueCommand::AnswerIssue { issue, text }
             }
-            "take" => IssueCommand::AcceptOffer { issue },
+            "take" => IssueCommand::AcceptResolution { issue },
             "appeal" => IssueCommand::AppealIssue { issue, text: sealed(20) },
             "assign" => {
                 let assignee = words.next("assignee").ok().map(person).transpose()?;

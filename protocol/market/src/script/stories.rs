@@ -48,7 +48,10 @@ fn anybody(words: &mut Words<'_>) -> Result<Actor, String> {
 impl World {
     /// Reads a line about stories; none when its verb is another's.
     pub(super) fn read_story_line(&self, verb: &str, words: &mut Words<'_>) -> Option<Read> {
+        // Others approve, reject and appeal, too: orders and issues.
+        let is_story = words.peek().is_some_and(|word| word.starts_with('S'));
         match verb {
+            "approve" | "reject" | "appeal" if !is_story => None,
             "save" => Some(read_save(words)),
             "submit" | "takeback" | "publish" | "schedule" | "unschedule" | "putaway"
             | "appeal" => Some(read_owner(verb, words)),

@@ -61,13 +61,13 @@ fn offers_are_withdrawn_while_they_wait_and_for_five_minutes() {
         "policy initial 1h
         12:00:00  policy-of m review               -> done
         12:01:00  offer S1 a EUR 120.00            -> waits until 1d12:01:00
-        12:02:00  withdraw S1 a b                  -> NOT_FOUND
-        12:06:00  withdraw S1 a                    -> done
-        12:06:01  withdraw S1 a                    -> OFFER_NOT_WITHDRAWABLE
+        12:02:00  take-back S1 a b                  -> NOT_FOUND
+        12:06:00  take-back S1 a                    -> done
+        12:06:01  take-back S1 a                    -> OFFER_NOT_WITHDRAWABLE
         12:10:00  offer S1 b EUR 120.00 opens B    -> waits until 1d12:10:00
-        12:15:00.001  withdraw S1 b                -> OFFER_WINDOW_CLOSED
+        12:15:00.001  take-back S1 b                -> OFFER_WINDOW_CLOSED
         12:16:00  take-offer S1 b m                -> opened B; B closes 13:16:00
-        12:16:01  withdraw S1 b                    -> OFFER_NOT_WITHDRAWABLE",
+        12:16:01  take-back S1 b                    -> OFFER_NOT_WITHDRAWABLE",
     );
 }
 
@@ -391,7 +391,7 @@ fn an_outage_moves_payment_and_decision_windows_by_its_length() {
         12:00:00  offer S1 a EUR 100.00            -> opened A; A closes 13:00:00
         13:00:00  tick marks 13:00:00              -> A locked to a at 100.00 (AutoAtClose)
         14:30:00  tick outage                      ->
-        14:44:00  checkout A a                     -> attempt 1
+        14:44:59  tick                             ->
         14:46:00  tick                             -> A awaits until 15:45:00
         17:00:00  tick outage                      -> A awaits until 17:15:00
         17:16:00  tick                             -> A closed (Unsold)",

@@ -7,6 +7,8 @@ use crate::{Effect, IssueState, LedgerAccount, OrderState, ReviewReason};
 
 /// One sold piece of 100.00, paid at 13:01; order A of buyer a and maker m, due 3d13:01:00.
 const SOLD: &str = "policy initial 1h, window 0s
+    11:00:00      device a phone t1       -> done
+    11:00:00      device m phone t2       -> done
     12:00:00      offer S1 a EUR 100.00   -> opened A; A closes 13:00:00
     13:00:00      tick marks 13:00:00     -> A locked to a at 100.00 (AutoAtClose)
     13:01:00      paid A EUR 100.00 ev_1  -> done; A closed (Sold); S1 sold
@@ -43,11 +45,13 @@ fn order(world: &World) -> &crate::Order {
     world.market.order(OrderId::from_bits(65)).expect("order A")
 }
 
-/// Notices of a kind that wait in the outbox.
+/// Notices of a kind that wait in the outbox, by whatever channels.
 fn told(world: &World, kind: NoticeKind) -> usize {
-    let is_meant =
-        |effect: &Effect| matches!(effect, Effect::Notify(notice) if notice.kind == kind);
-    world.market.outbox().filter(|pending| is_meant(&pending.effect)).count()
+    let of_kind = world.market.outbox().filter_map(|pending| match &pending.effect {
+        Effect::Notify(notice) if notice.kind == kind => Some((notice.user, pending.at)),
+        _ => None,
+    });
+    of_kind.collect::<std::collections::BTreeSet<_>>().len()
 }
 
 /// What has gone back of order A, in minor units.
@@ -156,7 +160,7 @@ fn the_buyer_of_an_overdue_order_cancels_and_gets_everything_back() {
     let world = play(
         "13:02:00    withdraw A b     -> NOT_FOUND
         13:02:01    withdraw A a     -> CANCEL_NOT_ALLOWED
-        3d13:01:00  withdraw A a     -> done
+        3d13:01:00  withdraw A a     -> done; S1 listed
         3d13:01:01  withdraw A a     -> INVALID_STATE
         3d13:01:02  ship A m BOAT-1  -> INVALID_STATE
         3d13:01:03  confirm A a      -> INVALID_STATE
@@ -168,7 +172,7 @@ fn the_buyer_of_an_overdue_order_cancels_and_gets_everything_back() {
     assert!(world.market.outbox().any(|row| matches!(row.effect, Effect::CreateRefund(_))));
     // The piece is to be had again.
     play(
-        "3d13:01:00  withdraw A a                     -> done
+        "3d13:01:00  withdraw A a                     -> done; S1 listed
         3d13:02:00  offer S1 b EUR 100.00 opens B    -> opened B; B closes 3d14:02:00",
     );
 }
@@ -181,7 +185,7 @@ fn of_shipping_and_cancelling_the_first_one_counts() {
     );
     play(
         "3d13:01:00  withdraw A a     -> done
-        +           ship A m BOAT-1  -> INVALID_STATE",
+        +           ship A m BOAT-1  -> INVALID_STATE; S1 listed",
     );
 }
 
@@ -421,7 +425,7 @@ fn a_replacement_is_sent_within_seven_days_or_the_issue_goes_up() {
     let world = delivered(&format!(
         "{agreed}2d10:00:00  ship A m BOAT-2          -> done
         2d10:00:01  ship A m BOAT-3         -> INVALID_STATE
-        2d10:00:02  appeal #1 m             -> INVALID_STATE
+        2d10:00:02  appeal #1 m             -> ISSUE_WINDOW_CLOSED
         3d10:00:00  carrier BOAT-2 other delivered e1 -> done
         3d11:00:00  issue A a #2 other 0    -> done
         3d11:00:01  assign #2 cluster b     -> done
@@ -587,7 +591,7 @@ fn windows_go_on_for_as_long_as_an_outage_was() {
 fn an_order_that_is_not_shipped_is_cancelled_by_itself_only_where_the_operator_wants_it() {
     let policy = fairground_types::command::MarketPolicy::default();
     assert!(!policy.auto_cancel_on_ship_sla, "off unless the operator wants it");
-    let world = World::play(&format!("policy auto-cancel 1s\n{SOLD}3d13:01:01 tick -> "));
+    let world = World::play(&format!("policy auto-cancel 1s\n{SOLD}3d13:01:01 tick -> S1 listed"));
     let world = world.unwrap_or_else(|why| panic!("{why}"));
     assert_eq!(order(&world).state().name(), "cancelled");
     assert_eq!(refunded(&world), 10_000);

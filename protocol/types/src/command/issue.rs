@@ -38,7 +38,7 @@ pub enum IssueCommand {
         text: SealedText,
     },
     /// The buyer takes the maker's offer.
-    AcceptOffer {
+    AcceptResolution {
         /// The issue.
         issue: IssueId,
     },

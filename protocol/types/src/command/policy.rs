@@ -298,6 +298,14 @@ impl AuctionPolicy {
         ..Self::FIXED_72
     };
 
+    /// The least time that an auction is open for, unless it is ended by somebody.
+    const fn shortest(&self) -> Millis {
+        match self.mode {
+            ExtensionMode::AddToEnd => self.initial,
+            ExtensionMode::Reset => self.tier_common,
+        }
+    }
+
     /// The rules of an auction that opens at `opening`: the tier is frozen into them.
     #[must_use]
     pub fn frozen(mut self, popularity: Popularity, opening: Money) -> Self {
@@ -400,7 +408,7 @@ impl MarketPolicy {
         if spans.iter().any(|span| *span == Millis::ZERO || *span > year) {
             return Some("a window must be longer than nothing and at most a year");
         }
-        if auction.initial > auction.total_max {
+        if auction.shortest() > auction.total_max {
             return Some("auction.initial is longer than auction.total_max");
         }
         if auction.grace < limits::GRACE_MIN || auction.grace > Millis::from_hours(1) {
