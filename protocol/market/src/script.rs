@@ -187,6 +187,7 @@ impl World {
     pub fn play(table: &str) -> Result<Self, String> {
         let mut policy = MarketPolicy::default();
         let mut intake = vec!["e1"];
+        let mut rules = crate::RULES_VERSION;
         let mut lines: Vec<Line<'_>> = Vec::new();
         for (number, text) in (1_usize..).zip(table.lines()) {
             let text = text.trim();
@@ -195,6 +196,8 @@ impl World {
             }
             if let Some(rest) = text.strip_prefix("policy ") {
                 set_policy(&mut policy, rest)?;
+            } else if let Some(rest) = text.strip_prefix("rules ") {
+                rules = rest.parse().map_err(|_| format!("rules {rest}"))?;
             } else if let Some(rest) = text.strip_prefix("intake") {
                 intake = rest.split_whitespace().collect();
             } else {
@@ -202,7 +205,7 @@ impl World {
                 lines.push(parse_line(number, text, before)?);
             }
         }
-        let mut world = Self::new(policy, &intake)?;
+        let mut world = Self::under_rules(policy, &intake, rules)?;
         let mut rest = lines.as_slice();
         while !rest.is_empty() {
             let joined = rest.iter().skip(1).take_while(|line| line.joins).count();

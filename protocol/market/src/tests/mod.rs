@@ -13,5 +13,6 @@ mod model;
 mod money;
 mod orders;
 mod parts;
+mod rules;
 mod stories;
 mod tables;
