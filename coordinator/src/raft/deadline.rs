@@ -61,6 +61,8 @@ impl DeadlineLoop {
                 (Some(deadline), Some(beat)) => Some(deadline.min(beat)),
                 (deadline, beat) => deadline.or(beat),
             };
+            let silent = market.next_silence().filter(|_| !marks.is_empty());
+            let next = [next, silent].into_iter().flatten().min();
             (closes || next.is_some_and(|next| next <= now), next)
         });
         if is_due {

@@ -112,7 +112,10 @@ impl Market {
         let outcomes = self.run_direct(&mut turn, entry);
         self.run_batches(&mut turn, entry);
         self.close_reached(&mut turn);
-        self.leave_intake(&mut turn);
+        // Time alone is no proof of silence: a mark may be on its way to the next entry.
+        if !entry.is_nudge() {
+            self.leave_intake(&mut turn);
+        }
         let feed = FeedItem { index, at: turn.at, events: turn.events };
         self.view.fold(&feed);
         Applied {

@@ -162,8 +162,14 @@ impl Market {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let stored = self.deadlines.first().map(|due| due.at);
         let close = self.next_close_without_marks();
-        let silence = self.edges.values().filter_map(|edge| edge.silent_at(self.resumed_at)).min();
-        [stored, close, silence].into_iter().flatten().min()
+        [stored, close].into_iter().flatten().min()
+    }
+
+    /// The earliest log time at which an entry that brings marks would let an edge leave the intake
+    /// for its silence.
+    #[must_use]
+    pub fn next_silence(&self) -> Option<Timestamp> {
+        self.edges.values().filter_map(|edge| edge.silent_at(self.resumed_at)).min()
     }
 
     /// Fires what is due at the turn's `at`, in the order (deadline, kind, id).

@@ -232,7 +232,7 @@ fn a_silent_edge_is_waited_for_named_and_its_bids_come_late() {
         13:00:31      bid A b EUR 200.00 via e2 stamp 12:59:59                -> AUCTION_CLOSED late
         13:00:31      bid A c EUR 200.00 via e2 stamp 13:00:00                -> AUCTION_CLOSED
         13:00:32      offer S2 c EUR 100.00 opens B                           -> opened B; B closes 14:00:32
-        13:06:00      tick                                                    -> e2 left
+        13:06:00      tick mark e1 13:06:00                                   -> e2 left
         13:06:01      bid A d EUR 200.00 via e2                               -> not applied",
     );
 }
@@ -267,7 +267,8 @@ fn without_an_intake_log_time_closes() {
         "policy initial 1h, window 15m, extension 15m
         12:00:00      offer S1 a EUR 100.00  -> opened A; A closes 13:00:00
         12:00:01      silence e1             ->
-        12:59:59      tick                   -> e1 left
+        12:59:58      tick                   ->
+        12:59:59      like S1 b              -> done; e1 left
         13:00:00      tick                   -> A locked to a at 100.00 (AutoAtClose)",
     );
 }

@@ -55,6 +55,14 @@ pub struct Entry {
     pub commands: Vec<LogCommand>,
 }
 
+impl Entry {
+    /// Whether it is a Tick without a mark: it says nothing but that time went on.
+    #[must_use]
+    pub fn is_nudge(&self) -> bool {
+        self.marks.is_empty() && self.commands.is_empty()
+    }
+}
+
 /// A command in an entry.
 #[expect(clippy::large_enum_variant, reason = "bids come in batches; direct commands are few")]
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]

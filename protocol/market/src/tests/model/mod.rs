@@ -264,7 +264,9 @@ impl Model {
         }
         self.bids(entry, &mut released);
         self.close_what_the_horizon_reached();
-        self.edges_leave();
+        if !entry.is_nudge() {
+            self.edges_leave();
+        }
         (direct, std::mem::take(&mut self.said))
     }
 
