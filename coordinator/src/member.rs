@@ -59,6 +59,16 @@ impl Member {
         self.clock.now().plus(self.state.clock_offset())
     }
 
+    /// An instant of the market as the world outside counts it, which no sandbox moves.
+    pub(crate) fn outside(&self, at: Timestamp) -> Timestamp {
+        at.minus(self.state.clock_offset())
+    }
+
+    /// An instant that the world outside names, as the market counts it.
+    pub(crate) fn inside(&self, at: Timestamp) -> Timestamp {
+        at.plus(self.state.clock_offset())
+    }
+
     /// Bits of a new id.
     pub(crate) fn new_bits(&self) -> u128 {
         ids::uuid_v7_bits(self.clock.now())

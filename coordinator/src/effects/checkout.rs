@@ -122,8 +122,8 @@ impl Payments {
             order: None,
             success_url: open.return_url.clone(),
             cancel_url: open.cancel_url.clone(),
-            requested_at: pending.at,
-            expires_at: open.expires_at,
+            requested_at: member.outside(pending.at),
+            expires_at: member.outside(open.expires_at),
         };
         let key = key(member, "checkout.open", open.lock, open.attempt);
         match stripe.open_checkout(&request, &key).await {
@@ -134,7 +134,7 @@ impl Payments {
                     attempt: open.attempt,
                     checkout_session: opened.session_id,
                     url: opened.url,
-                    expires_at: opened.expires_at,
+                    expires_at: member.inside(opened.expires_at),
                 },
             ))),
             Err(StripeError::Refused { code, .. }) => {
@@ -222,7 +222,7 @@ impl Payments {
         let told = command::ProviderEvent {
             event: event.clone(),
             kind: ProviderEventKind::CheckoutPaid,
-            created: member.clock.now(),
+            created: member.now(),
             lock: found.sale_lock(),
             checkout_session: Some(found.session_id.clone()),
             payment: found.payment_intent.clone(),

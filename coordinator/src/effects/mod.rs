@@ -270,7 +270,7 @@ async fn carry_out(
             member.payments.make_account(member, (pending, tries), *user).await
         }
         Effect::ReadCharge { payment, .. } => {
-            member.payments.read_charge((pending, tries), payment).await
+            member.payments.read_charge(member, (pending, tries), payment).await
         }
         Effect::Notify(told) => notify(member, outlets, pending.id, told, tries).await,
         Effect::CheckStory(story) => {
@@ -278,7 +278,7 @@ async fn carry_out(
             Carried::Report(check_report(pending.id, story, result))
         }
     };
-    let age = member.clock.now().since(pending.at);
+    let age = member.now().since(pending.at);
     let carried = bounded(pending, age, carried);
     let outcome = match &carried {
         Carried::Report(_) => "reported",

@@ -67,6 +67,7 @@ impl Payments {
 
     pub(super) async fn read_charge(
         &self,
+        _: &Member,
         (pending, _): (&PendingEffect, u32),
         _: &str,
     ) -> Carried {
@@ -97,7 +98,7 @@ mod stripe {
 
     /// Whether the key may be forgotten abroad, so that repeating alone is not safe.
     fn is_old(member: &Member, pending: &PendingEffect) -> bool {
-        member.clock.now().since(pending.at) > KEY_LIFE
+        member.now().since(pending.at) > KEY_LIFE
     }
 
     fn failed((pending, tries): (&PendingEffect, u32), error: &StripeError) -> Carried {
@@ -273,6 +274,7 @@ mod stripe {
         /// Reads what the provider kept of a payment, once it is booked.
         pub(in crate::effects) async fn read_charge(
             &self,
+            member: &Member,
             (pending, tries): (&PendingEffect, u32),
             payment: &str,
         ) -> Carried {
@@ -283,7 +285,7 @@ mod stripe {
                         record: found.record,
                         fee: found.fee,
                         gross: found.gross,
-                        available_at: found.available_at,
+                        available_at: member.inside(found.available_at),
                     };
                     let charge = found.charge;
                     report(pending, EffectResult::ChargeRead { charge, balance })

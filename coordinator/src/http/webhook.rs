@@ -24,6 +24,7 @@ use fairground_types::{Code, CommandId, Digest, OrderId, Verdict};
 
 use super::answer::{propose_problem, rejected};
 use super::{Api, Webhooks};
+use crate::member::Member;
 
 const SIGNATURE: &str = "stripe-signature";
 
@@ -74,13 +75,13 @@ pub(super) async fn stripe(
     }
     let raw = Digest::of(&body);
     let id = CommandId::derive_system("stripe", &event.id, &raw.to_string());
-    let command = match shown_object(&api.webhooks, &event).await? {
+    let command = match shown_object(&api, &event).await? {
         Some(object) => {
-            let (event, created) = (event.id.clone(), event.created);
+            let (event, created) = (event.id.clone(), member.inside(event.created));
             let told = ProviderObjectEvent { event, created, object, raw };
             Command::Finance(FinanceCommand::RecordProviderObject(told))
         }
-        None => Command::Payment(PaymentCommand::RecordProviderEvent(record(&event, raw))),
+        None => Command::Payment(PaymentCommand::RecordProviderEvent(record(member, &event, raw))),
     };
     let judged = member.command(id, command).await.map_err(|error| {
         count("unavailable");
@@ -140,10 +141,8 @@ async fn in_full(webhooks: &Webhooks, event: ProviderEvent) -> Result<ProviderEv
 
 /// What an event about something other than a checkout shows. An account is always read again: its
 /// events may come in any sequence.
-async fn shown_object(
-    webhooks: &Webhooks,
-    event: &ProviderEvent,
-) -> Result<Option<ProviderObject>, Problem> {
+async fn shown_object(api: &Api, event: &ProviderEvent) -> Result<Option<ProviderObject>, Problem> {
+    let (member, webhooks) = (&api.member, &api.webhooks);
     let object = match &event.object {
         EventObject::Refund(shown) => ProviderObject::Refund {
             refund: shown.id.clone(),
@@ -159,7 +158,7 @@ async fn shown_object(
             amount: shown.amount,
             fee: shown.fee,
             reason: shown.reason.clone(),
-            due_by: shown.due_by,
+            due_by: shown.due_by.map(|at| member.inside(at)),
             state: dispute_state(&shown.status),
         },
         EventObject::Account { id } => match read_account(webhooks, event, id).await? {
@@ -243,7 +242,7 @@ fn shows_enough(object: &EventObject) -> bool {
     }
 }
 
-fn record(event: &ProviderEvent, raw: Digest) -> command::ProviderEvent {
+fn record(member: &Member, event: &ProviderEvent, raw: Digest) -> command::ProviderEvent {
     let (checkout_session, payment) = match &event.object {
         EventObject::Checkout(session) => {
             (Some(session.session_id.clone()), session.payment_intent.clone())
@@ -258,7 +257,7 @@ fn record(event: &ProviderEvent, raw: Digest) -> command::ProviderEvent {
     command::ProviderEvent {
         event: event.id.clone(),
         kind: kind(event),
-        created: event.created,
+        created: member.inside(event.created),
         lock: event.sale_lock(),
         checkout_session,
         payment,
