@@ -11,12 +11,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairground_market::{ArchivedAudit, ArchivedSale, AuctionRecord, OrderRow};
+use fairground_market::{
+    ArchivedAudit, ArchivedSale, AuctionRecord, IssueRow, MessageList, OrderRow,
+};
 use fairground_runtime::shutdown::Shutdown;
 use fairground_storage::StorageError;
 use fairground_storage::history::History as Store;
 use fairground_types::limits::FRAME_MAX;
-use fairground_types::{AuctionId, MemberId, OrderId, UserId};
+use fairground_types::{AuctionId, IssueId, MemberId, OrderId, SaleLockId, UserId};
 use fairground_wire::codec;
 use fairground_wire::history::{
     HISTORY_RECORDS_MAX, HistoryRecord, HistoryRequest, HistoryResponse,
@@ -43,6 +45,8 @@ enum Key {
     Order(OrderId),
     /// Buyer or maker of an order.
     Party(UserId),
+    Lock(SaleLockId),
+    Issue(IssueId),
     /// A part of the audit chain.
     Audit,
 }
@@ -54,6 +58,8 @@ impl Key {
             Self::Order(id) => (2, id.to_bits()),
             Self::Party(id) => (3, id.to_bits()),
             Self::Audit => (4, 0),
+            Self::Lock(id) => (5, id.to_bits()),
+            Self::Issue(id) => (6, id.to_bits()),
         };
         let mut bytes = vec![kind];
         bytes.extend_from_slice(&bits.to_be_bytes());
@@ -72,6 +78,8 @@ fn record_of(sale: &ArchivedSale) -> Result<HistoryRecord, fairground_wire::Code
     if let Some(order) = sale.order() {
         keys.extend([Key::Order(order.id()), Key::Party(order.buyer()), Key::Party(order.maker())]);
     }
+    keys.extend(sale.locks().map(|lock| Key::Lock(lock.id())));
+    keys.extend(sale.issues().map(Key::Issue));
     Ok(HistoryRecord {
         seq: sale.seq,
         keys: keys.into_iter().map(Key::bytes).collect(),
@@ -135,6 +143,23 @@ impl History {
     pub(crate) async fn order(&self, order: OrderId, reader: UserId) -> Option<OrderRow> {
         let sales = self.find(Key::Order(order), u64::MAX, 1).await;
         sales.first().and_then(|sale| sale.order_row(reader))
+    }
+
+    /// The thread of an order that left the state, for one who took part in it.
+    pub(crate) async fn messages(&self, order: OrderId, reader: UserId) -> Option<MessageList> {
+        let sales = self.find(Key::Order(order), u64::MAX, 1).await;
+        sales.first().and_then(|sale| sale.messages(reader))
+    }
+
+    /// An issue that left the state, for one of its parties.
+    pub(crate) async fn issue(&self, issue: IssueId, reader: UserId) -> Option<IssueRow> {
+        let sales = self.find(Key::Issue(issue), u64::MAX, 1).await;
+        sales.first().and_then(|sale| sale.issue_row(issue, reader))
+    }
+
+    /// The sale that a lock belongs to and that left the state.
+    pub(crate) async fn sale(&self, lock: SaleLockId) -> Option<ArchivedSale> {
+        self.find(Key::Lock(lock), u64::MAX, 1).await.into_iter().next()
     }
 
     /// Orders of one account that left the state, newest first, from before a place on.

@@ -5,10 +5,10 @@
 //! own things; what is not theirs is not found. Read next: `fairground_market::row`.
 
 use fairground_market::{
-    AssetList, BidList, BidRow, JobList, LockList, Market, OrderList, StoryList,
+    AssetList, BidList, BidRow, JobList, LockList, Market, OrderList, ReceiptRow, StoryList,
 };
 use fairground_types::limits::PAGE_MAX;
-use fairground_types::{AuctionId, Code, Rejection, StoryId, UserId};
+use fairground_types::{AuctionId, Code, Rejection, SaleLockId, StoryId, UserId};
 use fairground_wire::message::{ForwardResponse, ReadRequest};
 use serde::Serialize;
 use serde_json::json;
@@ -34,7 +34,11 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         | ReadRequest::OrderMessages { .. }
         | ReadRequest::IssueEligibility { .. }
         | ReadRequest::Issue { .. } => about_orders(member, read).await,
-        _ => member.state.read(|market| look_up(member, market, read)),
+        ReadRequest::Lock { .. }
+        | ReadRequest::Payment { .. }
+        | ReadRequest::Receipt { .. }
+        | ReadRequest::ReceiptLink { .. } => about_payments(member, read).await,
+        _ => member.state.read(|market| look_up(market, read)),
     }
 }
 
@@ -58,17 +62,75 @@ async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
             document(&OrderList { orders: orders.into_iter().map(open).collect() })
         }
         ReadRequest::OrderMessages { user, order } => {
-            let list = state.read(|market| market.messages_of(*order, *user));
+            let live = state.read(|market| market.messages_of(*order, *user));
+            let list = match live {
+                Some(list) => Some(list),
+                None => member.history.messages(*order, *user).await,
+            };
             one(list.map(|list| private::open_messages(secrets, list)))
         }
         ReadRequest::IssueEligibility { user, order } => {
             one(state.read(|market| market.issue_eligibility(*order, *user)))
         }
         ReadRequest::Issue { user, issue } => {
-            let row = state.read(|market| market.issue_row(*issue, *user));
+            let live = state.read(|market| market.issue_row(*issue, *user));
+            let row = match live {
+                Some(row) => Some(row),
+                None => member.history.issue(*issue, *user).await,
+            };
             one(row.map(|row| private::open_issue(secrets, row)))
         }
         _ => one::<()>(None),
+    }
+}
+
+/// Sale locks, payments and receipts: what has left the state is looked for in the history, so that a
+/// receipt is there for as long as its link or its parties ask for it.
+async fn about_payments(member: &Member, read: &ReadRequest) -> ForwardResponse {
+    let state = &member.state;
+    match read {
+        ReadRequest::Lock { user, lock } => {
+            let live = state.read(|market| {
+                let is_theirs = market.lock(*lock).is_some_and(|lock| lock.buyer() == *user);
+                market.lock_row(*lock).filter(|_| is_theirs)
+            });
+            let row = match live {
+                Some(row) => Some(row),
+                None => {
+                    let sale = member.history.sale(*lock).await;
+                    sale.and_then(|sale| sale.lock_row(*lock, *user))
+                }
+            };
+            one(row)
+        }
+        ReadRequest::Payment { user, payment } => {
+            let live = state.read(|market| market.payment_row(*payment, *user));
+            let row = match live {
+                Some(row) => Some(row),
+                None => {
+                    let sale = member.history.sale(*payment).await;
+                    sale.and_then(|sale| sale.payment_row(*payment, *user))
+                }
+            };
+            one(row)
+        }
+        ReadRequest::Receipt { user, payment } => {
+            let row = receipt_of(member, *payment).await;
+            let row = row.filter(|row| row.buyer_id == *user || row.maker_id == *user);
+            one(row.map(|row| receipt::with_link(member, row)))
+        }
+        ReadRequest::ReceiptLink { token } => match receipt::named_by(member, token) {
+            Ok(payment) => one(receipt_of(member, payment).await),
+            Err(rejection) => ForwardResponse::Rejected(rejection),
+        },
+        _ => one::<()>(None),
+    }
+}
+
+async fn receipt_of(member: &Member, payment: SaleLockId) -> Option<ReceiptRow> {
+    match member.state.read(|market| market.receipt_row(payment)) {
+        Some(row) => Some(row),
+        None => member.history.sale(payment).await?.receipt_row(payment),
     }
 }
 
@@ -115,7 +177,7 @@ const fn shows_money(read: &ReadRequest) -> bool {
     }
 }
 
-fn look_up(member: &Member, market: &Market, read: &ReadRequest) -> ForwardResponse {
+fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
     match read {
         ReadRequest::MyBids { user, auction } => {
             document(&BidList { bids: bids(market, *user, *auction) })
@@ -123,19 +185,12 @@ fn look_up(member: &Member, market: &Market, read: &ReadRequest) -> ForwardRespo
         ReadRequest::Bid { user, bid } => one(market.bid(*user, *bid)),
         ReadRequest::MyOffers { user } => document(&json!({ "offers": bids(market, *user, None) })),
         ReadRequest::MyLocks { user } => document(&LockList { locks: market.locks_of(*user) }),
-        ReadRequest::Lock { user, lock } => {
-            let is_theirs = market.lock(*lock).is_some_and(|lock| lock.buyer() == *user);
-            one(market.lock_row(*lock).filter(|_| is_theirs))
-        }
-        ReadRequest::Payment { user, payment } => one(market.payment_row(*payment, *user)),
-        ReadRequest::Receipt { user, payment } => {
-            one(receipt::with_link(member, market, *user, *payment))
-        }
-        ReadRequest::ReceiptLink { token } => match receipt::named_by(member, token) {
-            Ok(payment) => one(market.receipt_row(payment)),
-            Err(rejection) => ForwardResponse::Rejected(rejection),
-        },
-        ReadRequest::MyOrders { .. }
+        // Answered where the history is at hand.
+        ReadRequest::Lock { .. }
+        | ReadRequest::Payment { .. }
+        | ReadRequest::Receipt { .. }
+        | ReadRequest::ReceiptLink { .. }
+        | ReadRequest::MyOrders { .. }
         | ReadRequest::Order { .. }
         | ReadRequest::OrderMessages { .. }
         | ReadRequest::IssueEligibility { .. }

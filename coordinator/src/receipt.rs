@@ -3,8 +3,8 @@
 //! A link names a payment and an end, with a code that every member can make and nobody else; who
 //! has it needs no sign-in for a day. It must not say more than the receipt. Read next: `reads.rs`.
 
-use fairground_market::{Market, ReceiptWithLink};
-use fairground_types::{Code, Rejection, SaleLockId, Timestamp, UserId, limits};
+use fairground_market::{ReceiptRow, ReceiptWithLink};
+use fairground_types::{Code, Rejection, SaleLockId, Timestamp, limits};
 
 use crate::member::Member;
 
@@ -16,22 +16,13 @@ fn code(member: &Member, lock: SaleLockId, ends_at: Timestamp) -> String {
     blake3::keyed_hash(&key, named.as_bytes()).to_hex().to_string()
 }
 
-/// The receipt of a payment, for its buyer or its maker, with a link that may be handed on.
-pub(crate) fn with_link(
-    member: &Member,
-    market: &Market,
-    user: UserId,
-    payment: SaleLockId,
-) -> Option<ReceiptWithLink> {
-    let lock = market.lock(payment)?;
-    if lock.buyer() != user && lock.maker() != user {
-        return None;
-    }
-    let receipt = market.receipt_row(payment)?;
-    let link_expires_at = member.clock.now().plus(limits::RECEIPT_LINK_LIFE);
+/// A receipt with a link that may be handed on.
+pub(crate) fn with_link(member: &Member, receipt: ReceiptRow) -> ReceiptWithLink {
+    let payment = receipt.sale_lock_id;
+    let link_expires_at = member.now().plus(limits::RECEIPT_LINK_LIFE);
     let code = code(member, payment, link_expires_at);
     let link = format!("/v1/receipts/{payment}.{}.{code}", link_expires_at.as_unix_millis());
-    Some(ReceiptWithLink { receipt, link, link_expires_at })
+    ReceiptWithLink { receipt, link, link_expires_at }
 }
 
 /// The payment that a link names, while it is good.
@@ -50,7 +41,7 @@ pub(crate) fn named_by(member: &Member, token: &str) -> Result<SaleLockId, Rejec
     if known != given {
         return Err(missing());
     }
-    if member.clock.now() >= ends_at {
+    if member.now() >= ends_at {
         return Err(Rejection::new(Code::LinkExpired, "the link has expired"));
     }
     Ok(lock)

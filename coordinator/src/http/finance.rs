@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use fairground_market::{
-    DeadLetterList, DisputeList, HoldList, LedgerList, PayoutList, RefundList,
-};
+use fairground_market::{ChargeRow, DeadLetterRow, DisputeRow, HoldRow, LedgerList, RefundRow};
+use fairground_runtime::cursor::Paging;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
 use fairground_types::command::{
@@ -68,6 +67,16 @@ pub(super) struct ReasonBody {
     reason: String,
 }
 
+/// A page of refunds, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RefundPage {
+    refunds: Vec<RefundRow>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
 /// Which refunds.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -75,14 +84,20 @@ pub(super) struct ReasonBody {
 pub(super) struct RefundsQuery {
     /// `proposed`, `pending`, `succeeded`, `failed` or `cancelled`.
     state: Option<String>,
+    /// Rows of one page. Default 20.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<usize>,
+    /// `nextCursor` of the page before.
+    #[param(max_length = 1024)]
+    cursor: Option<String>,
 }
 
-/// Lists refunds, oldest first.
+/// Lists refunds, newest first.
 #[utoipa::path(get, path = "/v1/admin/refunds", operation_id = "listRefunds", tag = "finance",
     params(RefundsQuery),
-    responses((status = 200, description = "The refunds.", body = RefundList)),
+    responses((status = 200, description = "The refunds.", body = RefundPage)),
     security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["FORBIDDEN", "VALIDATION_FAILED"]))))]
+    extensions(("x-codes" = json!(["FORBIDDEN", "VALIDATION_FAILED", "CURSOR_EXPIRED"]))))]
 pub(super) async fn refunds(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -93,8 +108,12 @@ pub(super) async fn refunds(
     if query.state.as_deref().is_some_and(|state| !known.contains(&state)) {
         return Err(Problem::invalid("state", "is not a state of refunds"));
     }
-    let refunds = api.member.state.read(|market| market.refund_rows(query.state.as_deref()));
-    Ok(fresh(RefundList { refunds }))
+    let rows = api.member.state.read(|market| market.refund_rows(query.state.as_deref()));
+    let keyed = rows.into_iter().map(|row| ((row.asked_at, row.refund_id), row));
+    let list = format!("refunds {}", query.state.as_deref().unwrap_or_default());
+    let paging = Paging { limit: query.limit, cursor: query.cursor };
+    let page = paging.page(keyed, api.pager(&list))?;
+    Ok(fresh(RefundPage { refunds: page.rows, next_cursor: page.next }))
 }
 
 /// Body of a refund that is asked for.
@@ -154,18 +173,32 @@ pub(super) async fn decide_refund(
     decide(&api, (&caller, &key), ("decide-refund", refund.to_string()), command).await
 }
 
-/// Lists charges whose share has not left.
+/// A page of charges whose share has not left, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PayoutPage {
+    payouts: Vec<ChargeRow>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// Lists charges whose share has not left, newest first.
 #[utoipa::path(get, path = "/v1/admin/payouts", operation_id = "listPayouts", tag = "finance",
-    responses((status = 200, description = "The charges.", body = PayoutList)),
+    params(Paging),
+    responses((status = 200, description = "The charges.", body = PayoutPage)),
     security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+    extensions(("x-codes" = json!(["FORBIDDEN", "CURSOR_EXPIRED"]))))]
 pub(super) async fn payouts(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
-    let payouts = api.member.state.read(|market| market.payouts_waiting());
-    Ok(fresh(PayoutList { payouts }))
+    let rows = api.member.state.read(|market| market.payouts_waiting());
+    let keyed = rows.into_iter().map(|row| ((row.paid_at, row.order_id), row));
+    let page = paging.page(keyed, api.pager("payouts"))?;
+    Ok(fresh(PayoutPage { payouts: page.rows, next_cursor: page.next }))
 }
 
 /// What becomes of a payout.
@@ -211,18 +244,32 @@ pub(super) async fn decide_payout(
     decide(&api, (&caller, &key), (operation, order.to_string()), command).await
 }
 
-/// Lists payments that do not match their sale lock.
+/// A page of payments that do not match, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HoldPage {
+    holds: Vec<HoldRow>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// Lists payments that do not match their sale lock, newest first.
 #[utoipa::path(get, path = "/v1/admin/holds", operation_id = "listHolds", tag = "finance",
-    responses((status = 200, description = "Those that wait for a decision.", body = HoldList)),
+    params(Paging),
+    responses((status = 200, description = "Those that wait for a decision.", body = HoldPage)),
     security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+    extensions(("x-codes" = json!(["FORBIDDEN", "CURSOR_EXPIRED"]))))]
 pub(super) async fn holds(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
-    let holds = api.member.state.read(|market| market.hold_rows());
-    Ok(fresh(HoldList { holds }))
+    let rows = api.member.state.read(|market| market.hold_rows());
+    let keyed = rows.into_iter().map(|row| ((row.at, row.sale_lock_id, row.event.clone()), row));
+    let page = paging.page(keyed, api.pager("holds"))?;
+    Ok(fresh(HoldPage { holds: page.rows, next_cursor: page.next }))
 }
 
 /// Body of a decision about held money.
@@ -310,33 +357,60 @@ pub(super) async fn override_window(
     decide(&api, (&caller, &key), ("override-window", lock.to_string()), command).await
 }
 
-/// Lists chargebacks.
+/// A page of chargebacks, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ChargebackPage {
+    chargebacks: Vec<DisputeRow>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// Lists chargebacks, newest first.
 #[utoipa::path(get, path = "/v1/admin/chargebacks", operation_id = "listChargebacks",
-    tag = "finance",
-    responses((status = 200, description = "The chargebacks.", body = DisputeList)),
+    tag = "finance", params(Paging),
+    responses((status = 200, description = "The chargebacks.", body = ChargebackPage)),
     security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+    extensions(("x-codes" = json!(["FORBIDDEN", "CURSOR_EXPIRED"]))))]
 pub(super) async fn chargebacks(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
-    let chargebacks = api.member.state.read(|market| market.dispute_rows());
-    Ok(fresh(DisputeList { chargebacks }))
+    let rows = api.member.state.read(|market| market.dispute_rows());
+    let keyed = rows.into_iter().map(|row| ((row.opened_at, row.dispute_id), row));
+    let page = paging.page(keyed, api.pager("chargebacks"))?;
+    Ok(fresh(ChargebackPage { chargebacks: page.rows, next_cursor: page.next }))
 }
 
-/// Lists effects that failed for good.
+/// A page of effects that failed for good, newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeadLetterPage {
+    letters: Vec<DeadLetterRow>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// Lists effects that failed for good, newest first.
 #[utoipa::path(get, path = "/v1/admin/dlq", operation_id = "listDeadLetters", tag = "finance",
-    responses((status = 200, description = "Oldest first.", body = DeadLetterList)),
+    params(Paging),
+    responses((status = 200, description = "The dead letters.", body = DeadLetterPage)),
     security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+    extensions(("x-codes" = json!(["FORBIDDEN", "CURSOR_EXPIRED"]))))]
 pub(super) async fn dead_letters(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
-    let letters = api.member.state.read(|market| market.dead_letter_rows());
-    Ok(fresh(DeadLetterList { letters }))
+    let rows = api.member.state.read(|market| market.dead_letter_rows());
+    let keyed = rows.into_iter().map(|row| ((row.failed_at, row.effect_id), row));
+    let page = paging.page(keyed, api.pager("dead_letters"))?;
+    Ok(fresh(DeadLetterPage { letters: page.rows, next_cursor: page.next }))
 }
 
 /// Has a dead letter tried again.

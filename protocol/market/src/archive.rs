@@ -11,7 +11,9 @@
 
 use std::sync::Arc;
 
-use fairground_types::{Accepted, AuctionId, Millis, PublicEvent, Timestamp, UserId, limits};
+use fairground_types::{
+    Accepted, AuctionId, IssueId, Millis, PublicEvent, SaleLockId, Timestamp, UserId, limits,
+};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::apply::{Answer, Turn};
@@ -19,14 +21,15 @@ use crate::auction::{Auction, AuctionState};
 use crate::audit::AuditEntry;
 use crate::cow_map::CowSet;
 use crate::issue::Issue;
+use crate::issue::rows::issue_for;
 use crate::ledger::{LedgerCause, Posting};
 use crate::offering::Offer;
 use crate::order::{Order, rows};
-use crate::row::{AuctionRecord, AuditFilter, AuditRow};
+use crate::row::{AuctionRecord, AuditFilter, AuditRow, LockRow};
 use crate::sale::{LockState, SaleLock};
 use crate::story::{Story, StoryState};
-use crate::treasury::{Charge, Refund};
-use crate::{Market, OrderRow, query};
+use crate::treasury::{Charge, Refund, charge_row, order_of, payment_of, receipt_of};
+use crate::{IssueRow, Market, MessageList, OrderRow, PaymentRow, ReceiptRow, query};
 
 /// How long something that still waits for something else is left alone.
 const LOOK_AGAIN: Millis = Millis::from_hours(24);
@@ -111,6 +114,57 @@ impl ArchivedSale {
         let order = self.order()?;
         rows::role_in(order, reader)
             .map(|role| rows::order_row(order, role, self.charge.as_deref()))
+    }
+
+    /// The thread of the order, for one who takes part in it.
+    #[must_use]
+    pub fn messages(&self, reader: UserId) -> Option<MessageList> {
+        rows::messages_of(self.order()?, reader)
+    }
+
+    /// Issues of the order.
+    pub fn issues(&self) -> impl Iterator<Item = IssueId> {
+        self.issues.iter().map(|issue| issue.issue)
+    }
+
+    /// One of them, for one of its parties.
+    #[must_use]
+    pub fn issue_row(&self, id: IssueId, reader: UserId) -> Option<IssueRow> {
+        let issue = self.issues.iter().find(|issue| issue.issue == id)?;
+        issue_for(issue, reader)
+    }
+
+    fn lock(&self, id: SaleLockId) -> Option<&SaleLock> {
+        self.locks().find(|lock| lock.lock == id)
+    }
+
+    fn charge_of(&self, lock: &SaleLock) -> Option<&Charge> {
+        order_of(lock).and(self.charge.as_deref())
+    }
+
+    /// A sale lock, for its buyer.
+    #[must_use]
+    pub fn lock_row(&self, id: SaleLockId, reader: UserId) -> Option<LockRow> {
+        let lock = self.lock(id).filter(|lock| lock.buyer == reader)?;
+        Some(query::row_of_lock(lock, lock.expires_at))
+    }
+
+    /// A payment, for its buyer or its maker.
+    #[must_use]
+    pub fn payment_row(&self, id: SaleLockId, reader: UserId) -> Option<PaymentRow> {
+        let lock = self.lock(id)?;
+        let shown = self.charge_of(lock).map(|charge| {
+            let refunds = self.refunds.iter().map(AsRef::as_ref);
+            (charge, charge_row(charge, refunds))
+        });
+        payment_of(lock, reader, shown, lock.expires_at)
+    }
+
+    /// The receipt of a payment.
+    #[must_use]
+    pub fn receipt_row(&self, id: SaleLockId) -> Option<ReceiptRow> {
+        let charge = self.charge_of(self.lock(id)?)?;
+        Some(receipt_of(charge, self.story()))
     }
 }
 

@@ -128,10 +128,9 @@ pub use story::{
     VersionRow,
 };
 pub use treasury::{
-    Charge, ChargeRow, DeadLetter, DeadLetterList, DeadLetterRow, Dispute, DisputeList, DisputeRow,
-    DisputeState, HoldList, HoldRow, LedgerList, LedgerRow, PaymentRow, Payout, PayoutAccount,
-    PayoutAccountRow, PayoutHold, PayoutList, ReceiptNumber, ReceiptRow, ReceiptWithLink, Refund,
-    RefundList, RefundRow, RefundState, Transfer,
+    Charge, ChargeRow, DeadLetter, DeadLetterRow, Dispute, DisputeRow, DisputeState, HoldRow,
+    LedgerList, LedgerRow, PaymentRow, Payout, PayoutAccount, PayoutAccountRow, PayoutHold,
+    ReceiptNumber, ReceiptRow, ReceiptWithLink, Refund, RefundRow, RefundState, Transfer,
 };
 pub use view::{
     AssetView, AuctionStatus, AuctionView, EdgeView, ExtensionView, Placed, PublicView, ShareView,

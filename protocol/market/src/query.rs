@@ -8,7 +8,7 @@ use fairground_types::journal::Intake;
 use fairground_types::verdict::BidState;
 use fairground_types::{
     Accepted, AssetId, AuctionId, BidId, ChallengeId, ClusterId, Digest, EdgeId, SaleLockId,
-    SignInId, StoryId, UserId, Verdict, limits,
+    SignInId, StoryId, Timestamp, UserId, Verdict, limits,
 };
 
 use crate::auction::{Auction, AuctionState, Bid, RefusedBid};
@@ -148,7 +148,7 @@ impl Market {
     /// A sale lock, for its buyer.
     #[must_use]
     pub fn lock_row(&self, id: SaleLockId) -> Option<LockRow> {
-        self.lock(id).map(|lock| self.row_of_lock(lock))
+        self.lock(id).map(|lock| row_of_lock(lock, self.at))
     }
 
     /// Sale locks of one buyer, newest first.
@@ -158,55 +158,14 @@ impl Market {
             .values()
             .rev()
             .filter(|lock| lock.buyer == buyer)
-            .map(|lock| self.row_of_lock(lock))
+            .map(|lock| row_of_lock(lock, self.at))
             .collect()
     }
 
     /// Every sale lock, newest first.
     #[must_use]
     pub fn locks(&self) -> Vec<LockRow> {
-        self.locks.values().rev().map(|lock| self.row_of_lock(lock)).collect()
-    }
-
-    pub(crate) fn row_of_lock(&self, lock: &SaleLock) -> LockRow {
-        let newest = lock.attempts.last();
-        let open = newest.and_then(|attempt| match &attempt.state {
-            AttemptState::Open { url, expires_at } if lock.is_active() && self.at < *expires_at => {
-                Some((url.clone(), *expires_at))
-            }
-            AttemptState::Open { .. }
-            | AttemptState::Planned
-            | AttemptState::Failed { .. }
-            | AttemptState::Expired
-            | AttemptState::Paid => None,
-        });
-        let (state, order_id) = match &lock.state {
-            LockState::Active => ("pending", None),
-            LockState::Paid { order, .. } => ("paid", Some(*order)),
-            LockState::Ending { .. } => ("ending", None),
-            LockState::Released { .. } => ("released", None),
-            LockState::Expired { .. } => ("expired", None),
-        };
-        let attempt = newest.map_or(0, |attempt| attempt.number);
-        LockRow {
-            sale_lock_id: lock.lock,
-            auction_id: lock.auction,
-            story_id: lock.story,
-            amount: lock.amount,
-            state,
-            expires_at: lock.expires_at,
-            checkout_url: open.as_ref().map(|(url, _)| url.clone()),
-            checkout_expires_at: open.map(|(_, expires_at)| expires_at),
-            attempt,
-            attempts_left: if lock.is_active() {
-                limits::CHECKOUT_ATTEMPTS_MAX.saturating_sub(attempt)
-            } else {
-                0
-            },
-            retry_at: lock.retry_at(),
-            order_id,
-            on_hold: lock.holds.iter().any(|hold| hold.resolved.is_none()),
-        }
+        self.locks.values().rev().map(|lock| row_of_lock(lock, self.at)).collect()
     }
 
     /// An auction.
@@ -372,6 +331,48 @@ fn job_row(asset: &Asset) -> JobRow {
         source: asset.source,
         source_bytes: asset.source_bytes,
         reason,
+    }
+}
+
+/// A sale lock as its row is at log time `at`.
+pub(crate) fn row_of_lock(lock: &SaleLock, at: Timestamp) -> LockRow {
+    let newest = lock.attempts.last();
+    let open = newest.and_then(|attempt| match &attempt.state {
+        AttemptState::Open { url, expires_at } if lock.is_active() && at < *expires_at => {
+            Some((url.clone(), *expires_at))
+        }
+        AttemptState::Open { .. }
+        | AttemptState::Planned
+        | AttemptState::Failed { .. }
+        | AttemptState::Expired
+        | AttemptState::Paid => None,
+    });
+    let (state, order_id) = match &lock.state {
+        LockState::Active => ("pending", None),
+        LockState::Paid { order, .. } => ("paid", Some(*order)),
+        LockState::Ending { .. } => ("ending", None),
+        LockState::Released { .. } => ("released", None),
+        LockState::Expired { .. } => ("expired", None),
+    };
+    let attempt = newest.map_or(0, |attempt| attempt.number);
+    LockRow {
+        sale_lock_id: lock.lock,
+        auction_id: lock.auction,
+        story_id: lock.story,
+        amount: lock.amount,
+        state,
+        expires_at: lock.expires_at,
+        checkout_url: open.as_ref().map(|(url, _)| url.clone()),
+        checkout_expires_at: open.map(|(_, expires_at)| expires_at),
+        attempt,
+        attempts_left: if lock.is_active() {
+            limits::CHECKOUT_ATTEMPTS_MAX.saturating_sub(attempt)
+        } else {
+            0
+        },
+        retry_at: lock.retry_at(),
+        order_id,
+        on_hold: lock.holds.iter().any(|hold| hold.resolved.is_none()),
     }
 }
 

@@ -170,6 +170,11 @@ fn evidence_row((party, shown): &(Party, Evidence)) -> EvidenceRow {
     EvidenceRow { party: *party, image, asset_id }
 }
 
+/// An issue, for one of its parties.
+pub(crate) fn issue_for(issue: &Issue, reader: UserId) -> Option<IssueRow> {
+    issue.party(reader).map(|_| issue_row(issue, role_of(issue, reader)))
+}
+
 fn issue_row(issue: &Issue, role: OrderRole) -> IssueRow {
     let is_staff = role == OrderRole::Staff;
     let mut row = IssueRow {
@@ -230,8 +235,7 @@ impl Market {
     /// An issue, for one of its parties.
     #[must_use]
     pub fn issue_row(&self, id: IssueId, reader: UserId) -> Option<IssueRow> {
-        let issue = self.issue(id)?;
-        issue.party(reader).map(|_| issue_row(issue, role_of(issue, reader)))
+        issue_for(self.issue(id)?, reader)
     }
 
     /// Issues that are not settled, for staff: those that went up first, then by age.

@@ -211,6 +211,17 @@ pub(crate) fn role_in(order: &Order, reader: UserId) -> Option<OrderRole> {
     }
 }
 
+/// The thread of an order, for one who takes part in it.
+pub(crate) fn messages_of(order: &Order, reader: UserId) -> Option<MessageList> {
+    role_in(order, reader)?;
+    let row = |message: &super::OrderMessage| MessageRow {
+        sender: role_in(order, message.sender).unwrap_or(OrderRole::Staff),
+        at: message.at,
+        text: Words { text: None, sealed: message.text.clone().map(|text| (message.sender, text)) },
+    };
+    Some(MessageList { messages: order.messages.iter().map(row).collect() })
+}
+
 pub(crate) fn order_row(order: &Order, role: OrderRole, charge: Option<&Charge>) -> OrderRow {
     let mut row = OrderRow {
         order_id: order.order,
@@ -328,16 +339,7 @@ impl Market {
     #[must_use]
     pub fn messages_of(&self, id: OrderId, reader: UserId) -> Option<MessageList> {
         let order = self.order(id)?;
-        role_in(order, reader)?;
-        let row = |message: &super::OrderMessage| MessageRow {
-            sender: role_in(order, message.sender).unwrap_or(OrderRole::Staff),
-            at: message.at,
-            text: Words {
-                text: None,
-                sealed: message.text.clone().map(|text| (message.sender, text)),
-            },
-        };
-        Some(MessageList { messages: order.messages.iter().map(row).collect() })
+        messages_of(order, reader)
     }
 
     /// Whether the buyer may complain about an order now.

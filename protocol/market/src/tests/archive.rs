@@ -53,6 +53,25 @@ fn a_completed_sale_leaves_with_its_story_ninety_days_after_its_end() {
 }
 
 #[test]
+fn an_archived_sale_shows_its_payment_and_its_receipt_to_the_same_people() {
+    let before = play("").market;
+    let world = play("90d16:00:00 archive 9          -> done; A archived and its story");
+    let sale = archived(&world)[0];
+    let lock = sale.locks().next().expect("a lock").id();
+    let order = sale.order().expect("an order");
+    let (buyer, maker, stranger) = (order.buyer(), order.maker(), UserId::from_bits(99));
+    assert!(before.receipt_row(lock).is_some() && world.market.receipt_row(lock).is_none());
+    assert_eq!(sale.receipt_row(lock), before.receipt_row(lock));
+    for reader in [buyer, maker] {
+        assert_eq!(sale.payment_row(lock, reader), before.payment_row(lock, reader));
+        assert_eq!(sale.messages(reader), before.messages_of(order.id(), reader));
+    }
+    assert_eq!(sale.payment_row(lock, stranger), None);
+    assert_eq!(sale.lock_row(lock, buyer), before.lock_row(lock));
+    assert_eq!((sale.lock_row(lock, maker), sale.messages(stranger)), (None, None));
+}
+
+#[test]
 fn what_is_archived_can_not_be_done_again() {
     play(
         "90d16:00:00 archive 9                  -> done; A archived and its story

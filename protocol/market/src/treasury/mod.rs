@@ -36,12 +36,12 @@ use wincode::{SchemaRead, SchemaWrite};
 pub use dead::DeadLetter;
 pub use dispute::{Dispute, DisputeState};
 pub use payout::{Payout, PayoutAccount, PayoutHold, Transfer};
+pub(crate) use query::{charge_row, order_of, payment_of, receipt_of};
 pub(crate) use refund::RefundRequest;
 pub use refund::{Refund, RefundState};
 pub use row::{
-    ChargeRow, DeadLetterList, DeadLetterRow, DisputeList, DisputeRow, HoldList, HoldRow,
-    LedgerList, LedgerRow, PaymentRow, PayoutAccountRow, PayoutList, ReceiptRow, ReceiptWithLink,
-    RefundList, RefundRow,
+    ChargeRow, DeadLetterRow, DisputeRow, HoldRow, LedgerList, LedgerRow, PaymentRow,
+    PayoutAccountRow, ReceiptRow, ReceiptWithLink, RefundRow,
 };
 
 use crate::Market;

@@ -2,7 +2,7 @@
 //!
 //! Read next: `row.rs`.
 
-use fairground_types::{LogIndex, OrderId, SaleLockId, UserId, limits};
+use fairground_types::{LogIndex, OrderId, SaleLockId, Timestamp, UserId, limits};
 
 use super::row::{
     ChargeRow, DeadLetterRow, DisputeRow, HoldRow, LedgerList, LedgerRow, PaymentRow,
@@ -11,7 +11,9 @@ use super::row::{
 use super::{Charge, DeadLetter, Dispute, Payout, PayoutAccount, Refund, RefundState};
 use crate::Market;
 use crate::effect::Effect;
+use crate::query::row_of_lock;
 use crate::sale::{LockState, SaleLock};
+use crate::story::Story;
 
 impl Market {
     /// The charge that paid an order.
@@ -58,62 +60,14 @@ impl Market {
     #[must_use]
     pub fn payment_row(&self, id: SaleLockId, reader: UserId) -> Option<PaymentRow> {
         let lock = self.lock(id)?;
-        let is_maker = lock.maker == reader;
-        if !is_maker && lock.buyer != reader {
-            return None;
-        }
         let charge = order_of(lock).and_then(|order| self.charge(order));
-        let mut sale_lock = self.row_of_lock(lock);
-        if is_maker {
-            // The page to pay on is the buyer's alone.
-            sale_lock.checkout_url = None;
-        }
-        Some(PaymentRow {
-            payment_id: id,
-            sale_lock,
-            status: status(lock, charge),
-            charge: charge.map(|charge| {
-                let mut row = self.charge_row(charge);
-                for refund in &mut row.refunds {
-                    refund.proposer = None;
-                    refund.approver = None;
-                    refund.reason = None;
-                    refund.code = None;
-                }
-                if !is_maker {
-                    row.provider_fee = None;
-                    row.payout = None;
-                    row.payout_amount = None;
-                    row.holds = Vec::new();
-                }
-                row
-            }),
-        })
+        let shown = charge.map(|charge| (charge, self.charge_row(charge)));
+        payment_of(lock, reader, shown, self.at)
     }
 
     fn charge_row(&self, charge: &Charge) -> ChargeRow {
         let refunds = charge.refunds.iter().filter_map(|id| self.treasury.refunds.get(id));
-        let payout_amount = match &charge.payout {
-            Payout::Waiting => None,
-            Payout::Parked { amount, .. }
-            | Payout::Sending { amount, .. }
-            | Payout::Sent { amount, .. }
-            | Payout::Failed { amount, .. } => Some(*amount),
-            Payout::Nothing => Some(charge.amount.none()),
-        };
-        ChargeRow {
-            order_id: charge.order,
-            amount: charge.amount,
-            platform_fee: charge.fee.less(charge.fee_returned),
-            provider_fee: charge.balance.as_ref().map(|balance| balance.fee),
-            refunded: charge.refunded,
-            paid_at: charge.paid_at,
-            receipt: charge.receipt.to_string(),
-            payout: Some(charge.payout.name()),
-            payout_amount,
-            holds: charge.holds.iter().copied().collect(),
-            refunds: refunds.map(|refund| refund_row(refund)).collect(),
-        }
+        charge_row(charge, refunds.map(AsRef::as_ref))
     }
 
     /// Charges whose share has not left, for finance.
@@ -198,25 +152,96 @@ impl Market {
     pub fn receipt_row(&self, id: SaleLockId) -> Option<ReceiptRow> {
         let lock = self.lock(id)?;
         let charge = self.charge(order_of(lock)?)?;
-        let title = self.stories.get(&lock.story).map(|story| story.contents.title.to_string());
-        Some(ReceiptRow {
-            number: charge.receipt.to_string(),
-            order_id: charge.order,
-            sale_lock_id: id,
-            buyer_id: charge.buyer,
-            maker_id: charge.maker,
-            title,
-            amount: charge.amount,
-            platform_fee: charge.fee,
-            maker_share: charge.amount.less(charge.fee),
-            refunded: charge.refunded,
-            issued_at: charge.paid_at,
-            hash: charge.receipt_hash,
-        })
+        Some(receipt_of(charge, self.stories.get(&lock.story).map(AsRef::as_ref)))
     }
 }
 
-const fn order_of(lock: &SaleLock) -> Option<OrderId> {
+/// A payment for one of its parties; with its charge, once there is one.
+pub(crate) fn payment_of(
+    lock: &SaleLock,
+    reader: UserId,
+    charge: Option<(&Charge, ChargeRow)>,
+    at: Timestamp,
+) -> Option<PaymentRow> {
+    let is_maker = lock.maker == reader;
+    if !is_maker && lock.buyer != reader {
+        return None;
+    }
+    let mut sale_lock = row_of_lock(lock, at);
+    if is_maker {
+        // The page to pay on is the buyer's alone.
+        sale_lock.checkout_url = None;
+    }
+    Some(PaymentRow {
+        payment_id: lock.lock,
+        sale_lock,
+        status: status(lock, charge.as_ref().map(|(charge, _)| *charge)),
+        charge: charge.map(|(_, mut row)| {
+            for refund in &mut row.refunds {
+                refund.proposer = None;
+                refund.approver = None;
+                refund.reason = None;
+                refund.code = None;
+            }
+            if !is_maker {
+                row.provider_fee = None;
+                row.payout = None;
+                row.payout_amount = None;
+                row.holds = Vec::new();
+            }
+            row
+        }),
+    })
+}
+
+/// A charge with its refunds.
+pub(crate) fn charge_row<'a>(
+    charge: &Charge,
+    refunds: impl Iterator<Item = &'a Refund>,
+) -> ChargeRow {
+    let payout_amount = match &charge.payout {
+        Payout::Waiting => None,
+        Payout::Parked { amount, .. }
+        | Payout::Sending { amount, .. }
+        | Payout::Sent { amount, .. }
+        | Payout::Failed { amount, .. } => Some(*amount),
+        Payout::Nothing => Some(charge.amount.none()),
+    };
+    ChargeRow {
+        order_id: charge.order,
+        amount: charge.amount,
+        platform_fee: charge.fee.less(charge.fee_returned),
+        provider_fee: charge.balance.as_ref().map(|balance| balance.fee),
+        refunded: charge.refunded,
+        paid_at: charge.paid_at,
+        receipt: charge.receipt.to_string(),
+        payout: Some(charge.payout.name()),
+        payout_amount,
+        holds: charge.holds.iter().copied().collect(),
+        refunds: refunds.map(refund_row).collect(),
+    }
+}
+
+/// The receipt of a charge.
+pub(crate) fn receipt_of(charge: &Charge, story: Option<&Story>) -> ReceiptRow {
+    ReceiptRow {
+        number: charge.receipt.to_string(),
+        order_id: charge.order,
+        sale_lock_id: charge.lock,
+        buyer_id: charge.buyer,
+        maker_id: charge.maker,
+        title: story.map(|story| story.contents.title.to_string()),
+        amount: charge.amount,
+        platform_fee: charge.fee,
+        maker_share: charge.amount.less(charge.fee),
+        refunded: charge.refunded,
+        issued_at: charge.paid_at,
+        hash: charge.receipt_hash,
+    }
+}
+
+/// The order that a lock was paid for.
+pub(crate) const fn order_of(lock: &SaleLock) -> Option<OrderId> {
     match lock.state {
         LockState::Paid { order, .. } => Some(order),
         LockState::Active

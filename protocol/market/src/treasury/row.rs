@@ -62,15 +62,6 @@ pub struct ChargeRow {
     pub refunds: Vec<RefundRow>,
 }
 
-/// Payouts, for finance.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PayoutList {
-    /// Charges whose share has not left.
-    pub payouts: Vec<ChargeRow>,
-}
-
 /// A refund.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -107,15 +98,6 @@ pub struct RefundRow {
     pub code: Option<String>,
 }
 
-/// Refunds, for finance.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct RefundList {
-    /// Oldest first.
-    pub refunds: Vec<RefundRow>,
-}
-
 /// A payment that does not match its lock.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,15 +119,6 @@ pub struct HoldRow {
     /// What was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved: Option<HoldDecision>,
-}
-
-/// Payments that do not match, for finance.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct HoldList {
-    /// Those that wait for a decision.
-    pub holds: Vec<HoldRow>,
 }
 
 /// A chargeback.
@@ -177,15 +150,6 @@ pub struct DisputeRow {
     pub claimed: Money,
 }
 
-/// Chargebacks, for finance.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DisputeList {
-    /// By id.
-    pub chargebacks: Vec<DisputeRow>,
-}
-
 /// An effect that failed for good.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -207,15 +171,6 @@ pub struct DeadLetterRow {
     /// How much it moves, if it moves money.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<Money>,
-}
-
-/// Effects that failed for good.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DeadLetterList {
-    /// Oldest first.
-    pub letters: Vec<DeadLetterRow>,
 }
 
 /// One line of the ledger.
