@@ -15,7 +15,7 @@ use std::time::Duration;
 use fairground_media::Manifest;
 use fairground_runtime::shutdown::Shutdown;
 use fairground_storage::blob::BlobStore;
-use fairground_types::limits::BLOB_MAX;
+use fairground_types::limits::{BLOB_MAX, EVIDENCE_BYTES_MAX};
 use fairground_types::{BlobHash, MemberId};
 use fairground_wire::message::{BlobRequest, BlobResponse, StreamKind};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -101,6 +101,13 @@ impl Blobs {
     pub(crate) async fn read(&self, hash: BlobHash) -> Option<bytes::Bytes> {
         self.open_anywhere(hash).await?;
         self.store.read(&hash, MANIFEST_MAX).await.ok().flatten()
+    }
+
+    /// A picture in memory.
+    pub(crate) async fn picture(&self, hash: BlobHash) -> Option<bytes::Bytes> {
+        self.open_anywhere(hash).await?;
+        let max = u64::try_from(EVIDENCE_BYTES_MAX).unwrap_or(u64::MAX);
+        self.store.read(&hash, max).await.ok().flatten()
     }
 
     /// Takes the bytes that follow on a stream.
@@ -224,13 +231,12 @@ impl Blobs {
 
     async fn repair_once(&self) {
         let (sources, manifests) = self.state.read(|market| {
-            let sources: Vec<BlobHash> =
-                market.assets().map(fairground_market::Asset::source).collect();
+            let sources = market.assets().map(fairground_market::Asset::source);
             let manifests: Vec<BlobHash> =
                 market.view().assets().map(|asset| asset.manifest).collect();
-            (sources, manifests)
+            (sources.chain(market.evidence_images()).collect(), manifests)
         });
-        let mut wanted: BTreeSet<BlobHash> = sources.into_iter().collect();
+        let mut wanted: BTreeSet<BlobHash> = sources;
         for manifest in manifests {
             wanted.insert(manifest);
             let Some(bytes) = self.read(manifest).await else { continue };

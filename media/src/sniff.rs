@@ -60,6 +60,22 @@ pub fn sniff(head: &[u8]) -> Result<Container, Rejection> {
     ))
 }
 
+/// The media type of a picture that people may send, from its first bytes.
+#[must_use]
+pub fn picture(head: &[u8]) -> Option<&'static str> {
+    const JPEG: [u8; 3] = [0xFF, 0xD8, 0xFF];
+    const PNG: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0D, 0x0A, 0x1A, 0x0A];
+    if head.starts_with(&JPEG) {
+        Some("image/jpeg")
+    } else if head.starts_with(&PNG) {
+        Some("image/png")
+    } else if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
+        Some("image/webp")
+    } else {
+        None
+    }
+}
+
 fn by_magic(head: &[u8]) -> Option<Container> {
     const EBML: [u8; 4] = [0x1A, 0x45, 0xDF, 0xA3];
     const PACK_START: [u8; 4] = [0x00, 0x00, 0x01, 0xBA];
@@ -124,6 +140,16 @@ mod tests {
         assert_eq!(sniff(b"\0\0\0\x08wide\0\0\x10\0mdat"), Ok(Container::Mp4));
         assert_eq!(sniff(b"\x1A\x45\xDF\xA3\x9F\x42\x82\x84webm"), Ok(Container::Matroska));
         assert_eq!(sniff(b"\0\0\x01\xBA\x44"), Ok(Container::MpegPs));
+    }
+
+    #[test]
+    fn pictures_are_known_by_their_first_bytes_and_nothing_else_is_one() {
+        assert_eq!(picture(&[0xFF, 0xD8, 0xFF, 0xE0, 1]), Some("image/jpeg"));
+        assert_eq!(picture(b"\x89PNG\r\n\x1a\n...."), Some("image/png"));
+        assert_eq!(picture(b"RIFF\x10\0\0\0WEBPVP8 "), Some("image/webp"));
+        for other in [&b""[..], b"RIFF", b"RIFF....WAVE", b"<svg>", b"GIF89a", b"\x89PN"] {
+            assert_eq!(picture(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use fairground_market::{IssueList, IssueRow, OrderList};
+use fairground_media::sniff::picture;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::command::{Command, Decision, IssueCommand, OrderCommand, Party};
 use fairground_types::role::Action;
 use fairground_types::text::Note;
-use fairground_types::{Accepted, Code, Currency, IssueId, Money, OrderId, UserId};
+use fairground_types::{Accepted, BlobHash, Code, Currency, IssueId, Money, OrderId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
@@ -214,6 +216,32 @@ pub(super) async fn issue(
     let row = api.member.state.read(|market| market.issue_for_staff(issue));
     let row = row.map(|row| private::open_issue(&api.member.secrets, row));
     row.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
+}
+
+/// Shows a picture of an issue to staff.
+#[utoipa::path(get, path = "/v1/admin/issues/{issue}/evidence/{image}",
+    operation_id = "getEvidenceForStaff", tag = "issues",
+    params(("issue" = IssueId, Path), ("image" = BlobHash, Path)),
+    responses((status = 200, description = "The picture.", content((Vec<u8> = "image/jpeg"),
+        (Vec<u8> = "image/png"), (Vec<u8> = "image/webp")))),
+    security(("bearer" = []), ("adminKey" = [])), extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+pub(super) async fn evidence(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    ApiPath((issue, image)): ApiPath<(IssueId, BlobHash)>,
+) -> Result<Response, Problem> {
+    caller.may(&api, Action::HandleIssue)?;
+    let row = api.member.state.read(|market| market.issue_for_staff(issue));
+    let is_shown = row.is_some_and(|row| row.evidence.iter().any(|one| one.image == Some(image)));
+    let found = if is_shown { api.member.blobs.picture(image).await } else { None };
+    let bytes = found.ok_or_else(|| Problem::from(Code::NotFound))?;
+    let kind = picture(&bytes).ok_or_else(|| Problem::from(Code::NotFound))?;
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "private, no-store"),
+        (header::CONTENT_DISPOSITION, "attachment"),
+    ];
+    Ok((headers, bytes).into_response())
 }
 
 /// Takes an issue on, or gives it to somebody.

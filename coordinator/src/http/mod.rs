@@ -98,7 +98,7 @@ impl Api {
 
     /// Cuts a list into pages.
     fn pager<'a>(&'a self, list: &'a str) -> Pager<'a> {
-        Pager { key: &self.cursors, list, now: self.member.clock.now() }
+        Pager { key: &self.cursors, list, now: self.member.now() }
     }
 }
 
@@ -159,6 +159,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(fulfilment::complete_order))
         .routes(routes!(fulfilment::issues))
         .routes(routes!(fulfilment::issue))
+        .routes(routes!(fulfilment::evidence))
         .routes(routes!(fulfilment::assign))
         .routes(routes!(fulfilment::request_info))
         .routes(routes!(fulfilment::resolve))

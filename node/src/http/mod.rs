@@ -10,6 +10,7 @@ mod bids;
 mod call;
 mod drafts;
 mod edges;
+mod evidence;
 mod feed;
 mod flags;
 mod issues;
@@ -39,7 +40,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use fairground_runtime::metrics::PrometheusHandle;
 use fairground_runtime::openapi::{About, Document};
 use fairground_runtime::{metrics, problem};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use crate::edge::Edge;
@@ -162,6 +163,8 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(orders::messages, orders::post_message))
         .routes(routes!(issues::open))
         .routes(routes!(issues::show))
+        .routes(routes!(evidence::add).layer(evidence::body_limit()))
+        .routes(routes!(evidence::show))
         .routes(routes!(issues::add_evidence))
         .routes(routes!(issues::respond))
         .routes(routes!(issues::accept_offer))

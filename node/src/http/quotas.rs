@@ -53,6 +53,7 @@ pub(super) fn table() -> Vec<Quota> {
             counts_generally: false,
             ..row("media", GET, "/p/{token}/{asset}/{revision}/{*path}", 1_000)
         },
+        row("evidence", POST, "/v1/orders/{order}/evidence", 20),
         row("checkouts", POST, "/v1/sale-locks/{lock}/checkout", 20),
         row("payments", GET, "/v1/users/me/payments", 30),
         row("orders", GET, "/v1/orders", 100),
