@@ -2,6 +2,7 @@
 #![expect(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "tests may panic")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "tests look for one kind among many")]
 
+mod acceptance;
 mod against_model;
 mod archive;
 mod auctions;
