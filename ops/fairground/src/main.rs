@@ -16,6 +16,9 @@ mod status;
 mod token;
 mod version;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;

@@ -131,7 +131,11 @@ impl Client {
         until("the mail with the code", Duration::from_secs(15), || async {
             let mails = self.mails(inbox, address).await?;
             let new = mails.get(..mails.len().saturating_sub(known)).unwrap_or_default();
-            let texts = new.iter().filter_map(|mail| mail["text"].as_str());
+            // A notice may hold six digits as well: the number of an order.
+            let is_code = |mail: &&Value| {
+                mail["subject"].as_str().is_some_and(|subject| subject.contains("code"))
+            };
+            let texts = new.iter().filter(is_code).filter_map(|mail| mail["text"].as_str());
             Ok(texts.flat_map(words_of_digits).find(|word| word.len() == 6).map(str::to_owned))
         })
         .await

@@ -1,10 +1,10 @@
 //! `fairground demo`: a whole market on this machine, for people to look at and for tests to walk.
 
 mod bots;
-mod client;
-mod clip;
+pub(crate) mod client;
+pub(crate) mod clip;
 mod cluster;
-mod market;
+pub(crate) mod market;
 pub(crate) mod process;
 mod progress;
 mod report;
