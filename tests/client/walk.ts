@@ -61,6 +61,7 @@ export async function walk(market: Market, step: Step): Promise<void> {
   let auction: Schemas["AuctionId"] = "";
   let minimum: Schemas["Money"] = { amountMinor: 0, currency: "EUR" };
   let lock: Schemas["SaleLockId"] = "";
+  let order: Schemas["OrderId"] = "";
 
   await step("generated client: two people sign in by mailed codes", async () => {
     const tokens = await first.signIn();
@@ -136,10 +137,41 @@ export async function walk(market: Market, step: Step): Promise<void> {
       return payments.locks.find((row) => row.saleLockId === lock)?.checkoutUrl ?? null;
     }));
     await market.payAt(url);
-    const order = await market.until("the order", async () => {
+    const row = await market.until("the order", async () => {
       const orders = must(await winner.api.GET("/v1/orders"));
       return orders.orders.find((row) => row.auctionId === auction) ?? null;
     });
-    same(order.role, "buyer", "the side of the order");
+    same(row.role, "buyer", "the side of the order");
+    order = row.orderId;
+  });
+
+  await step("generated client: the buyer says where it goes, writes to the maker and has a receipt", async () => {
+    const path = { order };
+    const header = () => ({ "Idempotency-Key": key() });
+    const address = { name: "buyer-12", line1: "1 Market Lane", city: "Oldtown", country: "DE" };
+    must(
+      await winner.api.PUT("/v1/orders/{order}/shipping-address", {
+        params: { path, header: header() },
+        body: address,
+      }),
+    );
+    const shown = must(await winner.api.GET("/v1/orders/{order}", { params: { path } }));
+    same(shown.address?.city, address.city, "the town that the parcel goes to");
+    must(
+      await winner.api.POST("/v1/orders/{order}/messages", {
+        params: { path, header: header() },
+        body: { text: "Please ring twice." },
+      }),
+    );
+    const thread = must(await winner.api.GET("/v1/orders/{order}/messages", { params: { path } }));
+    same(thread.messages[0]?.text, "Please ring twice.", "the first message");
+    const eligible = must(await winner.api.GET("/v1/orders/{order}/issue-eligibility", { params: { path } }));
+    same(eligible.eligible, false, "a complaint before anything was shipped");
+    const receipt = must(
+      await winner.api.GET("/v1/payments/{payment}/receipt", { params: { path: { payment: lock } } }),
+    );
+    same(receipt.receipt.orderId, order, "the order of the receipt");
+    const strange = await first.api.GET("/v1/payments/{payment}/receipt", { params: { path: { payment: lock } } });
+    same(strange.error?.code, "NOT_FOUND", "somebody else's receipt");
   });
 }
