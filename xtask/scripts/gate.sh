@@ -103,6 +103,7 @@ rust_tests() { # NAME CARGO_SELECTION...
         run "$name" cargo test --no-fail-fast --lib --bins --tests "$@" -- --show-output
         count_cargo_test
     fi
+    cat "$work/log" >>"$work/tests.log"
 }
 
 # Code that does not compile has no tests to count.
@@ -217,6 +218,11 @@ must_build "build of the binary" cargo build --package fairground
 target=$(cargo metadata --format-version 1 --no-deps --offline | sed -nE 's/.*"target_directory":"([^"]+)".*/\1/p')
 export FAIRGROUND_BIN="$target/debug/fairground"
 rust_tests "cluster scenario" --package fairground-tests-cluster
+if [ "$nextest" = yes ]; then
+    check "table of the rules" cargo xtask coverage "$work/tests.log"
+else
+    check "table of the rules" cargo xtask coverage
+fi
 client_test
 browser_test
 finish
