@@ -190,6 +190,21 @@ client_test() {
     count_checks client
 }
 
+# Lines of the rules that their own tests reach, file by file.
+line_coverage() {
+    local old=/usr/lib/llvm-19/bin
+    if ! ls "$(rustc --print sysroot)"/lib/rustlib/*/bin/llvm-cov >/dev/null 2>&1 && [ -x "$old/llvm-cov" ]; then
+        export LLVM_COV="$old/llvm-cov" LLVM_PROFDATA="$old/llvm-profdata"
+    fi
+    if [ "$nextest" != yes ] || ! cargo llvm-cov --version >/dev/null 2>&1; then
+        skip "line coverage" "cargo-llvm-cov or cargo-nextest is not installed"
+        return
+    fi
+    # The market's own lines alone; tests and the language of their tables are no rules.
+    check "line coverage" cargo llvm-cov nextest --package fairground-market --status-level fail \
+        --ignore-filename-regex '/(tests|script|types|wire)/|script\.rs' --summary-only --fail-under-lines 95
+}
+
 if [ "$mode" = static ]; then
     static_checks
     finish
@@ -223,6 +238,7 @@ if [ "$nextest" = yes ]; then
 else
     check "table of the rules" cargo xtask coverage
 fi
+line_coverage
 client_test
 browser_test
 finish

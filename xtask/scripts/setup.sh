@@ -128,6 +128,21 @@ install_python_tools() {
     fi
 }
 
+# What counts covered lines: without it the gate skips that step and says so. The tools of LLVM come
+# with rustup where it is there, from Debian otherwise; 19 reads what Rust 1.95 writes.
+install_coverage_tool() {
+    if ! ls "$(rustc --print sysroot)"/lib/rustlib/*/bin/llvm-cov >/dev/null 2>&1 &&
+        [ ! -x /usr/lib/llvm-19/bin/llvm-cov ]; then
+        rustup component add llvm-tools >"$log" 2>&1 ||
+            { [ "$(id -u)" -eq 0 ] && has apt-get &&
+                DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends llvm-19 >"$log" 2>&1; } ||
+            return 0
+    fi
+    cargo llvm-cov --version >/dev/null 2>&1 && return 0
+    echo "setup: cargo install cargo-llvm-cov"
+    CARGO_TARGET_DIR="$(mktemp -d)" timeout 600 cargo install --quiet --locked cargo-llvm-cov >"$log" 2>&1 || return 0
+}
+
 log="$(mktemp)"
 trap 'rm -f "$log"' EXIT
 failed=0
@@ -138,6 +153,7 @@ install_node_packages node/web || failed=1
 [ "$purpose" = test ] && { install_node_packages tests/browser || failed=1; }
 [ "$purpose" = test ] && { install_node_packages tests/client || failed=1; }
 [ "$purpose" = test ] && { install_python_tools || failed=1; }
+[ "$purpose" = test ] && install_coverage_tool
 # A demo without the page's player is still a demo.
 [ "$purpose" = demo ] && [ -z "$required" ] && failed=0
 exit "$failed"
