@@ -157,22 +157,11 @@ impl Market {
 
     pub(crate) fn sell_story(&mut self, turn: &mut Turn, id: StoryId) {
         self.change_story(id, |story| {
-            match &mut story.state {
-                StoryState::TakenDown { sold_at, auction, .. } => {
-                    *sold_at = Some(turn.at);
-                    *auction = None;
-                }
-                StoryState::Draft
-                | StoryState::Submitted { .. }
-                | StoryState::Rejected { .. }
-                | StoryState::Approved { .. }
-                | StoryState::Scheduled { .. }
-                | StoryState::Listed { .. }
-                | StoryState::Live { .. }
-                | StoryState::Sold { .. }
-                | StoryState::Archived { .. } => {
-                    story.state = StoryState::Sold { sold_at: turn.at };
-                }
+            if let StoryState::TakenDown { sold_at, auction, .. } = &mut story.state {
+                *sold_at = Some(turn.at);
+                *auction = None;
+            } else {
+                story.state = StoryState::Sold { sold_at: turn.at };
             }
             story.changed_at = turn.at;
         });
@@ -182,17 +171,11 @@ impl Market {
 
     /// A sold piece is to be had again: its sale was undone.
     pub(crate) fn list_again(&mut self, turn: &mut Turn, id: StoryId) {
-        let is_sold = self.stories.get(&id).is_some_and(|story| match &story.state {
-            StoryState::Sold { .. } => true,
-            StoryState::TakenDown { sold_at, .. } => sold_at.is_some(),
-            StoryState::Draft
-            | StoryState::Submitted { .. }
-            | StoryState::Rejected { .. }
-            | StoryState::Approved { .. }
-            | StoryState::Scheduled { .. }
-            | StoryState::Listed { .. }
-            | StoryState::Live { .. }
-            | StoryState::Archived { .. } => false,
+        let is_sold = self.stories.get(&id).is_some_and(|story| {
+            matches!(
+                story.state,
+                StoryState::Sold { .. } | StoryState::TakenDown { sold_at: Some(_), .. }
+            )
         });
         if is_sold {
             self.relist_story(id);
@@ -204,22 +187,11 @@ impl Market {
     pub(crate) fn relist_story(&mut self, id: StoryId) {
         let at = self.at;
         self.change_story(id, |story| {
-            match &mut story.state {
-                StoryState::TakenDown { sold_at, auction, .. } => {
-                    *sold_at = None;
-                    *auction = None;
-                }
-                StoryState::Draft
-                | StoryState::Submitted { .. }
-                | StoryState::Rejected { .. }
-                | StoryState::Approved { .. }
-                | StoryState::Scheduled { .. }
-                | StoryState::Listed { .. }
-                | StoryState::Live { .. }
-                | StoryState::Sold { .. }
-                | StoryState::Archived { .. } => {
-                    story.state = StoryState::Listed { listed_at: at };
-                }
+            if let StoryState::TakenDown { sold_at, auction, .. } = &mut story.state {
+                *sold_at = None;
+                *auction = None;
+            } else {
+                story.state = StoryState::Listed { listed_at: at };
             }
             story.offers.clear();
             story.changed_at = at;
