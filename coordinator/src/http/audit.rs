@@ -117,6 +117,7 @@ pub(super) enum Format {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ExportQuery {
     /// `csv` or `json`.
+    #[param(inline)]
     format: Format,
     /// About this auction.
     auction: Option<AuctionId>,

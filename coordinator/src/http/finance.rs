@@ -140,6 +140,7 @@ pub(super) async fn propose_refund(
     ApiPath(order): ApiPath<OrderId>,
     ApiJson(body): ApiJson<RefundBody>,
 ) -> Result<Response, Problem> {
+    caller.account()?;
     let amount = Money::new(body.amount_minor, body.currency);
     let reason = reason_of(&body.reason)?;
     let command = FinanceCommand::ProposeRefund { order, amount, reason };
@@ -168,6 +169,7 @@ pub(super) async fn decide_refund(
     ApiPath(refund): ApiPath<RefundId>,
     ApiJson(body): ApiJson<RefundDecisionBody>,
 ) -> Result<Response, Problem> {
+    caller.account()?;
     let reason = reason_of(&body.reason)?;
     let command = FinanceCommand::DecideRefund { refund, decision: body.decision, reason };
     decide(&api, (&caller, &key), ("decide-refund", refund.to_string()), command).await
@@ -447,6 +449,7 @@ pub(super) struct LedgerQuery {
     /// Lines after this entry of the log; 0 from the beginning.
     after: Option<LogIndex>,
     /// `json` when absent.
+    #[param(inline)]
     format: Option<LedgerFormat>,
 }
 
@@ -464,6 +467,9 @@ pub(super) async fn ledger(
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
     let after = query.after.unwrap_or_default();
+    if i64::try_from(after.0).is_err() {
+        return Err(Problem::invalid("after", "is no entry of a log"));
+    }
     let page = api.member.state.read(|market| market.ledger_lines(after));
     if query.format != Some(LedgerFormat::Csv) {
         return Ok(fresh(page));

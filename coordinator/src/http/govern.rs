@@ -577,9 +577,12 @@ pub(super) struct Preview {
 pub(super) async fn preview_template(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    key: IntentKey,
     ApiJson(body): ApiJson<PreviewBody>,
 ) -> Result<Response, Problem> {
     may_read(&api, &caller)?;
+    // Nothing is changed, so the name of the intent is only looked at.
+    caller.command(&api, &key, "preview-template", "")?;
     let known =
         || api.member.state.read(|market| market.template(&body.key).and_then(|t| t.text.clone()));
     let words = body.text.clone().or_else(known);

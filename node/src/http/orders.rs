@@ -76,8 +76,10 @@ pub(crate) struct OrderChanged {
 #[into_params(parameter_in = Query)]
 pub(crate) struct OrdersQuery {
     /// Only those in which the account has this role.
+    #[param(inline)]
     role: Option<PartyRole>,
     /// Only those in this state.
+    #[param(inline)]
     status: Option<OrderStatus>,
     /// Where the page begins: `nextCursor` of the one before.
     cursor: Option<String>,

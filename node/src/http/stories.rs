@@ -126,6 +126,7 @@ pub(crate) enum Include {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct StoryQuery {
     /// `viewer` adds what the signed-in reader did with the story.
+    #[param(inline)]
     include: Option<Include>,
 }
 

@@ -429,6 +429,7 @@ pub fn faults(document: &Document) -> Vec<String> {
             faults.push(format!("schema {name} lists values that are no texts"));
         }
     }
+    unresolved(json, &json["components"]["schemas"], &mut faults);
     let mut names = BTreeSet::new();
     for (path, item) in json["paths"].as_object().into_iter().flatten() {
         for method in METHODS {
@@ -453,6 +454,29 @@ pub fn faults(document: &Document) -> Vec<String> {
         }
     }
     faults
+}
+
+/// References to schemas that the document does not hold: no generator can follow them.
+fn unresolved(value: &Value, schemas: &Value, faults: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, inner) in members {
+                let named = inner.as_str().and_then(|to| to.strip_prefix("#/components/schemas/"));
+                match named.filter(|_| name == "$ref") {
+                    Some(schema) if schemas.get(schema).is_none() => {
+                        faults.push(format!("there is no schema {schema}"));
+                    }
+                    _ => unresolved(inner, schemas, faults),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                unresolved(item, schemas, faults);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Addresses whose requests need no `Idempotency-Key`: sign-in has codes and tokens that count once,
