@@ -14,6 +14,7 @@ mod model;
 mod money;
 mod orders;
 mod parts;
+mod people;
 mod rules;
 mod stories;
 mod tables;
