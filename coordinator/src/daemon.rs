@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use crate::edge::directory::EdgeDirectory;
 use crate::effects::{EffectRunner, Outlets, Payments};
 use crate::error::Error;
 use crate::history::History;
+use crate::http::mail_events::MailHook;
 use crate::http::{Api, Webhooks, router};
 use crate::identity::{ClusterFile, DataDir};
 use crate::join::Admission;
@@ -332,7 +334,10 @@ async fn serve(
     }
     let webhooks = Webhooks {
         secrets: webhook_secrets(options)?,
-        tracking: tracking_secret(options)?,
+        tracking: secret_of(options.tracking.webhook_secret_file.as_deref())?,
+        verification: secret_of(options.verification.webhook_secret_file.as_deref())?,
+        mail: secret_of(options.mail.webhook_key_file.as_deref())?
+            .map(|key| MailHook { provider: options.mail.provider, key }),
         expects_live: options.stripe.live,
         payments: member.payments.clone(),
     };
@@ -393,9 +398,8 @@ fn webhook_secrets(options: &Options) -> Result<Vec<Secret>, Error> {
     Ok(secrets)
 }
 
-fn tracking_secret(options: &Options) -> Result<Option<Secret>, Error> {
-    let file = options.tracking.webhook_secret_file.as_ref();
-    Ok(file.map(|file| Secret::from_file(file)).transpose()?)
+fn secret_of(file: Option<&Path>) -> Result<Option<Secret>, Error> {
+    Ok(Secret::from_option(file)?)
 }
 
 /// Begins the cluster, once: Raft with one voter, then the first two commands of the log.

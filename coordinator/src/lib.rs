@@ -48,7 +48,7 @@ pub use daemon::run;
 pub use error::Error;
 pub use options::{
     MailOptions, MailProvider, Options, PushOptions, RaftOptions, SignInOptions, SmsOptions,
-    StripeSettings, TrackingOptions,
+    StripeSettings, TrackingOptions, VerificationOptions,
 };
 pub use peers::LinkError;
 pub use propose::ProposeError;

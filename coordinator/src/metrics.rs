@@ -25,6 +25,8 @@ pub(crate) const EFFECTS: &str = "fairground_effects_total";
 /// Webhooks taken, by outcome.
 #[cfg(feature = "stripe")]
 pub(crate) const WEBHOOKS: &str = "fairground_webhooks_total";
+/// Events of the mail service, by outcome.
+pub(crate) const MAIL_EVENTS: &str = "fairground_mail_events_total";
 /// Events of carriers, by outcome.
 pub(crate) const CARRIER_EVENTS: &str = "fairground_carrier_events_total";
 /// Blobs copied from another member in the background.

@@ -44,6 +44,8 @@ pub struct Options {
     pub sandbox: bool,
     /// Events of carriers.
     pub tracking: TrackingOptions,
+    /// Answers of whoever checks people.
+    pub verification: VerificationOptions,
     /// Rules of the market, read once: when the cluster begins.
     pub policy: MarketPolicy,
     /// `auto`, `json` or `text`.
@@ -68,6 +70,7 @@ impl Default for Options {
             stripe: StripeSettings::default(),
             sandbox: false,
             tracking: TrackingOptions::default(),
+            verification: VerificationOptions::default(),
             policy: MarketPolicy::default(),
             log_format: "auto".to_owned(),
         }
@@ -116,6 +119,9 @@ pub struct MailOptions {
     pub base_url: Option<String>,
     /// The key of SendGrid, or the server token of Postmark.
     pub key_file: Option<PathBuf>,
+    /// How the provider's events are known: SendGrid's public key, or the `user:password` of
+    /// Postmark's hook; without it none are taken.
+    pub webhook_key_file: Option<PathBuf>,
     /// Sender of every mail.
     pub from: String,
 }
@@ -142,6 +148,7 @@ impl Default for MailOptions {
             password_file: None,
             base_url: None,
             key_file: None,
+            webhook_key_file: None,
             from: "Fairground <no-reply@fairground.example>".to_owned(),
         }
     }
@@ -220,5 +227,13 @@ pub struct StripeSettings {
 #[serde(default, rename_all = "snake_case", deny_unknown_fields)]
 pub struct TrackingOptions {
     /// The secret that signs what a carrier's source sends; without it nothing is taken.
+    pub webhook_secret_file: Option<PathBuf>,
+}
+
+/// See [`Options::verification`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct VerificationOptions {
+    /// The secret that signs what a source says about a check; without it nothing is taken.
     pub webhook_secret_file: Option<PathBuf>,
 }

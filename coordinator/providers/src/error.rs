@@ -51,8 +51,8 @@ pub enum ProviderError {
         /// The provider's code, or the status.
         code: String,
     },
-    /// The device's token is not valid any more: forget it.
-    #[error("find the device at {provider} ({code})")]
+    /// The device's token, or the address, is not valid any more: forget it.
+    #[error("find the reader at {provider} ({code})")]
     Gone {
         /// Whom.
         provider: &'static str,

@@ -24,7 +24,10 @@ mod token;
 pub use call::{Guard, MachineTime, Policy, Ports, Repeat, Time};
 pub use error::ProviderError;
 pub use jwt::{KeyError, SigningKey};
-pub use mail::{Accepted, Mail, Mailer, PostmarkOptions, SendGridOptions, SmtpOptions};
+pub use mail::{
+    Accepted, DeadAddress, Mail, MailEventError, Mailer, PostmarkOptions, SendGridOptions, Shown,
+    SmtpOptions, postmark_events, sendgrid_events,
+};
 pub use push::{ApnsOptions, FcmOptions, Platform, Push, PushMessage, ServiceAccount};
 pub use sign_in::{
     AppleCodes, AppleCodesOptions, AppleTokens, IssuerOptions, SignIn, SignInError, SignInProvider,

@@ -154,17 +154,17 @@ async fn mail_arrives_by_each_way_and_carries_its_id() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_not_taken_is_refused_for_good() {
+async fn an_address_that_is_not_taken_is_named_so() {
     let fakes = start().await;
     let refused = Mail { to: "refused@a.example", ..mail("eff_1") };
     for (mailer, part) in [(sendgrid(&fakes), Part::Sendgrid), (postmark(&fakes), Part::Postmark)] {
         let error = mailer.send(&refused).await.expect_err("it is refused");
-        assert!(matches!(error, ProviderError::Refused { .. }), "{error:?}");
+        assert!(matches!(error, ProviderError::Gone { .. }), "{error:?}");
         assert_eq!(fakes.outside().calls(part).len(), 1);
     }
     let wrong = Mail { to: "nobody", ..mail("eff_2") };
     let error = smtp(&fakes).send(&wrong).await.expect_err("no address");
-    assert!(matches!(error, ProviderError::Refused { .. }), "{error:?}");
+    assert!(matches!(error, ProviderError::Gone { .. }), "{error:?}");
 }
 
 /// What a fault comes to, when it lasts longer than the retries.

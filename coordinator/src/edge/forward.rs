@@ -14,7 +14,9 @@ use fairground_types::command::{
     OrderCommand, PaymentCommand, PeopleCommand, PushPlatform, SocialCommand, StoryCommand,
 };
 use fairground_types::limits::PUSH_TOKEN_MAX;
-use fairground_types::{Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, UserId};
+use fairground_types::{
+    Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, SignInId, UserId,
+};
 use fairground_wire::message::{
     ForwardRequest, ForwardResponse, PrivateBytes, PrivateText, StreamKind,
 };
@@ -54,8 +56,8 @@ pub(crate) async fn serve(
         ForwardRequest::PayoutLink { user, refresh_url, return_url } => {
             payout::link(member, user, (&refresh_url, &return_url)).await
         }
-        ForwardRequest::AddPushDevice { user, command: id, platform, token } => {
-            add_push_device(member, (user, id), platform, token.expose()).await
+        ForwardRequest::AddPushDevice { user, sign_in, command: id, platform, token } => {
+            add_push_device(member, (user, sign_in, id), platform, token.expose()).await
         }
         ForwardRequest::MintPlayback { user, asset } => {
             match playback::mint(member, user, asset).await {
@@ -204,7 +206,7 @@ fn is_of_an_account(command: &Command) -> bool {
 /// The token of a device is sealed here: no edge and no log holds it in clear.
 async fn add_push_device(
     member: &Member,
-    (user, id): (UserId, CommandId),
+    (user, sign_in, id): (UserId, SignInId, CommandId),
     platform: PushPlatform,
     token: &str,
 ) -> ForwardResponse {
@@ -222,7 +224,7 @@ async fn add_push_device(
         devices.find(|known| known.digest == digest).map(|known| known.device)
     });
     let device = known.unwrap_or_else(|| PushDeviceId::from_bits(member.new_bits()));
-    let add = AddPushDevice { device, platform, digest, token: sealed };
+    let add = AddPushDevice { device, sign_in, platform, digest, token: sealed };
     let command = Command::Notice(NoticeCommand::AddPushDevice(add));
     match member.proposer.submit(Envelope { id, actor: Actor::User(user), command }).await {
         Ok(judged) => match judged.verdict {

@@ -1,19 +1,21 @@
 //! The outbox at work: what the market wants done in the world, done by the leader.
 //!
 //! ```text
-//!  outbox (state) -> runner -> mail | text message | Stripe -> a command with the outcome -> log
+//!  outbox (state) -> runner -> mail | SMS | push | Stripe -> a command with the outcome -> log
 //!                      ^ wakes with every entry; at most 16 at a time; waits longer after each failure
 //! ```
 //! An effect carries its id abroad, so doing it twice is doing it once, where the other side knows
 //! such a thing. Where it does not (codes), a new leader does not repeat it: the outcome is unknown.
 //! What was done and not yet reported is remembered here and reported again, not done again. Read
-//! next: `checkout.rs`, `money.rs`, `notice.rs`.
+//! next: `checkout.rs`, `money.rs`, `tell.rs`.
 
 mod check;
 mod checkout;
 pub(crate) mod money;
 mod notice;
 mod outlets;
+mod push;
+mod tell;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,12 +24,11 @@ use std::time::Duration;
 use fairground_market::{Effect, PendingEffect, StoryCheck};
 use fairground_providers::{Mail, ProviderError, TextMessage};
 use fairground_runtime::shutdown::Shutdown;
-use fairground_runtime::zone;
 use fairground_types::command::{
     Channel, CheckResult, Command, EffectOutcome, EffectResult, FinanceCommand, PaymentCommand,
-    RecordCheck, StoryCommand, TemplateKey,
+    RecordCheck, StoryCommand,
 };
-use fairground_types::{CommandId, EffectId, Millis, NoticeChannel, Verdict};
+use fairground_types::{CommandId, EffectId, Millis, Verdict};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -46,6 +47,8 @@ const LOOK_MAX: usize = 4_096;
 const PERIOD: Duration = Duration::from_secs(1);
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether somebody sleeps still: a sandbox may move its clock meanwhile.
+const QUIET_PERIOD: Duration = Duration::from_secs(30);
 /// The longest wait that a provider may ask for.
 const ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// How long a text message with a code is worth delivering.
@@ -53,8 +56,6 @@ const CODE_VALIDITY: Duration = Duration::from_secs(300);
 /// Age from which an effect that still fails is a dead letter, whoever tried it; the ends that a kind
 /// has of its own come sooner.
 const LIFE: Millis = Millis::from_hours(48);
-/// Failures after which a notice is dropped.
-const NOTICE_TRIES_MAX: u32 = 12;
 
 /// What carrying out an effect came to.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and most are reports")]
@@ -63,6 +64,8 @@ enum Carried {
     Report(Command),
     /// Try again, at the earliest after this.
     Later(Duration),
+    /// Not tried: its reader sleeps, for this long.
+    Quiet(Duration),
 }
 
 enum Progress {
@@ -149,7 +152,7 @@ impl EffectRunner {
                 };
                 let is_reported = match &carried {
                     Carried::Report(command) => report_to_log(&member, effect.id, command).await,
-                    Carried::Later(_) => false,
+                    Carried::Later(_) | Carried::Quiet(_) => false,
                 };
                 Done { effect: effect.id, carried, is_reported }
             });
@@ -170,6 +173,11 @@ impl EffectRunner {
             }
             Carried::Later(wait) => {
                 Progress::Waiting { due: now + wait.max(back_off(done.effect, next)) }
+            }
+            Carried::Quiet(wait) => {
+                let due = now + wait.min(QUIET_PERIOD);
+                self.progress.insert(done.effect, (Progress::Waiting { due }, tries));
+                return;
             }
         };
         self.progress.insert(done.effect, (progress, next));
@@ -272,7 +280,7 @@ async fn carry_out(
         Effect::ReadCharge { payment, .. } => {
             member.payments.read_charge(member, (pending, tries), payment).await
         }
-        Effect::Notify(told) => notify(member, outlets, pending.id, told, tries).await,
+        Effect::Notify(told) => tell::notify(member, outlets, (pending, told), tries).await,
         Effect::CheckStory(story) => {
             let result = check::ask(&check::LocalChecker, story, check::CHECK_WAIT).await;
             Carried::Report(check_report(pending.id, story, result))
@@ -283,6 +291,7 @@ async fn carry_out(
     let outcome = match &carried {
         Carried::Report(_) => "reported",
         Carried::Later(_) => "later",
+        Carried::Quiet(_) => "quiet",
     };
     metrics::counter!(
         crate::metrics::EFFECTS, "kind" => pending.effect.kind(), "outcome" => outcome
@@ -347,66 +356,6 @@ async fn send_code(outlets: &Outlets, effect: EffectId, code: &auth::PendingCode
             // Not repeated: a code sent twice is worse than one asked for again.
             tracing::warn!(%effect, %error, "code not sent");
             complete(effect, EffectOutcome::Unknown)
-        }
-    }
-}
-
-async fn notify(
-    member: &Member,
-    outlets: &Outlets,
-    effect: EffectId,
-    told: &fairground_market::Notice,
-    tries: u32,
-) -> Carried {
-    let now = member.now();
-    let (address, preferences) = member.state.read(|market| {
-        let address = market.account(told.user).and_then(|account| {
-            let wants = matches!(
-                (told.channel, account.channel()),
-                (NoticeChannel::Email, Channel::Email) | (NoticeChannel::Sms, Channel::Sms)
-            );
-            let contact = account.contact();
-            wants.then(|| auth::open_contact(&member.secrets, account.identifier(), contact))?
-        });
-        (address, market.preferences(told.user).preferences)
-    });
-    let quiet = preferences.quiet_hours.as_ref().filter(|_| !told.kind.is_critical());
-    if let Some(until) = quiet.and_then(|hours| zone::quiet_until(hours, now)) {
-        return Carried::Later(until.since(now).to_duration());
-    }
-    let Some(address) = address else {
-        return complete(effect, EffectOutcome::Abandoned);
-    };
-    let words = member.state.read(|market| {
-        let locale = preferences.locale.clone()?;
-        let key = TemplateKey { kind: told.kind, channel: told.channel, locale };
-        market.template(&key).and_then(|state| state.text.clone())
-    });
-    let (subject, text) = notice::text(told, words.as_ref());
-    let sent = match told.channel {
-        NoticeChannel::Email => send_mail(outlets, effect, &address, (&subject, &text)).await,
-        NoticeChannel::Sms => {
-            let text = format!("{subject}\n{text}");
-            send_text(outlets, &TextMessage { to: &address, text: &text, validity: None }).await
-        }
-        NoticeChannel::Push | NoticeChannel::InApp => Err(SendError::Off),
-    };
-    match sent {
-        Ok(()) => complete(effect, EffectOutcome::Happened),
-        Err(error) if !error.is_transient() => complete(effect, EffectOutcome::Abandoned),
-        // It may have left, and a text message has no id by which a repetition is known.
-        Err(SendError::Provider(error))
-            if told.channel == NoticeChannel::Sms && !error.is_unsent() =>
-        {
-            complete(effect, EffectOutcome::Unknown)
-        }
-        Err(error) if tries >= NOTICE_TRIES_MAX => {
-            tracing::warn!(%effect, %error, "notice dropped");
-            complete(effect, EffectOutcome::Abandoned)
-        }
-        Err(error) => {
-            tracing::debug!(%effect, %error, "notice not sent yet");
-            Carried::Later(error.wait())
         }
     }
 }

@@ -11,6 +11,7 @@ use fairground_providers::{
 };
 use fairground_runtime::config::Secret;
 
+use super::push::PushOutlet;
 use crate::error::Error;
 use crate::member::Member;
 use crate::options::{MailOptions, MailProvider, Options, PushOptions, SmsOptions};
@@ -19,7 +20,7 @@ use crate::options::{MailOptions, MailProvider, Options, PushOptions, SmsOptions
 pub(crate) struct Outlets {
     pub(crate) mailer: Option<Mailer>,
     pub(crate) texter: Option<Texter>,
-    pub(crate) push: Push,
+    pub(crate) push: PushOutlet,
 }
 
 /// Time and chance for the clients of a member.
@@ -35,7 +36,7 @@ impl Outlets {
         let outlets = Self {
             mailer: mailer(&options.mail, &cluster, ports.clone())?,
             texter: texter(&options.sms, ports.clone())?,
-            push: push(&options.push, ports)?,
+            push: PushOutlet::new(push(&options.push, ports)?),
         };
         tracing::info!(
             mail = outlets.mailer.is_some(),

@@ -19,11 +19,13 @@ mod finance;
 mod fulfilment;
 mod govern;
 mod guard;
+pub(crate) mod mail_events;
 mod moderation;
 mod people;
 mod quotas;
 mod sign_in;
 mod tracking;
+mod verification;
 #[cfg(feature = "stripe")]
 mod webhook;
 
@@ -41,7 +43,6 @@ use fairground_runtime::problem;
 use fairground_runtime::rate::{RateLimit, RateLimiter};
 use fairground_types::Millis;
 use utoipa_axum::router::OpenApiRouter;
-#[cfg(feature = "stripe")]
 use utoipa_axum::router::UtoipaMethodRouterExt as _;
 use utoipa_axum::routes;
 
@@ -76,6 +77,10 @@ pub(crate) struct Webhooks {
     pub(crate) secrets: Vec<Secret>,
     /// What signs events of carriers; without it none are taken.
     pub(crate) tracking: Option<Secret>,
+    /// What signs answers to checks of people; without it none are taken.
+    pub(crate) verification: Option<Secret>,
+    /// How events of the mail service are known; without it none are taken.
+    pub(crate) mail: Option<mail_events::MailHook>,
     /// Whether events about real money are expected.
     pub(crate) expects_live: bool,
     /// Where a session is looked up that an event does not show.
@@ -164,6 +169,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(fulfilment::request_info))
         .routes(routes!(fulfilment::resolve))
         .routes(routes!(tracking::receive))
+        .routes(routes!(verification::complete))
+        .routes(routes!(mail_events::receive).layer(mail_events::body_limit()))
         .routes(routes!(admin::grant))
         .merge(people())
         .routes(routes!(finance::refunds))

@@ -270,6 +270,7 @@ pub(crate) async fn add_device(
 ) -> Result<Json<PushDeviceAdded>, Problem> {
     let request = ForwardRequest::AddPushDevice {
         user: who.user,
+        sign_in: who.sign_in,
         command: intent.command(&who, "add-push-device", &who.user.to_string()),
         platform: body.platform,
         token: PrivateText::new(body.token),

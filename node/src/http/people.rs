@@ -110,7 +110,6 @@ pub(crate) async fn register_device(
         sign_in: who.sign_in,
         platform: body.platform,
         signals: body.signals,
-        push_token: None,
     };
     give(&edge, &who, id, PeopleCommand::RegisterDevice(register)).await?;
     Ok(Json(DeviceNamed { device_id: device }))

@@ -491,6 +491,7 @@ impl Market {
         self.accounts.change(gone.user, |account| {
             account.sign_ins.remove(&id);
         });
+        self.inbox.end_sign_in(gone.user, id);
     }
 
     /// A sign-in ended by time; its access tokens are older than their own life by then.

@@ -17,8 +17,8 @@ use fairground_types::command::{
     SealedContact,
 };
 use fairground_types::{
-    Accepted, AuctionId, Code, Digest, Flag, NoticeChannel, NoticeId, NoticeKind, PushDeviceId,
-    Rejection, Timestamp, UserId, limits,
+    Accepted, AuctionId, Code, DeviceId, Digest, Flag, NoticeChannel, NoticeId, NoticeKind,
+    PushDeviceId, Rejection, SignInId, Timestamp, UserId, limits,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -58,6 +58,8 @@ pub struct PreferenceState {
 pub struct PushDevice {
     /// Its id.
     pub device: PushDeviceId,
+    /// The sign-in on it.
+    pub sign_in: SignInId,
     /// Which service.
     pub platform: PushPlatform,
     /// Keyed hash of its token.
@@ -191,6 +193,18 @@ impl Inbox {
     fn remove_device(&mut self, user: UserId, device: PushDeviceId) {
         if let Some(gone) = self.devices.remove(&(user, device)) {
             self.tokens.remove(&gone.digest);
+        }
+    }
+
+    /// A sign-in ended: whoever holds its phone is told nothing more.
+    pub(crate) fn end_sign_in(&mut self, user: UserId, sign_in: SignInId) {
+        let on_it: Vec<PushDeviceId> = self
+            .devices_of(user)
+            .filter(|device| device.sign_in == sign_in)
+            .map(|device| device.device)
+            .collect();
+        for device in on_it {
+            self.remove_device(user, device);
         }
     }
 
@@ -348,6 +362,7 @@ impl Market {
         }
         let device = PushDevice {
             device: add.device,
+            sign_in: add.sign_in,
             platform: add.platform,
             digest: add.digest,
             token: add.token.clone(),
@@ -503,6 +518,15 @@ impl Market {
     #[must_use]
     pub fn push_devices(&self, user: UserId) -> Vec<&PushDevice> {
         self.inbox.devices_of(user).filter(|device| device.is_alive(self.at)).collect()
+    }
+
+    /// Whether push messages go to a device of somebody.
+    #[must_use]
+    pub fn is_pushed_to(&self, user: UserId, device: DeviceId) -> bool {
+        self.inbox.devices_of(user).any(|known| {
+            let sign_in = self.accounts.sign_ins.get(&known.sign_in);
+            sign_in.is_some_and(|row| row.device == Some(device))
+        })
     }
 
     /// Whether mail to somebody is held back but for critical notices.

@@ -358,6 +358,8 @@ pub enum ForwardRequest {
     AddPushDevice {
         /// Whose.
         user: UserId,
+        /// The sign-in on it.
+        sign_in: SignInId,
         /// Identity of the intent.
         command: CommandId,
         /// Which service.

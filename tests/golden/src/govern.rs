@@ -10,7 +10,7 @@ use fairground_types::text::{Locale, Note, TemplateBody, TemplateSubject, ZoneNa
 use fairground_types::time::Millis;
 use fairground_types::{Flag, NoticeChannel, NoticeId, NoticeKind, PushDeviceId};
 
-use crate::{DIGEST, USER, contact, region};
+use crate::{DIGEST, SIGN_IN, USER, contact, region};
 
 const DEVICE: PushDeviceId = PushDeviceId::from_bits(0xd1);
 
@@ -112,6 +112,7 @@ pub(crate) fn govern_commands() -> Vec<Command> {
         Command::Notice(NoticeCommand::ReadNotice { notice: NoticeId::from_bits(9) }),
         Command::Notice(NoticeCommand::ReadAllNotices),
         Command::Notice(NoticeCommand::AddPushDevice(AddPushDevice {
+            sign_in: SIGN_IN,
             device: DEVICE,
             platform: PushPlatform::Fcm,
             digest: DIGEST,

@@ -201,6 +201,7 @@ fn forward() -> Vec<Sample> {
             "add_push_device",
             ForwardRequest::AddPushDevice {
                 user: USER,
+                sign_in: crate::SIGN_IN,
                 command: COMMAND,
                 platform: fairground_types::command::PushPlatform::Apns,
                 token: PrivateText::new("token"),

@@ -114,7 +114,6 @@ fn ways_in() -> Vec<PeopleCommand> {
             sign_in: SIGN_IN,
             platform: DevicePlatform::Android,
             signals: DeviceSignals { rooted: true, ..DeviceSignals::default() },
-            push_token: Some(vec![4, 5]),
         }),
         PeopleCommand::RevokeDevice { device: DEVICE },
         PeopleCommand::RequestCapability { capability: Capability::Publish, task: TASK },

@@ -3,6 +3,7 @@
 //! The message's id goes along, so that a relay or a reader can tell a repetition. It must not know
 //! what a mail says. Read next: `smtp.rs`, `sendgrid.rs`, `postmark.rs`.
 
+mod events;
 mod postmark;
 mod sendgrid;
 mod smtp;
@@ -11,6 +12,7 @@ use lettre::message::Mailbox;
 
 use crate::call::{Guard, Policy, Ports};
 use crate::error::ProviderError;
+pub use events::{DeadAddress, MailEventError, Shown, postmark_events, sendgrid_events};
 use postmark::Postmark;
 pub use postmark::PostmarkOptions;
 use sendgrid::SendGrid;
@@ -101,7 +103,7 @@ impl Mailer {
     /// Sends one mail.
     ///
     /// # Errors
-    /// See [`ProviderError`].
+    /// See [`ProviderError`]: `Gone` says that the address takes no mail any more.
     pub async fn send(&self, mail: &Mail<'_>) -> Result<Accepted, ProviderError> {
         self.guard
             .call(|_| async {

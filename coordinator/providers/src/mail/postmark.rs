@@ -16,6 +16,9 @@ const WAITS: Waits = Waits::secs(3, 15);
 /// Codes that speak of the account, not of the mail: token, sender signature, pending approval.
 const ACCOUNT_CODES: [u32; 6] = [10, 400, 401, 405, 412, 413];
 
+/// Codes that speak of the address: not one, or one that bounced or complained before.
+const ADDRESS_CODES: [u32; 2] = [300, 406];
+
 /// How Postmark is reached.
 #[derive(Debug, Clone)]
 pub struct PostmarkOptions {
@@ -88,6 +91,10 @@ impl Postmark {
             status => match answer.json::<Taken>() {
                 Ok(taken) if ACCOUNT_CODES.contains(&taken.error_code) => {
                     Err(answer.misconfigured(taken.error_code.to_string()))
+                }
+                Ok(taken) if ADDRESS_CODES.contains(&taken.error_code) => {
+                    let code = taken.error_code.to_string();
+                    Err(ProviderError::Gone { provider: PROVIDER, code, since: None })
                 }
                 Ok(taken) => Err(answer.refused(taken.error_code.to_string())),
                 Err(_) => Err(answer.refused(status.to_string())),

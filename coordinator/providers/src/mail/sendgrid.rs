@@ -15,6 +15,9 @@ const PROVIDER: &str = "SendGrid";
 const BASE: &str = "https://api.sendgrid.com";
 const WAITS: Waits = Waits::secs(3, 15);
 
+/// How a refusal begins that speaks of the address alone.
+const ADDRESS_CODE: &str = "400 personalizations.0.to";
+
 /// How SendGrid is reached.
 #[derive(Debug, Clone)]
 pub struct SendGridOptions {
@@ -78,7 +81,13 @@ impl SendGrid {
             202 | 200 => Ok(Accepted { id: answer.header("x-message-id").map(str::to_owned) }),
             401 | 403 => Err(answer.misconfigured(answer.status.to_string())),
             429 | 500..=599 => Err(answer.later("")),
-            status => Err(answer.refused(code(&answer, status))),
+            status => {
+                let code = code(&answer, status);
+                if code.starts_with(ADDRESS_CODE) {
+                    return Err(ProviderError::Gone { provider: PROVIDER, code, since: None });
+                }
+                Err(answer.refused(code))
+            }
         }
     }
 }

@@ -57,7 +57,8 @@ impl Smtp {
 
     pub(super) async fn send(&self, mail: &Mail<'_>) -> Result<Accepted, ProviderError> {
         let refused = |code: &str| ProviderError::Refused { provider: PROVIDER, code: code.into() };
-        let to: Mailbox = mail.to.parse().map_err(|_| refused("address"))?;
+        let gone = |_| gone("address");
+        let to: Mailbox = mail.to.parse().map_err(gone)?;
         let id = self.sender.message_id(mail.id);
         let message = Message::builder()
             .message_id(Some(id.clone()))
@@ -83,6 +84,7 @@ fn classified(error: &lettre::transport::smtp::Error) -> ProviderError {
     match code {
         // Authentication wanted, refused or too weak (RFC 4954): nothing about this mail.
         530 | 534 | 535 | 538 => misconfigured("authentication"),
+        550 | 551 | 553 if is_about_the_mailbox(&error.to_string()) => gone(&code.to_string()),
         500..=599 => ProviderError::Refused { provider: PROVIDER, code: code.to_string() },
         _ => ProviderError::Unavailable {
             provider: PROVIDER,
@@ -91,6 +93,23 @@ fn classified(error: &lettre::transport::smtp::Error) -> ProviderError {
             retry_after: None,
         },
     }
+}
+
+/// Whether a refusal speaks of the mailbox: 5.1.x (no such address) and 5.2.1 (switched off) do, 5.7.x
+/// (policy, spam) and the like do not (RFC 3463). Without such a code the basic one has to do.
+fn is_about_the_mailbox(answer: &str) -> bool {
+    let is_code = |word: &&str| {
+        let mut parts = word.split('.');
+        let is_number = |part: Option<&str>| part.is_some_and(|part| part.parse::<u16>().is_ok());
+        parts.next() == Some("5") && is_number(parts.next()) && is_number(parts.next())
+    };
+    let words = answer.split(|letter: char| !(letter.is_ascii_digit() || letter == '.'));
+    let enhanced: Vec<&str> = words.filter(is_code).collect();
+    enhanced.first().is_none_or(|code| code.starts_with("5.1.") || *code == "5.2.1")
+}
+
+fn gone(code: &str) -> ProviderError {
+    ProviderError::Gone { provider: PROVIDER, code: code.to_owned(), since: None }
 }
 
 const fn lost() -> ProviderError {
@@ -117,6 +136,16 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_speaks_of_the_mailbox_or_of_the_mail() {
+        let about = is_about_the_mailbox;
+        assert!(about("permanent error (550): 5.1.1 <x> user unknown"));
+        assert!(about("permanent error (550): 5.2.1 mailbox disabled"));
+        assert!(about("permanent error (550): no such user"));
+        assert!(!about("permanent error (550): 5.7.1 message looks like spam, see 5.1.1"));
+        assert!(!about("permanent error (550): 5.2.2 mailbox full"));
+    }
 
     #[test]
     fn relay_elsewhere_is_not_spoken_to_in_clear() {

@@ -1,7 +1,8 @@
-//! Devices of an account: which sign-ins are on one, how much it is trusted, where it is pushed to.
+//! Devices of an account: which sign-ins are on one, how much it is trusted. Where push messages go is
+//! the inbox's, by sign-in.
 
 use fairground_types::command::RegisterDevice;
-use fairground_types::limits::{DEVICES_PER_USER_MAX, SEALED_BYTES_MAX};
+use fairground_types::limits::DEVICES_PER_USER_MAX;
 use fairground_types::people::DevicePlatform;
 use fairground_types::{
     Accepted, Code, DeviceId, NoticeKind, Rejection, SignInId, Timestamp, UserId,
@@ -19,18 +20,9 @@ pub struct Device {
     pub(crate) platform: DevicePlatform,
     /// Hundredths of a percent.
     pub(crate) trust: u16,
-    pub(crate) push_token: Option<Vec<u8>>,
     pub(crate) registered_at: Timestamp,
     pub(crate) seen_at: Timestamp,
     pub(crate) revoked_at: Option<Timestamp>,
-}
-
-impl Device {
-    /// Where push messages go, sealed under the account's own key; nowhere once it is revoked.
-    #[must_use]
-    pub fn push_token(&self) -> Option<&[u8]> {
-        self.push_token.as_deref().filter(|_| self.revoked_at.is_none())
-    }
 }
 
 impl Market {
@@ -41,9 +33,6 @@ impl Market {
         register: &RegisterDevice,
     ) -> Answer {
         let person = self.person(user)?;
-        if register.push_token.as_ref().is_some_and(|token| token.len() > SEALED_BYTES_MAX) {
-            return Err(Rejection::new(Code::ValidationFailed, "the push token is too long"));
-        }
         let is_theirs =
             self.accounts.sign_ins.get(&register.sign_in).is_some_and(|row| row.user == user);
         if !is_theirs {
@@ -59,7 +48,6 @@ impl Market {
             device: register.device,
             platform: register.platform,
             trust: register.signals.trust(),
-            push_token: register.push_token.clone(),
             registered_at: known.map_or(turn.at, |device| device.registered_at),
             seen_at: turn.at,
             revoked_at: None,
@@ -121,7 +109,6 @@ impl Market {
         let at = turn.at;
         self.change_person(user, |person| {
             if let Some(row) = person.devices.get_mut(&device) {
-                row.push_token = None;
                 row.revoked_at = row.revoked_at.or(Some(at));
             }
         });

@@ -215,6 +215,8 @@ rows! {
         strikes: Vec<StrikeRow>,
         /// Its capabilities.
         capabilities: Vec<CapabilityRow>,
+        /// Whether mail to it bounced for good or was complained of: it gets critical mail alone.
+        mail_suppressed: bool,
     }
     /// A page of accounts, newest first.
     AccountList {
@@ -284,7 +286,7 @@ impl Market {
                 device_id: row.device,
                 platform: row.platform,
                 trust: row.trust,
-                takes_push: row.push_token().is_some(),
+                takes_push: self.is_pushed_to(user, row.device),
                 registered_at: row.registered_at,
                 seen_at: row.seen_at,
                 revoked_at: row.revoked_at,
@@ -463,6 +465,7 @@ impl Market {
             sign_ins: account.sign_ins.len(),
             strikes: self.strikes_of(user),
             capabilities: self.capabilities_of(user).capabilities,
+            mail_suppressed: self.is_mail_suppressed(user),
         })
     }
 

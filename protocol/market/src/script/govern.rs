@@ -9,7 +9,9 @@ use fairground_types::command::{
 };
 use fairground_types::flag::{FlagKind, FlagSetting, FlagValue};
 use fairground_types::text::{FlagText, Locale, Note, TemplateBody, TemplateSubject, ZoneName};
-use fairground_types::{Digest, Flag, MemberId, NoticeChannel, NoticeId, NoticeKind, PushDeviceId};
+use fairground_types::{
+    Digest, Flag, MemberId, NoticeChannel, NoticeId, NoticeKind, PushDeviceId, SignInId,
+};
 
 use super::notation::{parse_length, set_policy};
 use super::{Words, World, edge_named, person};
@@ -93,6 +95,7 @@ impl World {
                 let token = words.next("token")?;
                 Command::Notice(NoticeCommand::AddPushDevice(AddPushDevice {
                     device: device(name),
+                    sign_in: SignInId::from_bits(0),
                     platform: PushPlatform::Fcm,
                     digest: Digest::of(token.as_bytes()),
                     token: SealedContact { wrapped_key: vec![], sealed: token.into() },

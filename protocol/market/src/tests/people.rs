@@ -541,7 +541,6 @@ fn device(number: u128, sign_in: u128, signals: DeviceSignals) -> PeopleCommand 
         sign_in: SignInId::from_bits(sign_in),
         platform: DevicePlatform::Ios,
         signals,
-        push_token: Some(vec![7]),
     })
 }
 

@@ -3,7 +3,7 @@
 //! Read next: `fairground-market`'s `inbox`.
 
 use super::SealedContact;
-use crate::id::{Digest, NoticeId, PushDeviceId, UserId};
+use crate::id::{Digest, NoticeId, PushDeviceId, SignInId, UserId};
 use crate::notice::{NoticeChannel, NoticeKind};
 use crate::text::{Locale, ZoneName};
 use serde::{Deserialize, Serialize};
@@ -141,10 +141,14 @@ impl Default for NoticePreferences {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum PushPlatform {
-    /// Firebase Cloud Messaging.
+    /// Firebase Cloud Messaging, by a registration token.
     Fcm,
-    /// Apple Push Notification service.
+    /// Firebase Cloud Messaging, by an installation id.
+    FcmInstallation,
+    /// Apple Push Notification service, for apps from the store.
     Apns,
+    /// Apple Push Notification service, for development builds.
+    ApnsSandbox,
 }
 
 /// See [`NoticeCommand::AddPushDevice`].
@@ -152,6 +156,8 @@ pub enum PushPlatform {
 pub struct AddPushDevice {
     /// Its id.
     pub device: PushDeviceId,
+    /// The sign-in on it: with its end the device is told nothing more.
+    pub sign_in: SignInId,
     /// Which service.
     pub platform: PushPlatform,
     /// Keyed hash of the token, so that the same one is known again.

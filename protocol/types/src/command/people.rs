@@ -266,8 +266,6 @@ pub struct RegisterDevice {
     pub platform: DevicePlatform,
     /// What it says about itself.
     pub signals: DeviceSignals,
-    /// Where push messages go, sealed.
-    pub push_token: Option<Vec<u8>>,
 }
 
 /// How a check ended.
