@@ -10,6 +10,7 @@
 //! the person asks again. Read next: `effects/mod.rs` for how a code is sent.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
@@ -24,11 +25,12 @@ use fairground_types::command::{
 use fairground_types::limits::{ACCESS_TOKEN_LIFE, CHALLENGES_MAX, CODE_LIFE};
 use fairground_types::text::{normalise_email, normalise_phone};
 use fairground_types::{
-    Accepted, ChallengeId, Code, CommandId, Digest, Rejection, Role, SignInId, Timestamp, UserId,
-    Verdict,
+    Accepted, ChallengeId, Code, CommandId, Digest, Millis, Rejection, Role, SignInId, Timestamp,
+    UserId, Verdict,
 };
 use serde::Serialize;
 
+use crate::effects::code_words;
 use crate::error::Error;
 use crate::identity::Secrets;
 use crate::member::Member;
@@ -43,10 +45,11 @@ pub(crate) struct Auth {
     codes: Mutex<BTreeMap<ChallengeId, PendingCode>>,
 }
 
-/// A code that waits to be sent.
+/// A code, or a way back, that waits to be sent.
 #[derive(Clone)]
 pub(crate) struct PendingCode {
-    pub(crate) code: String,
+    /// What it says, a subject and a text.
+    pub(crate) words: (&'static str, String),
     pub(crate) address: String,
     pub(crate) channel: Channel,
     pub(crate) expires_at: Timestamp,
@@ -69,7 +72,7 @@ impl From<ProposeError> for AuthError {
     }
 }
 
-fn rejected(code: Code, detail: &str) -> AuthError {
+pub(crate) fn rejected(code: Code, detail: &str) -> AuthError {
     AuthError::Rejected(Rejection::new(code, detail))
 }
 
@@ -83,6 +86,13 @@ pub(crate) struct Tokens {
     user: SignedInUser,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<bool>,
+}
+
+impl Tokens {
+    /// The same, saying whether the account is new.
+    pub(crate) fn with_created(self, created: bool) -> Self {
+        Self { created: Some(created), ..self }
+    }
 }
 
 #[derive(Clone, Serialize, utoipa::ToSchema)]
@@ -120,7 +130,7 @@ impl Auth {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, challenge: ChallengeId, code: PendingCode, now: Timestamp) {
+    pub(crate) fn keep(&self, challenge: ChallengeId, code: PendingCode, now: Timestamp) {
         let mut codes = self.codes();
         codes.retain(|_, pending| pending.expires_at > now);
         if codes.len() < CHALLENGES_MAX {
@@ -150,6 +160,20 @@ pub(crate) fn channel_of(identifier: &str) -> Channel {
 /// Finds an address again without being able to read it.
 pub(crate) fn identifier_digest(secrets: &Secrets, normalised: &str) -> Digest {
     mac(&secrets.code, &[b"identifier", normalised.as_bytes()])
+}
+
+/// Tells requests from one network apart from others without keeping where they came from. A home
+/// has a whole /64 of IPv6.
+pub(crate) fn origin_digest(secrets: &Secrets, origin: &str) -> Option<Digest> {
+    let address: IpAddr = origin.parse().ok()?;
+    Some(match address.to_canonical() {
+        IpAddr::V4(address) => mac(&secrets.code, &[b"origin", &address.octets()]),
+        IpAddr::V6(address) => {
+            let octets = address.octets();
+            let (network, _) = octets.split_at(8);
+            mac(&secrets.code, &[b"origin", network])
+        }
+    })
 }
 
 fn code_digest(secrets: &Secrets, identifier: &Digest, code: &str) -> Digest {
@@ -185,7 +209,7 @@ fn new_code() -> String {
     format!("{:06}", u64::from_le_bytes(random_bytes::<8>()) % 1_000_000)
 }
 
-fn refresh_digest(secret: &[u8]) -> Digest {
+pub(crate) fn refresh_digest(secret: &[u8]) -> Digest {
     Digest::of(secret)
 }
 
@@ -204,7 +228,7 @@ fn parse_refresh(text: &str) -> Option<(SignInId, Vec<u8>)> {
     Some((sign_in.parse().ok()?, secret))
 }
 
-fn anonymous(id: CommandId, command: Command) -> Envelope {
+pub(crate) fn anonymous(id: CommandId, command: Command) -> Envelope {
     Envelope { id, actor: Actor::Anonymous, command }
 }
 
@@ -213,6 +237,7 @@ pub(crate) async fn request_code(
     member: &Member,
     identifier: &str,
     channel: Channel,
+    origin: Option<&str>,
 ) -> Result<CodeRequested, AuthError> {
     let address = normalise(identifier, channel)
         .ok_or_else(|| rejected(Code::ValidationFailed, "the address is not valid"))?;
@@ -227,14 +252,25 @@ pub(crate) async fn request_code(
         contact,
         channel,
         code: code_digest(&member.secrets, &digest, &code),
-        origin: None,
+        origin: origin.and_then(|origin| origin_digest(&member.secrets, origin)),
     }));
-    let pending = PendingCode { code, address, channel, expires_at: now.plus(CODE_LIFE) };
+    let words = code_words(&code);
+    let pending = PendingCode { words, address, channel, expires_at: now.plus(CODE_LIFE) };
+    send(member, (challenge, pending, CODE_LIFE), anonymous(member.new_command("code"), command))
+        .await
+}
+
+/// Puts a request into the log whose words wait in this leader's memory.
+pub(crate) async fn send(
+    member: &Member,
+    (challenge, pending, life): (ChallengeId, PendingCode, Millis),
+    envelope: Envelope,
+) -> Result<CodeRequested, AuthError> {
     // Kept first: the effect may be looked for the moment the entry is applied.
-    member.auth.keep(challenge, pending, now);
-    let judged = member.proposer.submit(anonymous(member.new_command("code"), command)).await;
+    member.auth.keep(challenge, pending, member.now());
+    let judged = member.proposer.submit(envelope).await;
     match judged.map(|judged| judged.verdict) {
-        Ok(Verdict::Accepted(_)) => Ok(CodeRequested { expires_in_ms: CODE_LIFE.as_millis() }),
+        Ok(Verdict::Accepted(_)) => Ok(CodeRequested { expires_in_ms: life.as_millis() }),
         Ok(Verdict::Rejected(rejection)) => {
             member.auth.take_code(challenge);
             Err(AuthError::Rejected(rejection))
@@ -266,7 +302,7 @@ pub(crate) async fn verify_code(
     }));
     let envelope = anonymous(member.new_command("verify"), command);
     let (tokens, created) = sign_in(member, envelope, &secret).await?;
-    Ok(Tokens { created: Some(created), ..tokens })
+    Ok(tokens.with_created(created))
 }
 
 /// Exchanges a refresh token for tokens.
@@ -283,7 +319,8 @@ pub(crate) async fn refresh(member: &Member, token: &str) -> Result<Tokens, Auth
     sign_in(member, envelope, &secret).await.map(|(tokens, _)| tokens)
 }
 
-async fn sign_in(
+/// Gives a command that signs somebody in, and makes their tokens.
+pub(crate) async fn sign_in(
     member: &Member,
     envelope: Envelope,
     secret: &[u8; 32],
@@ -339,6 +376,18 @@ mod tests {
         let one = identifier_digest(&secrets, "a@example.example");
         let other = identifier_digest(&secrets, "b@example.example");
         assert_ne!(code_digest(&secrets, &one, &code), code_digest(&secrets, &other, &code));
+    }
+
+    #[test]
+    fn an_origin_is_a_network_and_nothing_else() {
+        let secrets = Secrets::generate().expect("made");
+        let of = |text: &str| origin_digest(&secrets, text);
+        assert!(of("192.0.2.1").is_some());
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_eq!(of("2001:db8:1:2::7"), of("2001:db8:1:2:9::1"));
+        assert_ne!(of("2001:db8:1:2::7"), of("2001:db8:1:3::7"));
+        assert_eq!(of("somewhere"), None);
     }
 
     #[test]

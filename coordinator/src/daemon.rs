@@ -259,6 +259,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         admission: Admission::new(ca),
         health: Health::new(&["raft", "http"]),
         payments: Payments::new(&options.stripe, id.0)?,
+        app_url: options.app_url.clone(),
     });
     Ok(Started {
         member,

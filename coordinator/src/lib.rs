@@ -17,6 +17,7 @@
 
 mod auth;
 mod blobs;
+mod copy;
 mod daemon;
 mod edge;
 mod effects;
@@ -37,6 +38,7 @@ mod quic;
 mod raft;
 mod reads;
 mod receipt;
+mod recovery;
 mod setup;
 mod social;
 mod state;

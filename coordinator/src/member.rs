@@ -50,6 +50,8 @@ pub(crate) struct Member {
     pub(crate) admission: Admission,
     pub(crate) health: Health,
     pub(crate) payments: Payments,
+    /// Base URL of the app that people use, for links in mails.
+    pub(crate) app_url: Option<String>,
 }
 
 impl Member {

@@ -30,6 +30,9 @@ pub struct Options {
     pub public_url: String,
     /// Raft's timing.
     pub raft: RaftOptions,
+    /// Base URL of the app that people use, for links in mails about their account; without it such
+    /// mails hold a token alone.
+    pub app_url: Option<String>,
     /// Mail.
     pub mail: MailOptions,
     /// Text messages.
@@ -63,6 +66,7 @@ impl Default for Options {
             http_tls_key_file: None,
             public_url: "http://127.0.0.1:7401".to_owned(),
             raft: RaftOptions::default(),
+            app_url: None,
             mail: MailOptions::default(),
             sms: SmsOptions::default(),
             push: PushOptions::default(),

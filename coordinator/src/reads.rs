@@ -13,6 +13,7 @@ use fairground_wire::message::{ForwardResponse, ReadRequest};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::copy;
 use crate::edge::forward::json as document;
 use crate::member::Member;
 use crate::private;
@@ -38,13 +39,37 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         | ReadRequest::Payment { .. }
         | ReadRequest::Receipt { .. }
         | ReadRequest::ReceiptLink { .. } => about_payments(member, read).await,
+        ReadRequest::Profile { .. }
+        | ReadRequest::PublicProfile { .. }
+        | ReadRequest::Addresses { .. } => about_people(member, read),
+        ReadRequest::DataCopy { user, request } => copy::of(member, *user, *request).await,
         _ => member.state.read(|market| look_up(market, read)),
+    }
+}
+
+/// Profiles and addresses, with the private texts that their readers may see.
+fn about_people(member: &Member, read: &ReadRequest) -> ForwardResponse {
+    let state = &member.state;
+    match read {
+        ReadRequest::Profile { user } => {
+            let row = state.read(|market| market.profile_row(*user));
+            one(row.map(|row| private::open_profile(member, row)))
+        }
+        ReadRequest::PublicProfile { user, reader } => {
+            let row = state.read(|market| market.public_profile(*user, *reader));
+            one(row.map(|row| private::open_public(member, row)))
+        }
+        ReadRequest::Addresses { user } => {
+            let list = state.read(|market| market.addresses_of(*user));
+            document(&private::open_addresses(member, list))
+        }
+        _ => one::<()>(None),
     }
 }
 
 /// Orders and issues, with the private texts that their readers may see.
 async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
-    let (state, secrets) = (&member.state, &member.secrets);
+    let state = &member.state;
     match read {
         ReadRequest::Order { user, order } => {
             let live = state.read(|market| market.order_row(*order, *user));
@@ -53,12 +78,12 @@ async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
                 // It may have left for the history.
                 None => member.history.order(*order, *user).await,
             };
-            one(row.map(|row| private::open_order(secrets, row)))
+            one(row.map(|row| private::open_order(member, row)))
         }
         ReadRequest::MyOrders { user } => {
             let mut orders = state.read(|market| market.orders_of(*user));
             orders.extend(member.history.orders(*user, u64::MAX, PAGE_MAX).await);
-            let open = |row| private::open_order(secrets, row);
+            let open = |row| private::open_order(member, row);
             document(&OrderList { orders: orders.into_iter().map(open).collect() })
         }
         ReadRequest::OrderMessages { user, order } => {
@@ -67,7 +92,7 @@ async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
                 Some(list) => Some(list),
                 None => member.history.messages(*order, *user).await,
             };
-            one(list.map(|list| private::open_messages(secrets, list)))
+            one(list.map(|list| private::open_messages(member, list)))
         }
         ReadRequest::IssueEligibility { user, order } => {
             one(state.read(|market| market.issue_eligibility(*order, *user)))
@@ -78,7 +103,7 @@ async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
                 Some(row) => Some(row),
                 None => member.history.issue(*issue, *user).await,
             };
-            one(row.map(|row| private::open_issue(secrets, row)))
+            one(row.map(|row| private::open_issue(member, row)))
         }
         _ => one::<()>(None),
     }
@@ -148,6 +173,7 @@ const fn shows_money(read: &ReadRequest) -> bool {
         | ReadRequest::Order { .. }
         | ReadRequest::OrderMessages { .. }
         | ReadRequest::IssueEligibility { .. }
+        | ReadRequest::DataCopy { .. }
         | ReadRequest::Issue { .. } => true,
         ReadRequest::MyStories { .. }
         | ReadRequest::Story { .. }
@@ -172,6 +198,9 @@ const fn shows_money(read: &ReadRequest) -> bool {
         | ReadRequest::Follows { .. }
         | ReadRequest::Blocked { .. }
         | ReadRequest::Identities { .. }
+        | ReadRequest::Profile { .. }
+        | ReadRequest::PublicProfile { .. }
+        | ReadRequest::Addresses { .. }
         | ReadRequest::DataRequest { .. }
         | ReadRequest::Jobs => false,
     }
@@ -194,7 +223,11 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
         | ReadRequest::Order { .. }
         | ReadRequest::OrderMessages { .. }
         | ReadRequest::IssueEligibility { .. }
-        | ReadRequest::Issue { .. } => one::<()>(None),
+        | ReadRequest::Issue { .. }
+        | ReadRequest::Profile { .. }
+        | ReadRequest::PublicProfile { .. }
+        | ReadRequest::DataCopy { .. }
+        | ReadRequest::Addresses { .. } => one::<()>(None),
         ReadRequest::MyStories { user } => {
             document(&StoryList { stories: market.stories_of(*user) })
         }
@@ -240,7 +273,7 @@ fn is_maker(market: &Market, user: UserId, story: StoryId) -> bool {
 }
 
 /// Bids in one auction, or in every auction that the account has a bid in.
-fn bids(market: &Market, user: UserId, auction: Option<AuctionId>) -> Vec<BidRow> {
+pub(crate) fn bids(market: &Market, user: UserId, auction: Option<AuctionId>) -> Vec<BidRow> {
     match auction {
         Some(auction) => market.my_bids(user, auction),
         None => {

@@ -25,8 +25,9 @@ use serde::Serialize;
 
 use crate::auth::{self, AuthError};
 use crate::member::Member;
+use crate::private::{self, SealError};
 use crate::stream::{self, StreamError};
-use crate::{payout, playback, private, reads};
+use crate::{payout, playback, reads, recovery, social};
 
 /// How long the leader may take over a call that was passed on.
 const PASS_ON_WAIT: Duration = Duration::from_secs(6);
@@ -44,8 +45,29 @@ pub(crate) async fn serve(
     let response = match request {
         ForwardRequest::Command(envelope) => command(member, peer, *envelope).await,
         ForwardRequest::Read(read) => reads::answer(member, &read).await,
-        ForwardRequest::RequestCode { identifier, channel } => {
-            request_code(member, peer, identifier, channel).await
+        request @ (ForwardRequest::RequestCode { .. } | ForwardRequest::RequestRecovery { .. }) => {
+            // What another member passed on stays here.
+            let may_pass_on = !matches!(peer, Role::Member(_));
+            by_leader(member, request, may_pass_on).await
+        }
+        ForwardRequest::SignInSocial { provider, id_token, nonce } => {
+            let told = (id_token.expose(), nonce.expose());
+            tokens(social::sign_in(member, provider, told).await)
+        }
+        ForwardRequest::LinkIdentity { user, link_token } => {
+            match social::link(member, user, link_token.expose()).await {
+                Ok(list) => json(&list),
+                Err(error) => refused(error),
+            }
+        }
+        ForwardRequest::RedeemRecovery { token } => {
+            tokens(recovery::redeem(member, token.expose()).await)
+        }
+        ForwardRequest::DenyRecovery { token } => {
+            match recovery::deny(member, token.expose()).await {
+                Ok(denied) => json(&denied),
+                Err(error) => refused(error),
+            }
         }
         ForwardRequest::VerifyCode { identifier, code } => {
             tokens(auth::verify_code(member, identifier.expose(), code.expose()).await)
@@ -97,7 +119,7 @@ fn refused(error: AuthError) -> ForwardResponse {
     }
 }
 
-fn tokens(outcome: Result<auth::Tokens, AuthError>) -> ForwardResponse {
+fn tokens<T: Serialize>(outcome: Result<T, AuthError>) -> ForwardResponse {
     match outcome.map(|tokens| json(&tokens)) {
         Ok(ForwardResponse::Json(bytes)) => ForwardResponse::Tokens(PrivateBytes::new(bytes)),
         Ok(other) => other,
@@ -111,8 +133,17 @@ async fn command(member: &Member, peer: &Role, mut envelope: Envelope) -> Forwar
         let refused = Rejection::new(Code::Forbidden, "an edge cannot give this command");
         return ForwardResponse::Rejected(refused);
     }
-    if private::seal(&member.secrets, &mut envelope).is_err() {
-        return ForwardResponse::Rejected(Rejection::new(Code::Internal, "a fault on our side"));
+    match private::seal(member, &mut envelope) {
+        Ok(()) => {}
+        // An account that is newer than what this member has applied.
+        Err(SealError::Author) => return unavailable(),
+        Err(SealError::Cipher(error)) => {
+            tracing::error!(%error, "a private text was not sealed");
+            return ForwardResponse::Rejected(Rejection::new(
+                Code::Internal,
+                "a fault on our side",
+            ));
+        }
     }
     match member.proposer.submit(envelope).await {
         Ok(judged) => ForwardResponse::Judged(judged),
@@ -159,6 +190,10 @@ fn is_of_an_account(command: &Command) -> bool {
             | Command::People(PeopleCommand::RevokeDevice { .. })
             | Command::People(PeopleCommand::RequestCapability { .. })
             | Command::People(PeopleCommand::ClaimInvitation { .. })
+            | Command::People(PeopleCommand::SetProfile(_))
+            | Command::People(PeopleCommand::SetAvatar { .. })
+            | Command::People(PeopleCommand::SaveAddress(_))
+            | Command::People(PeopleCommand::RemoveAddress { .. })
             | Command::People(PeopleCommand::SetPrivacy { .. })
             | Command::People(PeopleCommand::SetConsent { .. })
             | Command::People(PeopleCommand::SetBlock { .. })
@@ -241,21 +276,26 @@ async fn add_push_device(
     }
 }
 
-/// Codes live in the leader's memory, so the leader makes them.
-async fn request_code(
-    member: &Member,
-    peer: &Role,
-    identifier: PrivateText,
-    channel: Channel,
-) -> ForwardResponse {
-    let is_passed_on = matches!(peer, Role::Member(_));
-    if member.leads() || is_passed_on {
-        return match auth::request_code(member, identifier.expose(), channel).await {
-            Ok(requested) => json(&requested),
-            Err(error) => refused(error),
-        };
+/// Codes and ways back live in the leader's memory, so the leader makes them.
+async fn by_leader(member: &Member, request: ForwardRequest, may_pass_on: bool) -> ForwardResponse {
+    if may_pass_on && !member.leads() {
+        return pass_on(member, &request).await;
     }
-    pass_on(member, &ForwardRequest::RequestCode { identifier, channel }).await
+    let requested = match &request {
+        ForwardRequest::RequestCode { identifier, channel, origin } => {
+            let origin = origin.as_ref().map(PrivateText::expose);
+            auth::request_code(member, identifier.expose(), *channel, origin).await
+        }
+        ForwardRequest::RequestRecovery { identifier, origin, agent } => {
+            let origin = origin.as_ref().map(PrivateText::expose);
+            recovery::request(member, identifier.expose(), (origin, agent.expose())).await
+        }
+        _ => Err(AuthError::Internal),
+    };
+    match requested {
+        Ok(requested) => json(&requested),
+        Err(error) => refused(error),
+    }
 }
 
 /// Asks the leader in this member's name.
@@ -279,13 +319,11 @@ pub(crate) async fn request_code_here(
     member: &Member,
     identifier: &str,
     channel: Channel,
+    origin: Option<&str>,
 ) -> ForwardResponse {
-    let me = Role::Member(member.id);
-    if member.leads() {
-        return request_code(member, &me, PrivateText::new(identifier), channel).await;
-    }
-    let request = ForwardRequest::RequestCode { identifier: PrivateText::new(identifier), channel };
-    pass_on(member, &request).await
+    let identifier = PrivateText::new(identifier);
+    let origin = origin.map(PrivateText::new);
+    by_leader(member, ForwardRequest::RequestCode { identifier, channel, origin }, true).await
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub(crate) use self::checkout::Payments;
-pub(crate) use self::notice::preview;
+pub(crate) use self::notice::{code_words, preview, recovery_words};
 pub(crate) use self::outlets::{Outlets, ports, warn_of};
 use crate::auth;
 use crate::member::Member;
@@ -48,7 +48,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked whether somebody sleeps still: a sandbox may move its clock meanwhile.
-const QUIET_PERIOD: Duration = Duration::from_secs(30);
+const QUIET_PERIOD: Duration = Duration::from_secs(10);
 /// The longest wait that a provider may ask for.
 const ASKED_WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// How long a text message with a code is worth delivering.
@@ -341,12 +341,12 @@ fn check_report(effect: EffectId, check: &StoryCheck, result: CheckResult) -> Co
 }
 
 async fn send_code(outlets: &Outlets, effect: EffectId, code: &auth::PendingCode) -> Carried {
-    let text = notice::code_text(&code.code);
+    let (subject, text) = (code.words.0, code.words.1.as_str());
     let to = code.address.as_str();
     let sent = match code.channel {
-        Channel::Email => send_mail(outlets, effect, to, (notice::CODE_SUBJECT, &text)).await,
+        Channel::Email => send_mail(outlets, effect, to, (subject, text)).await,
         Channel::Sms => {
-            let message = TextMessage { to, text: &text, validity: Some(CODE_VALIDITY) };
+            let message = TextMessage { to, text, validity: Some(CODE_VALIDITY) };
             send_text(outlets, &message).await
         }
     };
@@ -441,7 +441,7 @@ mod tests {
     fn notice(bits: u128) -> PendingEffect {
         let notice = fairground_market::Notice {
             user: fairground_types::UserId::from_bits(1),
-            channel: NoticeChannel::Email,
+            channel: fairground_types::NoticeChannel::Email,
             kind: fairground_market::NoticeKind::Outbid,
             story: None,
             auction: None,

@@ -7,15 +7,34 @@ use fairground_market::{Notice, NoticeKind};
 use fairground_types::command::{TemplateKey, TemplateText};
 use fairground_types::{Currency, Money, Timestamp, UserId};
 
-/// Subject of a mail with a code.
-pub(super) const CODE_SUBJECT: &str = "Your sign-in code";
-
-/// Text of a message with a code.
-pub(super) fn code_text(code: &str) -> String {
-    format!(
+/// Subject and text of a message with a code.
+pub(crate) fn code_words(code: &str) -> (&'static str, String) {
+    let text = format!(
         "Your Fairground code is {code}. It is valid for 5 minutes. \
          If you did not ask for it, ignore this message; nobody can sign in without it.\n"
-    )
+    );
+    ("Your sign-in code", text)
+}
+
+/// Subject and text of a message with a way back into an account: who asked, the links of the app
+/// where it has some, and the token itself.
+pub(crate) fn recovery_words(
+    token: &str,
+    (agent, place): (&str, Option<&str>),
+    app_url: Option<&str>,
+) -> (&'static str, String) {
+    let place = place.unwrap_or("an unknown address");
+    let mut text = format!(
+        "Somebody asked for a way back into your Fairground account, with {agent}, from {place}.\n\n\
+         It is valid for 15 minutes and counts once; taking it signs you out everywhere else.\n"
+    );
+    if let Some(app) = app_url {
+        let app = app.trim_end_matches('/');
+        text.push_str(&format!("Take it: {app}/recovery?token={token}\n"));
+        text.push_str(&format!("This was not me: {app}/recovery/deny?token={token}\n"));
+    }
+    text.push_str(&format!("\nThe token, for the app: {token}\n"));
+    ("A way back into your account", text)
 }
 
 /// Subject and text of a notice, in words that somebody wrote or the default ones.

@@ -7,16 +7,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use fairground_market::{AuctionRecord, AuctionView, JobList, Market, MeRow, OrderRow, StoryRow};
+use fairground_market::{AuctionRecord, AuctionView, JobList, Market, OrderRow, StoryRow};
 use fairground_runtime::cursor::Paging;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
-use fairground_types::command::{
-    AccountCommand, AuctionCommand, Command, ReviewDecision, StoryCommand,
-};
+use fairground_types::command::{AuctionCommand, Command, ReviewDecision, StoryCommand};
 use fairground_types::role::Action;
 use fairground_types::text::{Handle, Note};
-use fairground_types::{AuctionId, Code, Digest, LogIndex, Role, StoryId, UserId};
+use fairground_types::{AuctionId, Code, Digest, LogIndex, StoryId};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
@@ -378,33 +376,4 @@ pub(super) async fn jobs(State(api): State<Arc<Api>>, caller: Caller) -> Result<
     caller.may(&api, Action::ReadMarket)?;
     let jobs = api.member.state.read(Market::jobs);
     Ok(fresh(JobList { jobs }))
-}
-
-/// Body that gives a duty.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct GrantBody {
-    user_id: UserId,
-    role: Role,
-}
-
-/// Gives a duty.
-#[utoipa::path(post, path = "/v1/admin/roles", operation_id = "grantRole", tag = "users",
-    params(IdempotencyKeyHeader),
-    request_body = GrantBody,
-    responses((status = 200, description = "The account.", body = MeRow)),
-    security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["NOT_FOUND"]))))]
-pub(super) async fn grant(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    key: IntentKey,
-    ApiJson(body): ApiJson<GrantBody>,
-) -> Result<Response, Problem> {
-    let command =
-        Command::Account(AccountCommand::GrantRole { user: body.user_id, role: body.role });
-    let id = caller.command(&api, &key, "grant", &body.user_id.to_string())?;
-    submit(&api.member, caller.actor()?, id, command).await?;
-    let row = api.member.state.read(|market| market.me(body.user_id));
-    row.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
 }

@@ -198,7 +198,7 @@ pub(super) async fn issues(
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::HandleIssue)?;
     let rows = api.member.state.read(fairground_market::Market::open_issues);
-    let open = |row| private::open_issue(&api.member.secrets, row);
+    let open = |row| private::open_issue(&api.member, row);
     Ok(fresh(IssueList { issues: rows.into_iter().map(open).collect() }))
 }
 
@@ -214,7 +214,7 @@ pub(super) async fn issue(
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::HandleIssue)?;
     let row = api.member.state.read(|market| market.issue_for_staff(issue));
-    let row = row.map(|row| private::open_issue(&api.member.secrets, row));
+    let row = row.map(|row| private::open_issue(&api.member, row));
     row.map(fresh).ok_or_else(|| Problem::from(Code::NotFound))
 }
 

@@ -171,7 +171,6 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tracking::receive))
         .routes(routes!(verification::complete))
         .routes(routes!(mail_events::receive).layer(mail_events::body_limit()))
-        .routes(routes!(admin::grant))
         .merge(people())
         .routes(routes!(finance::refunds))
         .routes(routes!(finance::propose_refund))

@@ -59,7 +59,11 @@ pub(super) async fn request_code(
     ApiJson(body): ApiJson<RequestCodeBody>,
 ) -> Result<Response, Problem> {
     limit(&api, peer)?;
-    let response = request_code_here(&api.member, &body.identifier, body.channel).await;
+    let peer = peer.ip().to_canonical();
+    // A proxy of the operator asks for many; it has limits of its own.
+    let origin = (!peer.is_loopback()).then(|| peer.to_string());
+    let (member, channel) = (&api.member, body.channel);
+    let response = request_code_here(member, &body.identifier, channel, origin.as_deref()).await;
     Ok(forwarded(&api.member, response))
 }
 

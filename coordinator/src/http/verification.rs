@@ -1,7 +1,7 @@
 //! Answers of whoever checks people: verified on raw bytes, committed, then answered.
 //!
 //! ```text
-//!  POST /v1/capabilities/tasks/{task}/complete   Fairground-Signature: hex HMAC-SHA256 of
+//!  POST /v1/webhooks/verification/{task}   Fairground-Signature: hex HMAC-SHA256 of
 //!  {"outcome": "passed"}                         the task's id, a point, the body
 //! ```
 //! The normal form of a source that the operator runs. The task is part of what is signed, so that an
@@ -49,7 +49,7 @@ pub(super) struct CheckAnswer {
 }
 
 /// Takes the answer to a check that a capability waits for.
-#[utoipa::path(post, path = "/v1/capabilities/tasks/{task}/complete",
+#[utoipa::path(post, path = "/v1/webhooks/verification/{task}",
     operation_id = "completeCapabilityTask", tag = "webhooks",
     params(("task" = TaskId, Path), ("Fairground-Signature" = String, Header)),
     request_body = CheckAnswer,

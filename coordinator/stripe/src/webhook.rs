@@ -394,6 +394,7 @@ impl From<RawPaymentIntent> for PaymentIntent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::RefundStatus;
 
     const BODY: &[u8] = br#"{"id":"evt_1","type":"ping","created":1790000000,"livemode":false,"data":{"object":{"id":"obj_1"}}}"#;
     /// `openssl dgst -sha256 -hmac whsec_one` over `1790000000.` and [`BODY`].
@@ -521,5 +522,127 @@ mod tests {
         .expect("an event");
         assert_eq!(event.sale_lock(), Some(SaleLockId::from_bits(7)));
         assert_eq!(event.total().map(|total| total.to_string()).as_deref(), Some("JPY 500"));
+    }
+
+    fn event_of(kind: &str, account: Option<&str>, object: &str) -> ProviderEvent {
+        let account = account.map_or("null".to_owned(), |account| format!("\"{account}\""));
+        let body = format!(
+            r#"{{"id":"evt_9","type":"{kind}","created":1,"livemode":false,
+            "account":{account},"data":{{"object":{object}}}}}"#
+        );
+        signed(&body).expect("an event")
+    }
+
+    fn printed(amount: Option<Money>) -> Option<String> {
+        amount.map(|amount| amount.to_string())
+    }
+
+    #[test]
+    fn refunds_are_read_with_our_name_and_their_state() {
+        let refund = |kind: &str, status: &str| {
+            let object = format!(
+                r#"{{"id":"re_1","object":"refund","amount":250,"currency":"eur","charge":"ch_1",
+                "payment_intent":"pi_1","status":"{status}",
+                "metadata":{{"refund":"{}"}}}}"#,
+                fairground_types::RefundId::from_bits(5)
+            );
+            let EventObject::Refund(shown) = event_of(kind, None, &object).object else {
+                panic!("no refund in {kind}")
+            };
+            shown
+        };
+        for (kind, word, status) in [
+            ("refund.created", "pending", RefundStatus::Pending),
+            ("refund.updated", "requires_action", RefundStatus::Pending),
+            ("refund.updated", "succeeded", RefundStatus::Succeeded),
+            ("refund.failed", "failed", RefundStatus::Failed),
+            ("charge.refund.updated", "canceled", RefundStatus::Cancelled),
+        ] {
+            let shown = refund(kind, word);
+            assert_eq!(shown.status, status, "{word}");
+            assert_eq!((shown.id.as_str(), shown.payment.as_deref()), ("re_1", Some("pi_1")));
+            assert_eq!(shown.ours, Some(fairground_types::RefundId::from_bits(5)));
+            assert_eq!(printed(shown.amount).as_deref(), Some("EUR 2.50"));
+        }
+        // The charge's own sum says nothing about one refund.
+        let charge = r#"{"id":"ch_1","object":"charge","amount_refunded":250,"currency":"eur"}"#;
+        let summed = event_of("charge.refunded", None, charge).object;
+        assert_eq!(summed, EventObject::Other { id: Some("ch_1".to_owned()) });
+    }
+
+    #[test]
+    fn disputes_are_read_with_their_fee_and_their_last_day() {
+        let object = r#"{"id":"dp_1","object":"dispute","amount":500,"currency":"usd",
+            "charge":{"id":"ch_1","object":"charge"},"payment_intent":"pi_1","reason":"fraudulent",
+            "status":"needs_response","evidence_details":{"due_by":1790000000,"past_due":false},
+            "balance_transactions":[{"id":"txn_1","amount":-500,"fee":1500,"currency":"usd"}]}"#;
+        let event = event_of("charge.dispute.created", None, object);
+        let EventObject::Dispute(shown) = event.object else { panic!("no dispute") };
+        assert_eq!((shown.id.as_str(), shown.charge.as_deref()), ("dp_1", Some("ch_1")));
+        assert_eq!(printed(shown.amount).as_deref(), Some("USD 5.00"));
+        assert_eq!(printed(shown.fee).as_deref(), Some("USD 15.00"));
+        assert_eq!(
+            (shown.reason.as_str(), shown.status.as_str()),
+            ("fraudulent", "needs_response")
+        );
+        assert_eq!(shown.due_by, Some(at(1_790_000_000)));
+        let bare = event_of("charge.dispute.closed", None, r#"{"id":"dp_1","status":"won"}"#);
+        let EventObject::Dispute(shown) = bare.object else { panic!("no dispute") };
+        assert_eq!((shown.status.as_str(), shown.fee, shown.due_by), ("won", None, None));
+    }
+
+    #[test]
+    fn events_about_accounts_name_the_account_and_show_nothing_else() {
+        let account = |id: &str| EventObject::Account { id: id.to_owned() };
+        let own = r#"{"id":"acct_1","object":"account","payouts_enabled":true}"#;
+        assert_eq!(event_of("account.updated", None, own).object, account("acct_1"));
+        assert_eq!(event_of("account.updated", Some("acct_1"), own).object, account("acct_1"));
+        let capability = r#"{"id":"transfers","object":"capability","account":"acct_2"}"#;
+        assert_eq!(event_of("capability.updated", None, capability).object, account("acct_2"));
+        let app = r#"{"id":"ca_1","object":"application"}"#;
+        let gone = event_of("account.application.deauthorized", Some("acct_3"), app);
+        assert_eq!(gone.object, account("acct_3"), "not the application");
+        let thin = signed(
+            r#"{"id":"evt_8","object":"v2.core.event","livemode":false,
+            "type":"v2.core.account[requirements].updated","created":"2026-11-24T12:00:00Z",
+            "related_object":{"id":"acct_4","type":"v2.core.account","url":"/v2/x"}}"#,
+        );
+        assert_eq!(thin.expect("an event").object, account("acct_4"));
+    }
+
+    /// Stripe's own samples, where the setting names them.
+    #[test]
+    #[expect(clippy::print_stdout, reason = "a check that is skipped says so")]
+    fn stripes_own_samples_are_read() {
+        let Some(folder) = std::env::var_os("FAIRGROUND_TEST_SPECS") else {
+            println!("skipped stripes_own_samples_are_read: FAIRGROUND_TEST_SPECS names no folder");
+            return;
+        };
+        let path = std::path::Path::new(&folder).join("stripe-fixtures-subset.json");
+        let text = std::fs::read_to_string(path).expect("readable");
+        let samples: Value = serde_json::from_str(&text).expect("JSON");
+        let of = |kind: &str, name: &str| {
+            let sample = samples["resources"][name].to_string();
+            event_of(kind, None, &sample).object
+        };
+        let EventObject::Refund(refund) = of("refund.updated", "refund") else { panic!("refund") };
+        assert_eq!(refund.status, RefundStatus::Succeeded);
+        assert!(refund.ours.is_none() && refund.amount.is_some());
+        let EventObject::Dispute(dispute) = of("charge.dispute.created", "dispute") else {
+            panic!("dispute")
+        };
+        assert!(dispute.charge.is_some() && dispute.due_by.is_some());
+        assert_eq!(dispute.status, "warning_needs_response");
+        let EventObject::Account { id } = of("account.updated", "account") else {
+            panic!("account")
+        };
+        assert!(id.starts_with("acct_"));
+        let EventObject::Account { id } = of("capability.updated", "capability") else {
+            panic!("capability")
+        };
+        assert!(id.starts_with("acct_"), "{id}");
+        let warning = of("radar.early_fraud_warning.created", "radar.early_fraud_warning");
+        let EventObject::FraudWarning { charge, .. } = warning else { panic!("warning") };
+        assert!(charge.is_some());
     }
 }

@@ -84,6 +84,7 @@ impl Scene {
         let request = ForwardRequest::RequestCode {
             identifier: PrivateText::new(address),
             channel: Channel::Email,
+            origin: None,
         };
         let asked = self.forward(request).await;
         assert!(matches!(asked, ForwardResponse::Json(_)), "{asked:?}");

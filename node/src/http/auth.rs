@@ -5,15 +5,17 @@
 //! `fairground_runtime::access`.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use fairground_runtime::access::AccessClaims;
 use fairground_runtime::problem::Problem;
 use fairground_types::text::IdempotencyKey;
 use fairground_types::{Code, CommandId, Millis, Role, SignInId, UserId};
+use fairground_wire::message::PrivateText;
 
 use super::problem_map;
 use crate::edge::Edge;
@@ -128,6 +130,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Intent {
         IdempotencyKey::parse(text)
             .map(Self)
             .map_err(|error| Problem::invalid("Idempotency-Key", error.to_string()))
+    }
+}
+
+/// The network address that a client comes from, for limits that the cluster counts; the cluster keeps
+/// a keyed hash of it. None for this machine, where a proxy of the operator asks for many.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin(pub(crate) Option<PrivateText>);
+
+impl FromRequestParts<Arc<Edge>> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Arc<Edge>) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let address = peer.map(|peer| peer.0.ip().to_canonical());
+        let counts = |address: &IpAddr| !address.is_loopback() || edge.options.limit_this_machine;
+        Ok(Self(address.filter(counts).map(|address| PrivateText::new(address.to_string()))))
     }
 }
 

@@ -4,6 +4,7 @@
 //! is the cluster's to say. Read next: [`stack`] for what goes around the routes, [`problem_map`] for
 //! every refusal, `docs/src/reference` for the API.
 
+mod addresses;
 mod auctions;
 mod auth;
 mod bids;
@@ -22,11 +23,14 @@ mod payments;
 mod people;
 mod price;
 mod problem_map;
+mod profile;
 mod quotas;
+mod recovery;
 mod seed;
 mod segments;
 mod sign_in;
 mod social;
+mod social_sign_in;
 mod stack;
 mod stories;
 mod updates;
@@ -190,10 +194,21 @@ fn people() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(people::blocked, people::block))
         .routes(routes!(people::unblock))
         .routes(routes!(people::identities))
+        .routes(routes!(social_sign_in::callback))
+        .routes(routes!(social_sign_in::link))
+        .routes(routes!(recovery::send))
+        .routes(routes!(recovery::verify))
+        .routes(routes!(recovery::deny))
+        .routes(routes!(profile::mine, profile::set))
+        .routes(routes!(profile::set_avatar, profile::remove_avatar))
+        .routes(routes!(profile::public))
+        .routes(routes!(addresses::mine, addresses::add))
+        .routes(routes!(addresses::change, addresses::remove))
         .routes(routes!(people::unlink))
         .routes(routes!(people::export))
         .routes(routes!(people::delete_later))
         .routes(routes!(people::data_request))
+        .routes(routes!(people::data_copy))
         .routes(routes!(people::delete_now))
         .routes(routes!(people::claim))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use fairground_market::{
     CapabilityList, ConsentList, DataRequestRow, DeviceList, FollowList, IdentityList, PrivacyRow,
     SignInList, TaskRow,
@@ -22,12 +23,13 @@ use fairground_types::text::IdempotencyKey;
 use fairground_types::{
     Capability, CommandId, DataRequestId, DeviceId, Digest, SignInId, TaskId, UserId,
 };
-use fairground_wire::message::ReadRequest;
+use fairground_wire::message::{ForwardRequest, ReadRequest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::auth::{Intent, SignedIn};
 use super::call;
+use super::sign_in::private;
 use crate::edge::Edge;
 use crate::intake::derived_bits;
 
@@ -427,6 +429,28 @@ pub(crate) async fn data_request(
     ApiPath(request): ApiPath<DataRequestId>,
 ) -> Answer {
     request_row(&edge, &who, request).await
+}
+
+/// Everything about an account, by kind.
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
+pub(crate) struct DataCopy {
+    /// What is known, a member for each kind.
+    #[schema(value_type = Object)]
+    parts: Value,
+}
+
+/// Fetches the copy that was asked for, within seven days.
+#[utoipa::path(get, path = "/v1/users/me/dsar/{request}/copy", operation_id = "getDataCopy",
+    tag = "users", params(("request" = DataRequestId, Path)),
+    responses((status = 200, description = "The copy.", body = DataCopy)),
+    security(("bearer" = [])), extensions(("x-codes" = json!(["LINK_EXPIRED"]))))]
+pub(crate) async fn data_copy(
+    State(edge): State<Arc<Edge>>,
+    who: SignedIn,
+    ApiPath(request): ApiPath<DataRequestId>,
+) -> Result<Response, Problem> {
+    let read = ReadRequest::DataCopy { user: who.user, request };
+    private::<DataCopy>(&edge, &ForwardRequest::Read(read)).await
 }
 
 /// Takes an invitation; five codes may be tried in an hour.

@@ -37,6 +37,10 @@ pub(super) fn table() -> Vec<Quota> {
     vec![
         row("codes", POST, "/v1/auth/otp/request", 10),
         row("sign-ins", POST, "/v1/auth/otp/verify", 10),
+        row("sign-ins", POST, "/v1/auth/social/callback", 10),
+        row("recoveries", POST, "/v1/auth/recovery/send", 10),
+        row("sign-ins", POST, "/v1/auth/recovery/verify", 10),
+        row("sign-ins", POST, "/v1/auth/recovery/deny", 10),
         row("refreshes", POST, "/v1/auth/refresh", 20),
         row("feed", GET, "/v1/feed", 100),
         row("auction reads", GET, "/v1/auctions/{auction}", 300),

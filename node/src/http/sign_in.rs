@@ -16,7 +16,7 @@ use fairground_wire::message::{ForwardRequest, PrivateText};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::auth::SignedIn;
+use super::auth::{Origin, SignedIn};
 use super::call;
 use crate::edge::Edge;
 
@@ -79,7 +79,7 @@ pub(crate) struct Tokens {
     created: Option<bool>,
 }
 
-fn bounded(field: &str, text: String) -> Result<PrivateText, Problem> {
+pub(crate) fn bounded(field: &str, text: String) -> Result<PrivateText, Problem> {
     if text.is_empty() || text.len() > TEXT_MAX {
         return Err(Problem::invalid(field, "is empty or too long"));
     }
@@ -87,7 +87,7 @@ fn bounded(field: &str, text: String) -> Result<PrivateText, Problem> {
 }
 
 /// An answer that no cache may keep.
-async fn private<T: Serialize + DeserializeOwned>(
+pub(crate) async fn private<T: Serialize + DeserializeOwned>(
     edge: &Edge,
     request: &ForwardRequest,
 ) -> Result<Response, Problem> {
@@ -105,6 +105,7 @@ async fn private<T: Serialize + DeserializeOwned>(
     extensions(("x-codes" = json!(["ACCOUNT_LOCKED", "COORDINATOR_UNAVAILABLE"]))))]
 pub(crate) async fn request_code(
     State(edge): State<Arc<Edge>>,
+    Origin(origin): Origin,
     ApiJson(body): ApiJson<CodeRequest>,
 ) -> Result<Response, Problem> {
     let is_one = match body.channel {
@@ -116,7 +117,7 @@ pub(crate) async fn request_code(
         return Err(Problem::invalid("identifier", detail));
     }
     let identifier = bounded("identifier", body.identifier)?;
-    let request = ForwardRequest::RequestCode { identifier, channel: body.channel };
+    let request = ForwardRequest::RequestCode { identifier, channel: body.channel, origin };
     private::<CodeRequested>(&edge, &request).await
 }
 

@@ -42,8 +42,13 @@ const fn is_repeatable(request: &ForwardRequest) -> bool {
         | ForwardRequest::Read(_)
         | ForwardRequest::MintPlayback { .. }
         | ForwardRequest::AddPushDevice { .. }
+        | ForwardRequest::LinkIdentity { .. }
         | ForwardRequest::PayoutLink { .. } => true,
-        ForwardRequest::RequestCode { .. }
+        ForwardRequest::SignInSocial { .. }
+        | ForwardRequest::RequestRecovery { .. }
+        | ForwardRequest::RedeemRecovery { .. }
+        | ForwardRequest::DenyRecovery { .. }
+        | ForwardRequest::RequestCode { .. }
         | ForwardRequest::VerifyCode { .. }
         | ForwardRequest::Refresh { .. } => false,
     }

@@ -9,5 +9,6 @@
 
 mod alone;
 mod member;
+mod people;
 mod support;
 mod together;

@@ -19,8 +19,9 @@ use fairground_runtime::shutdown::{Shutdown, Tasks};
 use fairground_types::command::{
     AccountCommand, Actor, Channel, Clip, ClusterCommand, Command, CreateAccount, CreateJoinToken,
     Entry, Envelope, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy,
-    MediaCommand, PublishRevision, RegisterAsset, RegisterEdge, RegisterMember, ReviewDecision,
-    SaveDraft, SealedContact, StoryCommand, StoryDraft, StoryPolicy,
+    MediaCommand, PeopleCommand, ProfileText, PublishRevision, RegisterAsset, RegisterEdge,
+    RegisterMember, ReviewDecision, SaveDraft, SealedContact, SealedText, StoryCommand, StoryDraft,
+    StoryPolicy,
 };
 use fairground_types::journal::Mark;
 use fairground_types::text::{Category, ClipLabel, Handle, Overview, Region, Summary, Title};
@@ -41,6 +42,7 @@ use fairground_wire::{Versioned, from_bytes, to_frame};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -63,6 +65,8 @@ pub(crate) struct FakeMember {
     newest: watch::Sender<u64>,
     pub(crate) is_judging: AtomicBool,
     pub(crate) blobs: Mutex<HashMap<BlobHash, Bytes>>,
+    /// Calls that are neither commands nor reads.
+    calls: Mutex<Vec<ForwardRequest>>,
     playback: SigningPair,
 }
 
@@ -96,6 +100,7 @@ impl FakeMember {
             newest: watch::Sender::new(0),
             is_judging: AtomicBool::new(true),
             blobs: Mutex::default(),
+            calls: Mutex::default(),
             playback: world.playback.clone(),
         });
         member.initialise(address);
@@ -404,17 +409,38 @@ impl FakeMember {
     async fn forward(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {
         let request: ForwardRequest = receive(&mut up).await?;
         let response = match request {
-            ForwardRequest::Command(envelope) => ForwardResponse::Judged(self.direct(*envelope)),
+            ForwardRequest::Command(mut envelope) => {
+                seal(&mut envelope.command);
+                ForwardResponse::Judged(self.direct(*envelope))
+            }
             ForwardRequest::Read(read) => self.read(&read),
             ForwardRequest::MintPlayback { asset, .. } => self.mint(asset),
-            ForwardRequest::RequestCode { .. }
-            | ForwardRequest::VerifyCode { .. }
-            | ForwardRequest::Refresh { .. } => refused(Code::OtpInvalid),
+            call
+            @ (ForwardRequest::RequestCode { .. } | ForwardRequest::RequestRecovery { .. }) => {
+                self.calls.lock().unwrap().push(call);
+                document(&json!({ "expiresInMs": 300_000 }))
+            }
+            ForwardRequest::VerifyCode { .. } | ForwardRequest::Refresh { .. } => {
+                refused(Code::OtpInvalid)
+            }
+            ForwardRequest::SignInSocial { .. } => {
+                document(&json!({ "linkRequired": true, "linkToken": "fgl1.x.y" }))
+            }
+            ForwardRequest::LinkIdentity { .. } => {
+                document(&json!({ "providers": ["google"], "addressProven": true }))
+            }
+            ForwardRequest::RedeemRecovery { .. } => refused(Code::TokenExpired),
+            ForwardRequest::DenyRecovery { .. } => document(&json!({ "denied": true })),
             ForwardRequest::PayoutLink { .. } => refused(Code::FeatureDisabled),
             ForwardRequest::AddPushDevice { .. } => refused(Code::NotFound),
         };
         send(&mut down, &response).await?;
         down.finish().ok()
+    }
+
+    /// The calls since it was asked last.
+    pub(crate) fn take_calls(&self) -> Vec<ForwardRequest> {
+        std::mem::take(&mut self.calls.lock().unwrap())
     }
 
     fn read(&self, read: &ReadRequest) -> ForwardResponse {
@@ -425,6 +451,24 @@ impl FakeMember {
             ReadRequest::Story { story, .. } => one(market.story_row(*story)),
             ReadRequest::Jobs => document(&json!({ "jobs": market.jobs() })),
             ReadRequest::MyLocks { user } => document(&json!({ "locks": market.locks_of(*user) })),
+            ReadRequest::Profile { user } => one(market.profile_row(*user).map(|mut row| {
+                row.profile = opened(row.sealed.take()).unwrap_or_default();
+                row
+            })),
+            ReadRequest::PublicProfile { user, reader } => {
+                one(market.public_profile(*user, *reader).map(|mut row| {
+                    let text: ProfileText = opened(row.sealed.take()).unwrap_or_default();
+                    (row.display_name, row.city) = (text.display_name, text.city);
+                    row
+                }))
+            }
+            ReadRequest::Addresses { user } => {
+                let mut list = market.addresses_of(*user);
+                for row in &mut list.addresses {
+                    row.address = opened(row.sealed.take());
+                }
+                document(&list)
+            }
             _ => refused(Code::NotFound),
         })
     }
@@ -475,6 +519,20 @@ impl FakeMember {
         }
         down.finish().ok()
     }
+}
+
+/// A member seals what is private; this one only says that it has.
+fn seal(command: &mut Command) {
+    let text = match command {
+        Command::People(PeopleCommand::SetProfile(set)) => &mut set.sealed,
+        Command::People(PeopleCommand::SaveAddress(save)) => &mut save.sealed,
+        _ => return,
+    };
+    (text.key, text.mark) = (vec![1], Digest::of(&text.body));
+}
+
+fn opened<T: DeserializeOwned>(sealed: Option<(UserId, SealedText)>) -> Option<T> {
+    serde_json::from_slice(&sealed?.1.body).ok()
 }
 
 fn document<T: Serialize>(value: &T) -> ForwardResponse {

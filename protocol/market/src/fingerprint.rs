@@ -544,8 +544,16 @@ fn people_parts(parts: Parts, command: &PeopleCommand) -> Parts {
         PeopleCommand::SetFollow { user, on } => parts.text("follow").text(user).text(on),
         PeopleCommand::RequestExport { .. } => parts.text("export"),
         PeopleCommand::RequestDeletion { waits, .. } => parts.text("delete").text(waits),
+        PeopleCommand::SetProfile(set) => {
+            parts.text("profile").text(set.base_version).private(&set.sealed)
+        }
+        PeopleCommand::SaveAddress(save) => parts
+            .text("save address")
+            .text(save.address)
+            .text(save.is_default)
+            .private(&save.sealed),
         PeopleCommand::Staff(command) => staff_parts(parts, command),
-        // Their ids are made by machines, or their texts are sealed anew each time: the id alone
+        // Their ids are made by machines, or their contents are sealed anew each time: the id alone
         // tells.
         PeopleCommand::SignInSocial(_)
         | PeopleCommand::LinkIdentity { .. }
@@ -555,9 +563,7 @@ fn people_parts(parts: Parts, command: &PeopleCommand) -> Parts {
         | PeopleCommand::SignOutEverywhere
         | PeopleCommand::RegisterDevice(_)
         | PeopleCommand::CompleteTask(_)
-        | PeopleCommand::ClaimInvitation { .. }
-        | PeopleCommand::SetProfile(_)
-        | PeopleCommand::SaveAddress(_) => parts.text("machine"),
+        | PeopleCommand::ClaimInvitation { .. } => parts.text("machine"),
     }
 }
 

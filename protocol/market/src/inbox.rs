@@ -29,6 +29,7 @@ use crate::cow_map::CowMap;
 use crate::deadline::DueKind;
 use crate::effect::Notice;
 use crate::notice::about_auction;
+use crate::people::AccountStanding;
 use crate::permission::Subject;
 
 /// A notice in somebody's list.
@@ -208,6 +209,25 @@ impl Inbox {
         }
     }
 
+    /// An account was erased: nothing of what it was told, wants or carries stays.
+    pub(crate) fn erase(&mut self, user: UserId) {
+        let notices: Vec<NoticeId> = self.of(user).map(|row| row.notice).collect();
+        for notice in notices {
+            self.remove(user, notice);
+        }
+        let devices: Vec<PushDeviceId> =
+            self.devices_of(user).map(|device| device.device).collect();
+        for device in devices {
+            self.remove_device(user, device);
+        }
+        self.preferences.remove(&user);
+        self.no_mail.remove(&user);
+        for fan_out in &mut self.fan_outs {
+            fan_out.users.retain(|reader| *reader != user);
+        }
+        self.fan_outs.retain(|fan_out| !fan_out.users.is_empty());
+    }
+
     /// What does not fit together.
     pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
@@ -375,6 +395,9 @@ impl Market {
     /// Which channels a kind of notice takes to somebody now.
     pub(crate) fn wanted(&self, turn: &Turn, user: UserId, kind: NoticeKind) -> Wanted {
         let Some(account) = self.account(user) else { return Wanted::default() };
+        if matches!(account.standing(), AccountStanding::Erased { .. }) {
+            return Wanted::default();
+        }
         let route = kind.route();
         let state = self.inbox.preferences.get(&user);
         let wants = |channel: NoticeChannel| {

@@ -107,10 +107,11 @@ pub use order::{
 };
 pub use payment::{Attempt, AttemptState, FinanceHold};
 pub use people::{
-    AccountList, AccountRow, AccountStanding, AddressEntry, CapabilityList, CapabilityRow,
-    CapabilityState, ConsentList, ConsentRow, DataRequest, DataRequestRow, DataRequestState,
-    Device, DeviceList, DeviceRow, FollowList, IdentityList, InvitationList, InvitationRow,
-    PrivacyRow, Profile, SignInList, SignInRow, Strike, StrikeRow, TaskRow,
+    AccountList, AccountRow, AccountStanding, AddressList, AddressRow, CapabilityList,
+    CapabilityRow, CapabilityState, ConsentList, ConsentRow, DataRequest, DataRequestRow,
+    DataRequestState, Device, DeviceList, DeviceRow, FollowList, IdentityList, InvitationList,
+    InvitationRow, PrivacyRow, ProfileRow, PublicProfileRow, SignInList, SignInRow, Strike,
+    StrikeRow, TaskRow,
 };
 pub use row::{
     AssetList, AssetRow, AuctionRecord, BidList, BidRow, EdgeRow, JobList, JobRow, JoinTokenList,

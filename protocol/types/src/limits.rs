@@ -88,8 +88,8 @@ pub const STEP_UP_AGE_MAX: Millis = Millis::from_mins(10);
 pub const LINK_TOKEN_LIFE: Millis = Millis::from_mins(10);
 /// Devices of one account.
 pub const DEVICES_PER_USER_MAX: usize = 20;
-/// Bytes of one sealed personal text.
-pub const SEALED_BYTES_MAX: usize = 16 * 1024;
+/// Characters of a profile as JSON.
+pub const PROFILE_TEXT_MAX: usize = 2_000;
 /// Reasons why a capability is not given.
 pub const BLOCKERS_MAX: usize = 8;
 /// Life of an invitation when its author says nothing.

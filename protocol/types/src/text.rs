@@ -194,6 +194,8 @@ bounded_text! {
     Region 1..=40, slug_characters;
     /// One line of an address: a name, a street, a town.
     AddressLine 1..=120, any;
+    /// What somebody wants to be called.
+    DisplayName 1..=60, any;
     /// A country (ISO 3166-1, two letters).
     Country 2..=2, country_characters;
     /// What a buyer writes with an offer, for the maker alone.

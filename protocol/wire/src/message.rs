@@ -20,6 +20,7 @@ use fairground_types::id::{
     JoinTokenId, LogIndex, MemberId, OrderId, SaleLockId, SignInId, StoryId, TaskId, UserId,
 };
 use fairground_types::journal::{Batch, Mark, Tail};
+use fairground_types::people::IdentityProvider;
 use fairground_types::time::{Millis, Timestamp};
 use fairground_types::verdict::{Judged, Rejection};
 use fairground_types::{Code, Verdict};
@@ -312,7 +313,11 @@ pub enum ReadRequest {
     Follows { user: UserId },
     Blocked { user: UserId },
     Identities { user: UserId },
+    Profile { user: UserId },
+    PublicProfile { user: UserId, reader: Option<UserId> },
+    Addresses { user: UserId },
     DataRequest { user: UserId, request: DataRequestId },
+    DataCopy { user: UserId, request: DataRequestId },
     Jobs,
     Notices { user: UserId },
     NoticePreferences { user: UserId },
@@ -332,6 +337,43 @@ pub enum ForwardRequest {
         identifier: PrivateText,
         /// How the code travels.
         channel: Channel,
+        /// The client's network address, where the edge knows it.
+        origin: Option<PrivateText>,
+    },
+    /// Sign in by a provider's word.
+    SignInSocial {
+        /// Who vouches.
+        provider: IdentityProvider,
+        /// The provider's identity token.
+        id_token: PrivateText,
+        /// The nonce that the client gave the provider.
+        nonce: PrivateText,
+    },
+    /// Add the way to sign in that an earlier [`Self::SignInSocial`] was offered to link.
+    LinkIdentity {
+        /// To whose account.
+        user: UserId,
+        /// What that answer gave out.
+        link_token: PrivateText,
+    },
+    /// Send a way back into an account.
+    RequestRecovery {
+        /// Address or number, as typed.
+        identifier: PrivateText,
+        /// The client's network address, where the edge knows it.
+        origin: Option<PrivateText>,
+        /// What the client calls itself.
+        agent: PrivateText,
+    },
+    /// Exchange a way back for tokens.
+    RedeemRecovery {
+        /// What was sent.
+        token: PrivateText,
+    },
+    /// Void a way back that somebody else asked for.
+    DenyRecovery {
+        /// What was sent.
+        token: PrivateText,
     },
     /// Exchange a one-time code for tokens.
     VerifyCode {

@@ -457,7 +457,7 @@ fn issue_name(command: &IssueCommand) -> &'static str {
     }
 }
 
-fn sealed_text() -> SealedText {
+pub(crate) fn sealed_text() -> SealedText {
     SealedText { key: vec![1; 61], body: vec![2; 40], mark: DIGEST, chars: 60 }
 }
 

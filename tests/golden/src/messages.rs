@@ -4,6 +4,7 @@ use fairground_types::Code;
 use fairground_types::command::{AccountCommand, Actor, Channel, Command, Envelope, LogCommand};
 use fairground_types::event::FeedItem;
 use fairground_types::id::MemberId;
+use fairground_types::people::IdentityProvider;
 use fairground_types::time::Millis;
 use fairground_wire::history::{HistoryRecord, HistoryRequest, HistoryResponse};
 use fairground_wire::message::{
@@ -169,7 +170,11 @@ fn reads() -> Vec<Sample> {
             ("follows", ReadRequest::Follows { user }),
             ("blocked", ReadRequest::Blocked { user }),
             ("identities", ReadRequest::Identities { user }),
+            ("profile", ReadRequest::Profile { user }),
+            ("public_profile", ReadRequest::PublicProfile { user, reader: None }),
+            ("addresses", ReadRequest::Addresses { user }),
             ("data_request", ReadRequest::DataRequest { user, request: crate::people::REQUEST }),
+            ("data_copy", ReadRequest::DataCopy { user, request: crate::people::REQUEST }),
             ("jobs", ReadRequest::Jobs),
             ("notices", ReadRequest::Notices { user }),
             ("notice_preferences", ReadRequest::NoticePreferences { user }),
@@ -190,8 +195,34 @@ fn forward() -> Vec<Sample> {
         ("read", ForwardRequest::Read(ReadRequest::Jobs)),
         (
             "request_code",
-            ForwardRequest::RequestCode { identifier: address(), channel: Channel::Email },
+            ForwardRequest::RequestCode {
+                identifier: address(),
+                channel: Channel::Email,
+                origin: Some(PrivateText::new("192.0.2.1")),
+            },
         ),
+        (
+            "sign_in_social",
+            ForwardRequest::SignInSocial {
+                provider: IdentityProvider::Google,
+                id_token: PrivateText::new("token"),
+                nonce: PrivateText::new("nonce"),
+            },
+        ),
+        (
+            "link_identity",
+            ForwardRequest::LinkIdentity { user: USER, link_token: PrivateText::new("token") },
+        ),
+        (
+            "request_recovery",
+            ForwardRequest::RequestRecovery {
+                identifier: address(),
+                origin: None,
+                agent: PrivateText::new("agent"),
+            },
+        ),
+        ("redeem_recovery", ForwardRequest::RedeemRecovery { token: PrivateText::new("token") }),
+        ("deny_recovery", ForwardRequest::DenyRecovery { token: PrivateText::new("token") }),
         (
             "verify_code",
             ForwardRequest::VerifyCode { identifier: address(), code: PrivateText::new("123456") },
@@ -201,7 +232,7 @@ fn forward() -> Vec<Sample> {
             "add_push_device",
             ForwardRequest::AddPushDevice {
                 user: USER,
-                sign_in: crate::SIGN_IN,
+                sign_in: SIGN_IN,
                 command: COMMAND,
                 platform: fairground_types::command::PushPlatform::Apns,
                 token: PrivateText::new("token"),

@@ -16,6 +16,7 @@ use fairground_types::{
     AddressId, Capability, DataRequestId, DeviceId, InvitationId, StrikeId, TaskId,
 };
 
+use crate::commands::sealed_text;
 use crate::{ASSET, CHALLENGE, DIGEST, SIGN_IN, USER, contact};
 
 pub(crate) const TASK: TaskId = TaskId::from_bits(31);
@@ -127,7 +128,7 @@ fn ways_in() -> Vec<PeopleCommand> {
 
 fn own() -> Vec<PeopleCommand> {
     vec![
-        PeopleCommand::SetProfile(SetProfile { base_version: 3, sealed: vec![1, 2] }),
+        PeopleCommand::SetProfile(SetProfile { base_version: 3, sealed: sealed_text() }),
         PeopleCommand::SetAvatar { asset: Some(ASSET) },
         PeopleCommand::SetPrivacy { settings: PrivacySettings::default(), base_version: 1 },
         PeopleCommand::SetConsent {
@@ -138,7 +139,7 @@ fn own() -> Vec<PeopleCommand> {
         PeopleCommand::SaveAddress(SaveAddress {
             address: ADDRESS,
             is_change: true,
-            sealed: vec![1, 2],
+            sealed: sealed_text(),
             is_default: true,
         }),
         PeopleCommand::RemoveAddress { address: ADDRESS },

@@ -68,7 +68,7 @@ pub(super) async fn sendgrid(
     body: Bytes,
 ) -> Response {
     let fault = |status, message: &str, field: Option<&str>| {
-        (status, json!({"errors": [{"message": message, "field": field, "help": null}]}))
+        (status, json!({"errors": [{"message": message, "field": field}]}))
     };
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let to = body.pointer("/personalizations/0/to/0/email").and_then(Value::as_str);

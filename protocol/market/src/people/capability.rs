@@ -5,12 +5,14 @@
 //!    \                  \------- check failed / refused --> blocked --request--> requested
 //!     \-- maker access open, nothing to check --> approved
 //! ```
-//! A request is one row per account and capability, whatever how often it is made. Losing one never
+//! Collecting payments follows the account at the payment provider too: ready gives it, restricted or
+//! closed sends it to review. A request is one row per account and capability, whatever how often it is made. Losing one never
 //! ends a lock or an order; it only stops what is new.
 
 use fairground_types::command::{CapabilityDecision, CompleteTask, TaskOutcome};
 use fairground_types::limits::BLOCKERS_MAX;
 use fairground_types::people::{Blocker, MakerAccess};
+use fairground_types::text::{BlockerCode, Note};
 use fairground_types::{
     Accepted, Capability, Code, NoticeKind, PublicEvent, Rejection, Role, TaskId, Timestamp, UserId,
 };
@@ -101,6 +103,15 @@ impl CapabilityState {
             Self::Requested { .. } | Self::InReview { .. } | Self::Approved { .. } => &[],
         }
     }
+}
+
+/// What is named when a payout account cannot be paid to.
+const PAYOUT_BLOCKER: &str = "payout-account";
+
+fn payout_blockers() -> Vec<Blocker> {
+    let text = Note::parse("the payout account cannot be paid to: complete it at the provider");
+    let named = BlockerCode::parse(PAYOUT_BLOCKER).ok().zip(text.ok());
+    named.map(|(code, text)| Blocker { code, text }).into_iter().collect()
 }
 
 fn bounded(mut blockers: Vec<Blocker>) -> Vec<Blocker> {
@@ -261,6 +272,49 @@ impl Market {
         };
         self.set_capability(turn, user, capability, state);
         Ok(Accepted::Done)
+    }
+
+    /// A maker's account at the payment provider was heard of. Who can be paid may collect payments;
+    /// who cannot any more is looked at again. What staff decided otherwise stays.
+    pub(crate) fn follow_payout_account(&mut self, turn: &mut Turn, user: UserId, is_ready: bool) {
+        if self.require_active(user).is_err() {
+            return;
+        }
+        let at = turn.at;
+        let capability = Capability::CollectPayments;
+        let state = match (is_ready, self.capability(user, capability)) {
+            (
+                true,
+                None | Some(CapabilityState::Requested { .. } | CapabilityState::InReview { .. }),
+            ) => CapabilityState::Approved { at },
+            (true, Some(CapabilityState::ReviewRequired { blockers, .. }))
+                if blockers.iter().all(|known| known.code.as_str() == PAYOUT_BLOCKER) =>
+            {
+                CapabilityState::Approved { at }
+            }
+            (false, Some(CapabilityState::Approved { .. })) => {
+                CapabilityState::ReviewRequired { at, blockers: payout_blockers() }
+            }
+            (
+                true,
+                Some(
+                    CapabilityState::Approved { .. }
+                    | CapabilityState::ReviewRequired { .. }
+                    | CapabilityState::Blocked { .. },
+                ),
+            )
+            | (
+                false,
+                None
+                | Some(
+                    CapabilityState::Requested { .. }
+                    | CapabilityState::InReview { .. }
+                    | CapabilityState::ReviewRequired { .. }
+                    | CapabilityState::Blocked { .. },
+                ),
+            ) => return,
+        };
+        self.set_capability(turn, user, capability, state);
     }
 
     /// Puts a capability into a state, tells its owner, and makes who may publish a maker.

@@ -14,7 +14,7 @@ use fairground_types::people::DataRequestKind;
 use fairground_types::text::Handle;
 use fairground_types::{
     Accepted, Code, DataRequestId, Digest, NoticeKind, PublicEvent, Rejection, Role, SignInId,
-    Timestamp, UserId,
+    StoryId, Timestamp, UserId,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -124,6 +124,10 @@ impl Market {
         };
         if self.orders.values().any(|row| is_open(row)) {
             open.push("an order is not completed");
+        }
+        let is_owed = |row: &crate::Order| row.maker == user && !self.money_is_settled(row.order);
+        if self.orders.values().any(|row| is_owed(row)) {
+            open.push("a payout has not been made");
         }
         open
     }
@@ -243,8 +247,26 @@ impl Market {
     fn close_account(&mut self, turn: &mut Turn, user: UserId) {
         let at = turn.at;
         self.void_recovery(user);
+        self.take_off_sale(turn, user);
         self.end_sign_ins(turn, user);
         self.change_person(user, |person| person.standing = AccountStanding::Closed { at });
+    }
+
+    /// What somebody who leaves had for sale, or wanted to sell, is put away. What was sold stays: its
+    /// buyer may look at it.
+    fn take_off_sale(&mut self, turn: &mut Turn, user: UserId) {
+        let theirs: Vec<StoryId> = self
+            .stories
+            .iter()
+            .filter(|(_, story)| story.maker == user)
+            .map(|(id, _)| *id)
+            .collect();
+        for story in theirs {
+            // One that is not under review has nothing to withdraw.
+            let _ = self.withdraw_story(turn, user, story);
+            // One that was sold or taken down stays as it is.
+            let _ = self.archive_story(turn, user, story);
+        }
     }
 
     /// Destroys what is personal about an account: its own key first of all.
@@ -281,6 +303,9 @@ impl Market {
                 ..Person::default()
             };
         });
+        self.inbox.erase(user);
+        self.social.preferences.remove(&user);
+        self.social.shared.remove(&user);
         if let Some(handle) = former.filter(|_| roles.contains(&Role::Maker)) {
             turn.events.push(PublicEvent::HandleSet { user, handle });
         }

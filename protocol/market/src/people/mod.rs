@@ -43,13 +43,13 @@ pub(crate) use consent::Consent;
 pub use device::Device;
 pub use erasure::{DataRequest, DataRequestState};
 pub(crate) use invitation::{Invitation, InvitationState};
-pub use profile::Profile;
-pub(crate) use profile::{Address, Privacy};
+pub(crate) use profile::{Address, Privacy, Profile};
 pub(crate) use recovery::Recovery;
 pub use rows::{
-    AccountList, AccountRow, AddressEntry, CapabilityList, CapabilityRow, ConsentList, ConsentRow,
-    DataRequestRow, DeviceList, DeviceRow, FollowList, IdentityList, InvitationList, InvitationRow,
-    PrivacyRow, SignInList, SignInRow, StrikeRow, TaskRow,
+    AccountList, AccountRow, AddressList, AddressRow, CapabilityList, CapabilityRow, ConsentList,
+    ConsentRow, DataRequestRow, DeviceList, DeviceRow, FollowList, IdentityList, InvitationList,
+    InvitationRow, PrivacyRow, ProfileRow, PublicProfileRow, SignInList, SignInRow, StrikeRow,
+    TaskRow,
 };
 pub use strikes::{AccountStanding, Strike};
 

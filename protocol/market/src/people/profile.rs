@@ -1,8 +1,10 @@
 //! What an account says about itself and keeps: profile, privacy, addresses, whom it blocks and
 //! follows. Texts are sealed; here are versions, bounds and ownership.
 
-use fairground_types::command::{SaveAddress, SetProfile};
-use fairground_types::limits::{ADDRESSES_MAX, BLOCKS_MAX, FOLLOWS_MAX, SEALED_BYTES_MAX};
+use fairground_types::command::{SaveAddress, SealedText, SetProfile};
+use fairground_types::limits::{
+    ADDRESS_TEXT_MAX, ADDRESSES_MAX, BLOCKS_MAX, FOLLOWS_MAX, PROFILE_TEXT_MAX,
+};
 use fairground_types::people::PrivacySettings;
 use fairground_types::{Accepted, AddressId, AssetId, Code, Rejection, UserId};
 use wincode::{SchemaRead, SchemaWrite};
@@ -12,10 +14,10 @@ use crate::apply::Answer;
 
 /// What somebody says about themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, SchemaRead, SchemaWrite)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// From 1; 0 while nothing was said.
     pub(crate) version: u64,
-    pub(crate) sealed: Option<Vec<u8>>,
+    pub(crate) sealed: Option<SealedText>,
     pub(crate) avatar: Option<AssetId>,
 }
 
@@ -30,13 +32,14 @@ pub(crate) struct Privacy {
 /// A saved address.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub(crate) struct Address {
-    pub(crate) sealed: Vec<u8>,
+    pub(crate) sealed: SealedText,
     pub(crate) is_default: bool,
 }
 
-fn require_sealed(bytes: &[u8]) -> Result<(), Rejection> {
-    if bytes.is_empty() || bytes.len() > SEALED_BYTES_MAX {
-        return Err(Rejection::new(Code::ValidationFailed, "the text is empty or too long"));
+fn require_sealed(text: &SealedText, max: usize) -> Result<(), Rejection> {
+    if !text.is_sealed() || !text.fits(1, max) {
+        let detail = "the text is empty, too long or not sealed";
+        return Err(Rejection::new(Code::ValidationFailed, detail));
     }
     Ok(())
 }
@@ -50,7 +53,7 @@ fn require_version(known: u64, base: u64) -> Result<u64, Rejection> {
 
 impl Market {
     pub(crate) fn set_profile(&mut self, user: UserId, set: &SetProfile) -> Answer {
-        require_sealed(&set.sealed)?;
+        require_sealed(&set.sealed, PROFILE_TEXT_MAX)?;
         let version = require_version(self.person(user)?.profile.version, set.base_version)?;
         self.change_person(user, |person| {
             person.profile.version = version;
@@ -83,7 +86,7 @@ impl Market {
     }
 
     pub(crate) fn save_address(&mut self, user: UserId, save: &SaveAddress) -> Answer {
-        require_sealed(&save.sealed)?;
+        require_sealed(&save.sealed, ADDRESS_TEXT_MAX)?;
         let person = self.person(user)?;
         let is_there = person.addresses.contains_key(&save.address);
         if save.is_change && !is_there {

@@ -1,16 +1,18 @@
-//! Rows about people, for their owners and for staff. Nothing sealed is in them.
+//! Rows about people, for their owners and for staff. What is sealed is opened by the member that
+//! answers, and shown to nobody else.
 
+use fairground_types::command::{PostalAddress, ProfileText, SealedText};
 use fairground_types::people::{
     Blocker, ConsentPurpose, DataRequestKind, DevicePlatform, IdentityProvider, PrivacySettings,
 };
-use fairground_types::text::Handle;
+use fairground_types::text::{AddressLine, DisplayName, Handle, Note};
 use fairground_types::{
     AddressId, AssetId, Capability, DataRequestId, DeviceId, Digest, InvitationId, Role, SignInId,
     StrikeId, StrikeKind, TaskId, Timestamp, UserId,
 };
 use serde::Serialize;
 
-use super::{DataRequest, DataRequestState, InvitationState, Profile};
+use super::{AccountStanding, DataRequest, DataRequestState, InvitationState};
 use crate::Market;
 
 macro_rules! rows {
@@ -124,6 +126,71 @@ rows! {
         /// Version of the market's terms; 0 while it has published none.
         terms_version: u32,
     }
+    /// What an account says about itself, for its owner.
+    ProfileRow {
+        /// From 1; 0 while nothing was said.
+        version: u64,
+        /// Its public name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        handle: Option<Handle>,
+        /// What it says.
+        profile: ProfileText,
+        /// The same, sealed.
+        #[serde(skip)]
+        #[cfg_attr(feature = "openapi", schema(ignore))]
+        sealed: Option<(UserId, SealedText)>,
+        /// The picture.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        avatar_asset_id: Option<AssetId>,
+    }
+    /// What everybody may see of an account.
+    PublicProfileRow {
+        /// Its id.
+        user_id: UserId,
+        /// Its public name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        handle: Option<Handle>,
+        /// Whether it sells.
+        is_maker: bool,
+        /// What it wants to be called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display_name: Option<DisplayName>,
+        /// A few words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        about: Option<Note>,
+        /// Where it is.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        city: Option<AddressLine>,
+        /// The same three, sealed.
+        #[serde(skip)]
+        #[cfg_attr(feature = "openapi", schema(ignore))]
+        sealed: Option<(UserId, SealedText)>,
+        /// The picture.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        avatar_asset_id: Option<AssetId>,
+        /// Whom it follows, where it shows that.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        follows: Option<Vec<UserId>>,
+    }
+    /// A saved address, for its owner.
+    AddressRow {
+        /// Its id.
+        address_id: AddressId,
+        /// Whether it is the one that is taken when none is named.
+        is_default: bool,
+        /// The address.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<PostalAddress>,
+        /// The same, sealed.
+        #[serde(skip)]
+        #[cfg_attr(feature = "openapi", schema(ignore))]
+        sealed: Option<(UserId, SealedText)>,
+    }
+    /// Saved addresses of an account.
+    AddressList {
+        /// The addresses.
+        addresses: Vec<AddressRow>,
+    }
     /// What others may see.
     PrivacyRow {
         /// The settings.
@@ -228,37 +295,6 @@ rows! {
     }
 }
 
-/// A saved address as it is kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AddressEntry {
-    /// Its id.
-    pub address: AddressId,
-    /// Sealed under the account's own key.
-    pub sealed: Vec<u8>,
-    /// Whether it is the one that is taken when none is named.
-    pub is_default: bool,
-}
-
-impl Profile {
-    /// From 1; 0 while nothing was said.
-    #[must_use]
-    pub const fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// The texts, sealed under the account's own key.
-    #[must_use]
-    pub fn sealed(&self) -> Option<&[u8]> {
-        self.sealed.as_deref()
-    }
-
-    /// The picture.
-    #[must_use]
-    pub const fn avatar(&self) -> Option<AssetId> {
-        self.avatar
-    }
-}
-
 impl Market {
     /// Sign-ins of an account.
     #[must_use]
@@ -358,24 +394,63 @@ impl Market {
         Some(PrivacyRow { settings: privacy.settings, version: privacy.version })
     }
 
-    /// What an account says about itself, sealed.
+    /// What an account says about itself, for its owner; its texts are sealed still.
     #[must_use]
-    pub fn profile_of(&self, user: UserId) -> Option<&Profile> {
-        self.person(user).ok().map(|person| &person.profile)
+    pub fn profile_row(&self, user: UserId) -> Option<ProfileRow> {
+        let account = self.accounts.account(user)?;
+        let profile = &account.person.profile;
+        Some(ProfileRow {
+            version: profile.version,
+            handle: account.handle.clone(),
+            profile: ProfileText::default(),
+            sealed: profile.sealed.clone().map(|text| (user, text)),
+            avatar_asset_id: profile.avatar,
+        })
     }
 
-    /// Saved addresses of an account, sealed.
+    /// What a reader may see of an account; its texts are sealed still. Nothing of one that hides it,
+    /// that has ended, or that blocks the reader.
     #[must_use]
-    pub fn addresses_of(&self, user: UserId) -> Vec<AddressEntry> {
+    pub fn public_profile(&self, user: UserId, reader: Option<UserId>) -> Option<PublicProfileRow> {
+        let account = self.accounts.account(user)?;
+        let person = &account.person;
+        let is_own = reader == Some(user);
+        let is_shut_out = reader.is_some_and(|reader| person.blocks.contains(&reader));
+        let is_shown = person.privacy.settings.public_profile
+            && matches!(person.standing, AccountStanding::Active)
+            && !is_shut_out;
+        if !is_shown && !is_own {
+            return None;
+        }
+        let follows = person.privacy.settings.shows_follows;
+        Some(PublicProfileRow {
+            user_id: user,
+            handle: account.handle.clone(),
+            is_maker: account.has_role(Role::Maker),
+            display_name: None,
+            about: None,
+            city: None,
+            sealed: person.profile.sealed.clone().map(|text| (user, text)),
+            avatar_asset_id: person.profile.avatar,
+            follows: follows.then(|| person.follows.iter().copied().collect()),
+        })
+    }
+
+    /// Saved addresses of an account, for its owner; sealed still.
+    #[must_use]
+    pub fn addresses_of(&self, user: UserId) -> AddressList {
         let rows = self.person(user).map(|person| &person.addresses);
-        rows.into_iter()
+        let addresses = rows
+            .into_iter()
             .flatten()
-            .map(|(address, row)| AddressEntry {
-                address: *address,
-                sealed: row.sealed.clone(),
+            .map(|(address, row)| AddressRow {
+                address_id: *address,
                 is_default: row.is_default,
+                address: None,
+                sealed: Some((user, row.sealed.clone())),
             })
-            .collect()
+            .collect();
+        AddressList { addresses }
     }
 
     /// Whom an account blocks.

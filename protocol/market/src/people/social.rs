@@ -21,6 +21,9 @@ impl Market {
         if known.is_some() {
             self.require_active(user)?;
             self.require_unlocked(turn.at, user)?;
+        } else if social.contact.sealed.is_empty() {
+            let detail = "the provider vouches for no address, which a new account needs";
+            return Err(Rejection::new(Code::SocialTokenInvalid, detail));
         } else if self.accounts.identifiers.contains_key(&social.identifier) {
             let detail = "an account with this address exists: sign in to it, then link";
             return Err(Rejection::new(Code::LinkRequired, detail));
@@ -31,6 +34,12 @@ impl Market {
         }
         self.begin_sign_in(turn, user, social.sign_in, social.refresh);
         Ok(self.signed_in(user, social.sign_in, known.is_none()))
+    }
+
+    /// Whose way to sign in this is.
+    #[must_use]
+    pub fn identity_owner(&self, identity: &Identity) -> Option<UserId> {
+        self.accounts.identities.get(identity).copied()
     }
 
     fn add_identity(&mut self, user: UserId, identity: Identity) {

@@ -198,7 +198,7 @@ impl Market {
         });
     }
 
-    pub(super) fn archive_story(&mut self, turn: &mut Turn, user: UserId, id: StoryId) -> Answer {
+    pub(crate) fn archive_story(&mut self, turn: &mut Turn, user: UserId, id: StoryId) -> Answer {
         let story = self.own_story(id, user)?;
         let was_listed = match &story.state {
             StoryState::Draft

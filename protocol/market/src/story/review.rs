@@ -147,7 +147,7 @@ impl Market {
         self.change_story(id, |story| story.review = None);
     }
 
-    pub(super) fn withdraw_story(&mut self, turn: &mut Turn, user: UserId, id: StoryId) -> Answer {
+    pub(crate) fn withdraw_story(&mut self, turn: &mut Turn, user: UserId, id: StoryId) -> Answer {
         let story = self.own_story(id, user)?;
         if story.review.is_none() {
             return Err(wrong_state(story));

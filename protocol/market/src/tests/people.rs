@@ -1,10 +1,11 @@
 //! People: every transition and refusal of standing, capabilities, ways in, invitations and erasure.
 
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, CapabilityDecision, Channel, Command, CompleteTask,
-    Invite, MarketPolicy, PeopleCommand, RedeemRecovery, RegisterDevice, RequestCode,
-    RequestRecovery, SaveAddress, SealedContact, SetProfile, SignInSocial, StaffCommand,
-    TaskOutcome, VerifyCode,
+    AccountCommand, Actor, AddPushDevice, AuctionCommand, CapabilityDecision, Channel, Command,
+    CompleteTask, FinanceCommand, Invite, MarketPolicy, NoticeCommand, PeopleCommand,
+    ProviderAccountState, ProviderObject, ProviderObjectEvent, PushPlatform, RedeemRecovery,
+    RegisterDevice, RequestCode, RequestRecovery, SaveAddress, SealedContact, SealedText,
+    SetProfile, SignInSocial, StaffCommand, TaskOutcome, VerifyCode,
 };
 use fairground_types::people::{
     Blocker, ConsentPurpose, DevicePlatform, DeviceSignals, Identity, IdentityProvider,
@@ -13,7 +14,8 @@ use fairground_types::people::{
 use fairground_types::text::{BlockerCode, Note};
 use fairground_types::{
     AddressId, Capability, ChallengeId, Code, DataRequestId, DeviceId, Digest, InvitationId,
-    Millis, NoticeKind, Role, SignInId, StrikeKind, TaskId, Timestamp, UserId, Verdict, limits,
+    Millis, NoticeKind, PushDeviceId, Role, SignInId, StrikeKind, TaskId, Timestamp, UserId,
+    Verdict, limits,
 };
 
 use crate::script::{World, auction_named, person};
@@ -174,6 +176,66 @@ fn a_checked_capability_goes_through_every_state() {
     let approve = CapabilityDecision::Approve;
     assert_eq!(staff(&mut world, decide("a", capability, approve)), None);
     assert_eq!(state(&world, "a", capability), "approved");
+}
+
+/// The provider tells how an account stands.
+fn told_of(world: &mut World, letter: &str, number: u8, state: ProviderAccountState) {
+    let at = now(world);
+    let account = format!("acct_{letter}");
+    let object = ProviderObject::Account { account, user: Some(user(letter)), state };
+    let event = format!("evt_{letter}_{number}");
+    let told = ProviderObjectEvent { event, created: at, object, raw: Digest::of(&[number]) };
+    let command = Command::Finance(FinanceCommand::RecordProviderObject(told));
+    assert_eq!(world.direct(at, Actor::Cluster, command).code(), None);
+}
+
+fn open_payout_account(world: &mut World, letter: &str) -> Option<Code> {
+    let at = now(world);
+    let open = Command::Finance(FinanceCommand::OpenPayoutAccount);
+    world.direct(at, Actor::User(user(letter)), open).code()
+}
+
+#[test]
+fn collecting_payments_follows_the_payout_account() {
+    let mut world = world_with(|policy| {
+        policy.checked_capabilities = vec![Capability::CollectPayments];
+    });
+    let capability = Capability::CollectPayments;
+    assert_eq!(does(&mut world, "a", ask(Capability::Publish, 1)), None);
+    assert_eq!(does(&mut world, "a", ask(capability, 2)), None);
+    assert_eq!(state(&world, "a", capability), "requested");
+    assert_eq!(open_payout_account(&mut world, "a"), None);
+    told_of(&mut world, "a", 1, ProviderAccountState::Onboarding);
+    assert_eq!(state(&world, "a", capability), "requested");
+    told_of(&mut world, "a", 2, ProviderAccountState::Ready);
+    assert_eq!(state(&world, "a", capability), "approved");
+    assert!(told(&world, "a", NoticeKind::CapabilityUnlocked));
+    told_of(&mut world, "a", 3, ProviderAccountState::Restricted);
+    assert_eq!(state(&world, "a", capability), "reviewRequired");
+    let refused = world.market.require_capability(user("a"), capability).expect_err("rests");
+    assert!(refused.detail.contains("payout-account"), "{}", refused.detail);
+    assert!(told(&world, "a", NoticeKind::CapabilityDowngraded));
+    told_of(&mut world, "a", 4, ProviderAccountState::Ready);
+    assert_eq!(state(&world, "a", capability), "approved");
+    told_of(&mut world, "a", 5, ProviderAccountState::Closed);
+    assert_eq!(state(&world, "a", capability), "reviewRequired");
+}
+
+#[test]
+fn a_ready_payout_account_does_not_undo_what_staff_decided() {
+    let mut world = world();
+    let capability = Capability::CollectPayments;
+    assert_eq!(open_payout_account(&mut world, "m"), None);
+    told_of(&mut world, "m", 1, ProviderAccountState::Ready);
+    let block = CapabilityDecision::Block { blockers: blockers() };
+    assert_eq!(staff(&mut world, decide("m", capability, block)), None);
+    told_of(&mut world, "m", 2, ProviderAccountState::Ready);
+    assert_eq!(state(&world, "m", capability), "blocked");
+    assert_eq!(staff(&mut world, decide("m", capability, CapabilityDecision::Approve)), None);
+    let review = CapabilityDecision::Review { blockers: blockers() };
+    assert_eq!(staff(&mut world, decide("m", capability, review)), None);
+    told_of(&mut world, "m", 3, ProviderAccountState::Ready);
+    assert_eq!(state(&world, "m", capability), "reviewRequired");
 }
 
 #[test]
@@ -568,18 +630,55 @@ fn a_revoked_device_ends_its_sign_ins_and_comes_back_no_more() {
     assert!(devices.iter().any(|row| row.revoked_at.is_some() && !row.takes_push));
 }
 
+fn sealed(body: u8) -> SealedText {
+    let mark = Digest::of(&[body]);
+    SealedText { key: vec![1], body: vec![body], mark, chars: 1 }
+}
+
+#[test]
+fn what_is_public_of_a_profile_is_its_owners_choice() {
+    let mut world = world();
+    let seen = |world: &World, reader: Option<UserId>| {
+        world.market.public_profile(user("m"), reader).is_some()
+    };
+    assert!(seen(&world, None));
+    let row = world.market.public_profile(user("m"), None).expect("there");
+    assert!(row.is_maker && row.follows.is_none());
+    let block = PeopleCommand::SetBlock { user: user("a"), on: true };
+    assert_eq!(does(&mut world, "m", block), None);
+    assert!(!seen(&world, Some(user("a"))) && seen(&world, Some(user("b"))), "who blocks hides");
+    let set = |public_profile, shows_follows, base_version| {
+        let personalised_feed = true;
+        let settings = PrivacySettings { public_profile, shows_follows, personalised_feed };
+        PeopleCommand::SetPrivacy { settings, base_version }
+    };
+    let follow = PeopleCommand::SetFollow { user: user("b"), on: true };
+    assert_eq!(does(&mut world, "m", follow), None);
+    assert_eq!(does(&mut world, "m", set(true, true, 0)), None);
+    let row = world.market.public_profile(user("m"), None).expect("there");
+    assert_eq!(row.follows, Some(vec![user("b")]));
+    assert_eq!(does(&mut world, "m", set(false, false, 1)), None);
+    assert!(!seen(&world, None) && !seen(&world, Some(user("b"))));
+    assert!(seen(&world, Some(user("m"))), "everybody sees themselves");
+    assert!(world.market.public_profile(UserId::from_bits(9_999), None).is_none());
+}
+
 #[test]
 fn profile_privacy_and_addresses_keep_their_versions_and_bounds() {
     let mut world = world();
-    let profile = |base_version, sealed: Vec<u8>| {
+    let profile = |base_version, sealed: SealedText| {
         PeopleCommand::SetProfile(SetProfile { base_version, sealed })
     };
-    assert_eq!(does(&mut world, "a", profile(0, vec![])), Some(Code::ValidationFailed));
-    let huge = vec![1; limits::SEALED_BYTES_MAX + 1];
-    assert_eq!(does(&mut world, "a", profile(0, huge)), Some(Code::ValidationFailed));
-    assert_eq!(does(&mut world, "a", profile(0, vec![1])), None);
-    assert_eq!(does(&mut world, "a", profile(0, vec![2])), Some(Code::VersionConflict));
-    assert_eq!(does(&mut world, "a", profile(1, vec![2])), None);
+    let typed = SealedText::typed("{}", 1, 100).expect("fits");
+    let refused = Some(Code::ValidationFailed);
+    assert_eq!(does(&mut world, "a", profile(0, typed)), refused, "not sealed");
+    let huge = SealedText { chars: 2_001, ..sealed(1) };
+    assert_eq!(does(&mut world, "a", profile(0, huge)), refused);
+    assert_eq!(does(&mut world, "a", profile(0, sealed(1))), None);
+    assert_eq!(does(&mut world, "a", profile(0, sealed(2))), Some(Code::VersionConflict));
+    assert_eq!(does(&mut world, "a", profile(1, sealed(2))), None);
+    let row = world.market.profile_row(user("a")).expect("there");
+    assert_eq!((row.version, row.sealed), (2, Some((user("a"), sealed(2)))));
     let avatar = PeopleCommand::SetAvatar { asset: Some(fairground_types::AssetId::from_bits(1)) };
     assert_eq!(does(&mut world, "a", avatar.clone()), Some(Code::NotFound), "another's picture");
     assert_eq!(does(&mut world, "m", avatar), None);
@@ -593,7 +692,7 @@ fn profile_privacy_and_addresses_keep_their_versions_and_bounds() {
         PeopleCommand::SaveAddress(SaveAddress {
             address: AddressId::from_bits(number),
             is_change,
-            sealed: vec![1],
+            sealed: sealed(1),
             is_default,
         })
     };
@@ -604,9 +703,10 @@ fn profile_privacy_and_addresses_keep_their_versions_and_bounds() {
     assert_eq!(does(&mut world, "a", address(21, false, false)), Some(Code::LimitReached));
     let defaults = |world: &World| {
         let rows = world.market.addresses_of(user("a"));
-        rows.iter()
+        rows.addresses
+            .iter()
             .filter(|row| row.is_default)
-            .map(|row| row.address.to_bits())
+            .map(|row| row.address_id.to_bits())
             .collect::<Vec<_>>()
     };
     assert_eq!(defaults(&world), [5]);
@@ -738,6 +838,87 @@ fn deletion_waits_for_what_is_open_and_erases_after_thirty_days() {
     assert!(world.market.account_by_identifier(&Digest::of(b"a")).is_none());
     assert_eq!(sign_in(&mut world, "a", 3), None, "the address makes a new account");
     assert_eq!(world.market.find_accounts(Some("user-a"), None), Vec::<UserId>::new());
+}
+
+#[test]
+fn who_leaves_takes_what_is_for_sale_along() {
+    let mut world = world();
+    assert_eq!(sign_in(&mut world, "m", 1), None);
+    let before: Vec<_> = world.market.stories_of(user("m"));
+    assert!(before.iter().any(|row| row.state == "listed"));
+    assert_eq!(does(&mut world, "m", delete(1, 1, false)), None);
+    assert_eq!(request_state(&world, "m", 1), "closed");
+    let after = world.market.stories_of(user("m"));
+    assert_eq!(after.len(), before.len());
+    assert!(after.iter().all(|row| row.state == "archived"), "{after:?}");
+    assert!(world.market.public_profile(user("m"), None).is_none());
+    assert_eq!(world.market.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn an_erased_account_leaves_no_notice_device_or_wish_behind() {
+    let mut world = world();
+    assert_eq!(sign_in(&mut world, "a", 1), None);
+    let at = now(&world);
+    let device = AddPushDevice {
+        device: PushDeviceId::from_bits(1),
+        sign_in: SignInId::from_bits(1),
+        platform: PushPlatform::Fcm,
+        digest: Digest::of(b"token"),
+        token: SealedContact { wrapped_key: vec![1], sealed: vec![2] },
+    };
+    let add = Command::Notice(NoticeCommand::AddPushDevice(device));
+    assert_eq!(world.direct(at, Actor::User(user("a")), add).code(), None);
+    let suppress = Command::Notice(NoticeCommand::SuppressMail { user: user("a") });
+    assert_eq!(world.direct(at, Actor::Cluster, suppress).code(), None);
+    assert_eq!(staff(&mut world, strike("a")), None);
+    let held = |world: &World| {
+        let notices = world.market.notices_of(user("a")).len();
+        let devices = world.market.push_devices(user("a")).len();
+        (notices > 0, devices, world.market.is_mail_suppressed(user("a")))
+    };
+    assert_eq!(held(&world), (true, 1, true));
+    assert_eq!(does(&mut world, "a", delete(1, 1, false)), None);
+    assert_eq!(world.market.push_devices(user("a")).len(), 0, "with the sign-in");
+    wait(&mut world, limits::ERASE_AFTER);
+    assert_eq!(request_state(&world, "a", 1), "done");
+    assert_eq!(held(&world), (false, 0, false));
+    assert_eq!(staff(&mut world, strike("a")), None);
+    assert_eq!(held(&world).0, false, "nobody is told any more");
+}
+
+#[test]
+fn a_phone_is_told_nothing_after_its_sign_in() {
+    let mut world = world();
+    assert_eq!(sign_in(&mut world, "a", 1), None);
+    assert_eq!(sign_in(&mut world, "a", 2), None);
+    for number in [1_u128, 2] {
+        let at = now(&world);
+        let add = AddPushDevice {
+            device: PushDeviceId::from_bits(number),
+            sign_in: SignInId::from_bits(number),
+            platform: PushPlatform::Apns,
+            digest: Digest::of(&number.to_le_bytes()),
+            token: SealedContact { wrapped_key: vec![1], sealed: vec![2] },
+        };
+        let add = Command::Notice(NoticeCommand::AddPushDevice(add));
+        assert_eq!(world.direct(at, Actor::User(user("a")), add).code(), None);
+    }
+    assert_eq!(does(&mut world, "a", device(1, 1, DeviceSignals::default())), None);
+    let takes_push = |world: &World| {
+        let rows = world.market.devices_of(user("a")).devices;
+        rows.iter().any(|row| row.takes_push)
+    };
+    assert!(takes_push(&world));
+    let revoke = PeopleCommand::RevokeDevice { device: DeviceId::from_bits(1) };
+    assert_eq!(does(&mut world, "a", revoke), None);
+    assert!(!takes_push(&world));
+    let left: Vec<_> =
+        world.market.push_devices(user("a")).iter().map(|row| row.device.to_bits()).collect();
+    assert_eq!(left, [2]);
+    assert_eq!(does(&mut world, "a", PeopleCommand::SignOutEverywhere), None);
+    assert!(world.market.push_devices(user("a")).is_empty());
+    assert_eq!(world.market.violations(), Vec::<String>::new());
 }
 
 #[test]

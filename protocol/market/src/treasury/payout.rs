@@ -169,6 +169,7 @@ impl Market {
             return;
         };
         let mut becomes = state;
+        let mut before = state;
         if let Some(row) = self.treasury.accounts.get_mut(&user) {
             let is_ours = row.account.as_deref().is_none_or(|known| known == account);
             if !is_ours {
@@ -178,12 +179,24 @@ impl Market {
             if row.account.is_some() && state == ProviderAccountState::Onboarding {
                 becomes = row.state;
             }
+            before = row.state;
             row.account = Some(account.to_owned());
             row.state = becomes;
         }
         self.treasury.by_account.insert(account.to_owned(), user);
-        if becomes == ProviderAccountState::Ready {
-            self.send_parked(turn);
+        match becomes {
+            ProviderAccountState::Ready => {
+                self.follow_payout_account(turn, user, true);
+                self.send_parked(turn);
+            }
+            ProviderAccountState::Restricted | ProviderAccountState::Closed
+                if before != becomes =>
+            {
+                self.follow_payout_account(turn, user, false);
+            }
+            ProviderAccountState::Restricted
+            | ProviderAccountState::Closed
+            | ProviderAccountState::Onboarding => {}
         }
     }
 

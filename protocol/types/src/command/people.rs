@@ -3,7 +3,7 @@
 //!
 //! Personal texts come sealed under the account's own key. Read next: `fairground-market`'s `people`.
 
-use super::SealedContact;
+use super::{SealedContact, SealedText};
 use crate::id::{
     AddressId, AssetId, ChallengeId, DataRequestId, DeviceId, Digest, InvitationId, SignInId,
     StrikeId, TaskId, UserId,
@@ -13,8 +13,9 @@ use crate::people::{
     PrivacySettings,
 };
 use crate::role::Role;
-use crate::text::Note;
+use crate::text::{AddressLine, DisplayName, Locale, Note, ZoneName};
 use crate::time::Millis;
+use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 /// What is asked about people.
@@ -330,8 +331,30 @@ pub struct Invite {
 pub struct SetProfile {
     /// The version that the author saw, 0 for never set.
     pub base_version: u64,
-    /// The profile, sealed.
-    pub sealed: Vec<u8>,
+    /// The profile ([`ProfileText`]), a JSON document.
+    pub sealed: SealedText,
+}
+
+/// What somebody says about themselves; sealed before it enters the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProfileText {
+    /// What they want to be called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
+    /// A few words for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<Note>,
+    /// Where they are, for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<AddressLine>,
+    /// Their language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+    /// Their time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<ZoneName>,
 }
 
 /// See [`PeopleCommand::SaveAddress`].
@@ -341,8 +364,8 @@ pub struct SaveAddress {
     pub address: AddressId,
     /// Whether it must be there already.
     pub is_change: bool,
-    /// The address, sealed.
-    pub sealed: Vec<u8>,
+    /// The address ([`super::PostalAddress`]), a JSON document.
+    pub sealed: SealedText,
     /// Whether it is the one that is taken when none is named.
     pub is_default: bool,
 }
