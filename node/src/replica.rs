@@ -374,6 +374,7 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             | PublicEvent::StoryRelisted { .. }
             | PublicEvent::StoryHidden { .. }
             | PublicEvent::StoryCounted { .. }
+            | PublicEvent::AuctionWatched { .. }
             | PublicEvent::StoryShared { .. }
             | PublicEvent::BidPlaced { .. }
             | PublicEvent::BidRetracted { .. }

@@ -317,6 +317,7 @@ impl LiveEvent {
             | PublicEvent::StoryRelisted { .. }
             | PublicEvent::StoryHidden { .. }
             | PublicEvent::StoryCounted { .. }
+            | PublicEvent::AuctionWatched { .. }
             | PublicEvent::StoryShared { .. }
             | PublicEvent::AuctionArchived { .. } => return None,
         };

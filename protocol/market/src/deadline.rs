@@ -70,6 +70,8 @@ pub(crate) enum DueKind {
     PayoutReminder(OrderId),
     /// Bids that a maker is told of together.
     BidNotice(AuctionId),
+    /// An auction ends soon.
+    FinalWindow(AuctionId),
     /// More people to be told the same.
     FanOut,
     /// The automatic check of a story.
@@ -100,6 +102,7 @@ impl DueKind {
             | Self::Invitation(_)
             | Self::DataRequest(_)
             | Self::BidNotice(_)
+            | Self::FinalWindow(_)
             | Self::FanOut
             | Self::JoinToken(_)
             | Self::Effect(_)
@@ -214,6 +217,7 @@ impl Market {
             DueKind::Payout(order) => self.release_payout(turn, order),
             DueKind::PayoutReminder(order) => self.remind_of_payout(turn, order),
             DueKind::BidNotice(auction) => self.tell_bids(turn, auction, due.at),
+            DueKind::FinalWindow(auction) => self.tell_of_end(turn, auction, due.at),
             DueKind::FanOut => self.tell_some(turn),
             DueKind::Check(story) => self.end_check(story, due.at),
             DueKind::Review(story) => self.end_review_time(turn, story, due.at),

@@ -75,7 +75,8 @@ pub use account::{Account, Challenge, SignIn};
 pub use archive::{ArchivedAudit, ArchivedSale};
 pub use auction::admission;
 pub use auction::{
-    ActKind, AdminAct, Auction, AuctionState, Bid, Ended, Extension, RefusedBid, RetractedBid,
+    ActKind, AdminAct, Auction, AuctionAudit, AuctionAuditKind, AuctionAuditLine, AuctionState,
+    Bid, Ended, Extension, RefusedBid, RetractedBid,
 };
 pub use audit::AuditEntry;
 pub use cluster::JoinToken;
@@ -95,8 +96,8 @@ pub use issue::{Issue, IssueEntry, IssueState, IssueStep, Resolution};
 pub use ledger::{LedgerAccount, LedgerCause, LedgerLine, Posting, Side};
 pub use media::{Asset, Job};
 pub use offering::{
-    EligibilityRow, MakerDashboard, Offer, OfferList, OfferPolicyRow, OfferRow, OfferState,
-    OfferStep, OwnAuctionList, OwnAuctionRow,
+    EligibilityRow, MakerDashboard, Offer, OfferHistory, OfferList, OfferMoment, OfferPolicyRow,
+    OfferRow, OfferState, OfferStep, OwnAuctionList, OwnAuctionRow,
 };
 pub use order::rows::{
     CarrierEventRow, IssueEligibilityRow, MessageList, MessageRow, OrderRow, TrackingRow, Words,

@@ -274,6 +274,7 @@ impl Market {
                 | AuctionEvent::Proxied(_)
                 | AuctionEvent::Retracted { .. }
                 | AuctionEvent::EndLocked
+                | AuctionEvent::EndTold
                 | AuctionEvent::Acted(_)
                 | AuctionEvent::Locked { .. }
                 | AuctionEvent::Unpayable { .. }

@@ -206,14 +206,34 @@ impl World {
             }
         }
         let mut world = Self::under_rules(policy, &intake, rules)?;
-        let mut rest = lines.as_slice();
+        world.play_lines(&lines)?;
+        Ok(world)
+    }
+
+    /// Goes on with the lines of a table.
+    ///
+    /// # Errors
+    /// When a line cannot be read, or something else came of it than it says.
+    pub fn play_on(&mut self, lines: &str) -> Result<(), String> {
+        let mut before = self.market.last_at();
+        let mut read = Vec::new();
+        for (number, text) in (1_usize..).zip(lines.lines()) {
+            let line = parse_line(number, text.trim(), before)?;
+            before = line.at;
+            read.push(line);
+        }
+        self.play_lines(&read)
+    }
+
+    fn play_lines(&mut self, lines: &[Line<'_>]) -> Result<(), String> {
+        let mut rest = lines;
         while !rest.is_empty() {
             let joined = rest.iter().skip(1).take_while(|line| line.joins).count();
             let (group, after) = rest.split_at(joined.saturating_add(1));
-            world.play_entry(group)?;
+            self.play_entry(group)?;
             rest = after;
         }
-        Ok(world)
+        Ok(())
     }
 
     fn play_entry(&mut self, group: &[Line<'_>]) -> Result<(), String> {
@@ -651,6 +671,7 @@ impl World {
             | PublicEvent::HandleSet { .. }
             | PublicEvent::AssetPublished { .. }
             | PublicEvent::StoryCounted { .. }
+            | PublicEvent::AuctionWatched { .. }
             | PublicEvent::StoryListed { .. }
             | PublicEvent::StoryShared { .. } => None,
             PublicEvent::StoryHidden { story } => Some(format!("S{} hidden", story.to_bits())),

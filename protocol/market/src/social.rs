@@ -30,6 +30,10 @@ pub(crate) struct Social {
     pub(crate) likes: CowMap<(UserId, StoryId), ()>,
     pub(crate) saves: CowMap<(UserId, StoryId), ()>,
     pub(crate) watches: CowMap<(UserId, AuctionId), ()>,
+    /// The same rows by auction.
+    pub(crate) watchers: CowMap<(AuctionId, UserId), ()>,
+    /// How many rows each auction has.
+    pub(crate) watched: CowMap<AuctionId, u32>,
     pub(crate) totals: CowMap<UserId, Totals>,
     /// When an account made its links of the last hour.
     pub(crate) shared: CowMap<UserId, VecDeque<Timestamp>>,
@@ -102,7 +106,7 @@ impl Market {
                 self.set_save(turn, subject.user()?, *story, *on)
             }
             SocialCommand::SetWatch { auction, on } => {
-                self.set_watch(subject.user()?, *auction, *on)
+                self.set_watch(turn, subject.user()?, (*auction, *on))
             }
             SocialCommand::ShareStory { share, story, channel: _ } => {
                 self.share_story(turn, subject.user()?, *share, *story)
@@ -184,7 +188,7 @@ impl Market {
         Ok(Accepted::Done)
     }
 
-    fn set_watch(&mut self, user: UserId, id: AuctionId, on: bool) -> Answer {
+    fn set_watch(&mut self, turn: &mut Turn, user: UserId, (id, on): (AuctionId, bool)) -> Answer {
         let has = self.social.watches.contains_key(&(user, id));
         let mut totals = self.totals(user);
         if on && !has {
@@ -201,22 +205,42 @@ impl Market {
             }
             if totals.watches >= limits::WATCHES_PER_USER_MAX {
                 // Auctions that are over make room.
-                totals.watches = self.forget_watches(user);
+                totals.watches = self.forget_watches(turn, user);
             }
             if totals.watches >= limits::WATCHES_PER_USER_MAX {
                 return Err(limit_reached("you watch too many auctions"));
             }
             self.social.watches.insert((user, id), ());
+            self.add_watcher(turn, id, user);
             totals.watches = totals.watches.saturating_add(1);
         } else if !on && has {
             self.social.watches.remove(&(user, id));
+            self.remove_watcher(turn, id, user);
             totals.watches = totals.watches.saturating_sub(1);
         }
         self.social.totals.insert(user, totals);
         Ok(Accepted::Done)
     }
 
-    fn forget_watches(&mut self, user: UserId) -> u32 {
+    fn add_watcher(&mut self, turn: &mut Turn, id: AuctionId, user: UserId) {
+        self.social.watchers.insert((id, user), ());
+        let watchers = self.social.watched.get(&id).copied().unwrap_or(0).saturating_add(1);
+        self.social.watched.insert(id, watchers);
+        turn.events.push(PublicEvent::AuctionWatched { auction: id, watchers });
+    }
+
+    fn remove_watcher(&mut self, turn: &mut Turn, id: AuctionId, user: UserId) {
+        self.social.watchers.remove(&(id, user));
+        let watchers = self.social.watched.get(&id).copied().unwrap_or(0).saturating_sub(1);
+        if watchers == 0 {
+            self.social.watched.remove(&id);
+        } else {
+            self.social.watched.insert(id, watchers);
+        }
+        turn.events.push(PublicEvent::AuctionWatched { auction: id, watchers });
+    }
+
+    fn forget_watches(&mut self, turn: &mut Turn, user: UserId) -> u32 {
         let over: Vec<AuctionId> = self
             .watched(user)
             .into_iter()
@@ -224,8 +248,15 @@ impl Market {
             .collect();
         for auction in over {
             self.social.watches.remove(&(user, auction));
+            self.remove_watcher(turn, auction, user);
         }
         u32::try_from(self.watched(user).len()).unwrap_or(u32::MAX)
+    }
+
+    /// Accounts that watch an auction.
+    pub(crate) fn watchers_of(&self, id: AuctionId) -> impl Iterator<Item = UserId> {
+        let rows = self.social.watchers.iter_from((id, UserId::from_bits(0))).map(|(key, ())| *key);
+        rows.take_while(move |(auction, _)| *auction == id).map(|(_, user)| user)
     }
 
     fn watched(&self, user: UserId) -> Vec<AuctionId> {
@@ -348,6 +379,21 @@ impl Market {
         for ((user, _), ()) in self.social.watches.iter() {
             let totals = counted.entry(*user).or_default();
             totals.watches = totals.watches.saturating_add(1);
+        }
+        let is_found = |(auction, user): &(AuctionId, UserId)| {
+            self.social.watches.contains_key(&(*user, *auction))
+        };
+        let mut by_auction: std::collections::BTreeMap<AuctionId, u32> = Default::default();
+        for ((auction, _), ()) in self.social.watchers.iter() {
+            let count = by_auction.entry(*auction).or_default();
+            *count = count.saturating_add(1);
+        }
+        if self.social.watched.iter().any(|(id, count)| by_auction.get(id) != Some(count))
+            || by_auction.len() != self.social.watched.len()
+            || self.social.watches.len() != self.social.watchers.len()
+            || !self.social.watchers.iter().all(|(key, ())| is_found(key))
+        {
+            broken.push("watchers are not found by their auction".to_owned());
         }
         for (user, totals) in self.social.totals.iter() {
             if counted.get(user).copied().unwrap_or_default() != *totals {

@@ -196,6 +196,7 @@ pub enum AuctionStatus {
 /// A move of the close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExtensionView {
     /// The entry that moved it.
     pub index: LogIndex,
@@ -245,6 +246,8 @@ pub struct AuctionView {
     pub bid_count: u64,
     /// Distinct bidders.
     pub bidder_count: u32,
+    /// Accounts that watch it.
+    pub watchers: u32,
     /// Why it stopped taking bids, once it was locked.
     pub lock_reason: Option<LockReason>,
     /// Why it ended.
@@ -384,6 +387,7 @@ impl PublicView {
             PublicEvent::AuctionOpened { .. }
             | PublicEvent::BidPlaced { .. }
             | PublicEvent::BidRetracted { .. }
+            | PublicEvent::AuctionWatched { .. }
             | PublicEvent::CloseExtended { .. }
             | PublicEvent::BiddingEnded { .. }
             | PublicEvent::AuctionLocked { .. }
@@ -408,6 +412,12 @@ impl PublicView {
                     row.min_next = *min_next;
                     row.epoch = *epoch;
                 });
+            }
+            PublicEvent::AuctionWatched { auction, watchers } => {
+                // Nothing that a bidder decides on: its version stays.
+                if let Some(row) = self.auctions.get_mut(auction) {
+                    Arc::make_mut(row).watchers = *watchers;
+                }
             }
             PublicEvent::CloseExtended {
                 auction,
@@ -533,6 +543,7 @@ impl PublicView {
             bids: VecDeque::from([opening.clone()]),
             bid_count: 1,
             bidder_count: 1,
+            watchers: 0,
             lock_reason: None,
             close_reason: None,
             decide_by: None,

@@ -177,6 +177,13 @@ pub enum PublicEvent {
         /// All so far.
         counts: StoryCounts,
     },
+    /// Accounts watch an open auction.
+    AuctionWatched {
+        /// The auction.
+        auction: AuctionId,
+        /// How many watch it now.
+        watchers: u32,
+    },
     /// Somebody shared a story.
     StoryShared {
         /// The link.

@@ -145,6 +145,8 @@ pub const AMOUNT_MAX_MINOR: u64 = 9_007_199_254_740_991;
 pub const OFFER_WITHDRAWAL: Millis = Millis::from_mins(5);
 /// How long a maker may look at an offer before it opens by itself.
 pub const OFFER_REVIEW: Millis = Millis::from_hours(24);
+/// Listings of how many days a story is compared with when it is asked how wanted it is.
+pub const POPULARITY_SPAN: Millis = Millis::from_hours(30 * 24);
 /// Offers that are over, kept per story.
 pub const OFFERS_KEPT_MAX: usize = 200;
 /// Offers on one story that wait for the maker at a time.
@@ -370,7 +372,9 @@ pub const NOTICE_MEMORY: Millis = Millis::from_hours(90 * 24);
 pub const INBOX_STEP_MAX: usize = 256;
 /// Accounts that are told by one entry of the log.
 pub const FAN_OUT_CHUNK: usize = 100;
-/// How long a maker's notices of bids are gathered.
+/// Watchers and the maker hear of an end when so much time is left.
+pub const FINAL_WINDOW: Millis = Millis::from_mins(15);
+/// How long a maker's notices of bids are gathered, and those of a close that moves.
 pub const BID_NOTICE_PERIOD: Millis = Millis::from_mins(5);
 /// Devices of one account that take push messages.
 pub const PUSH_DEVICES_MAX: usize = 10;

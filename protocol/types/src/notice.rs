@@ -152,7 +152,7 @@ notice_kinds! {
     Outbid "outbid" PI "You were outbid" "Somebody bid more than you for {title}.";
     BidsReceived "bidsReceived" PI "New bids" "New bids came in for {title}.";
     BidRefused "bidRefused" I "Your bid was refused" "Your bid did not count for {title}.";
-    CloseExtended "closeExtended" P "The auction goes on" "A late bid moved the close for {title}.";
+    CloseExtended "closeExtended" P "The auction goes on" "The auction for {title} closes later than it was to.";
     FinalWindow "finalWindow" P "Ending soon" "The auction ends in 15 minutes: {title}.";
     FinalWindowMaker "finalWindowMaker" P "Your auction ends soon" "You may accept the highest bid now: {title}.";
     Won "won" CRITICAL_PEI "You won" "The piece is reserved for you, please pay: {title}.";

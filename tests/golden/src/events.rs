@@ -115,6 +115,7 @@ fn cluster_events() -> Vec<PublicEvent> {
             story: STORY,
             counts: StoryCounts { likes: 1, saves: 2, shares: 3, views: 400 },
         },
+        PublicEvent::AuctionWatched { auction: AUCTION, watchers: 7 },
         PublicEvent::StoryShared {
             share: ShareId::from_bits(16),
             story: STORY,

@@ -277,7 +277,9 @@ impl Market {
     /// Moves a close, tells everybody, and frees the held bids that it reaches.
     pub(crate) fn extend_auction(&mut self, turn: &mut Turn, id: AuctionId, event: AuctionEvent) {
         let AuctionEvent::Extended(Extension { closes_at, cause, by, .. }) = event else { return };
+        self.unplan_end_notice(id);
         self.evolve_auction(id, event);
+        self.plan_end_notice(turn, id);
         let Some(auction) = self.auctions.get(&id) else { return };
         turn.events.push(PublicEvent::CloseExtended {
             auction: id,
@@ -287,6 +289,7 @@ impl Market {
             cause,
             final_window: auction.is_final_window(),
         });
+        self.tell_of_move(turn, id, cause);
         self.release_held(turn, id, closes_at);
     }
 

@@ -111,7 +111,8 @@ impl Market {
         if !is_due {
             return;
         }
-        self.end_unsold(turn, &auction, NoticeKind::Unsold);
+        let kind = if waited { NoticeKind::Unsold } else { NoticeKind::DecisionTimeout };
+        self.end_unsold(turn, &auction, kind);
         if waited {
             for bidder in auction.bidders.keys() {
                 self.notify(turn, about_auction(*bidder, NoticeKind::AuctionCancelled, &auction));

@@ -24,6 +24,8 @@ pub(crate) enum AuctionEvent {
     Retracted { bids: BTreeSet<BidId>, reason: Note, index: LogIndex, at: Timestamp },
     /// No bid moves the close any more.
     EndLocked,
+    /// Its watchers were told that it ends soon.
+    EndTold,
     /// An admin did something.
     Acted(AdminAct),
     /// A bid was refused.
@@ -57,6 +59,7 @@ impl Auction {
                 self.retract(&bids, &reason, (index, at));
             }
             AuctionEvent::EndLocked => self.end_locked = true,
+            AuctionEvent::EndTold => self.end_told = true,
             AuctionEvent::Acted(act) => self.acts.push(act),
             AuctionEvent::Extended(extension) => {
                 let moved = extension.closes_at.since(self.closes_at);

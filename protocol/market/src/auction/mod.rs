@@ -11,10 +11,13 @@
 //! ```
 //! A bid is decided in `decide.rs` (state and bid to events), events change the auction in
 //! `evolve.rs` and nowhere else. It must not know edges beyond their names in stamps. Read next:
-//! `decide.rs`, `proxy.rs`, `soft_close.rs`, `closing.rs`, `decision.rs`; [`admission`] for what an edge may refuse.
+//! `decide.rs`, `proxy.rs`, `soft_close.rs`, `closing.rs`, `decision.rs`, `audit.rs`;
+//! [`admission`] for what an edge may refuse.
 
 mod admin;
 pub mod admission;
+mod audience;
+mod audit;
 mod closing;
 mod decide;
 mod decision;
@@ -35,6 +38,7 @@ use fairground_types::{
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
+pub use audit::{AuctionAudit, AuctionAuditKind, AuctionAuditLine};
 pub(crate) use decide::{Decision, Offered, bid_of, check_validity, decide_bid};
 pub(crate) use evolve::AuctionEvent;
 pub(crate) use soft_close::never_extends;
@@ -58,6 +62,8 @@ pub struct Auction {
     pub(crate) extensions: Vec<Extension>,
     /// No bid moves the close any more, by an admin's word.
     pub(crate) end_locked: bool,
+    /// Its watchers were told that it ends soon.
+    pub(crate) end_told: bool,
     /// The least bid while there is none: what the opening offer had to reach.
     pub(crate) opening_min: Money,
     /// Accepted bids before the leading one, in the order of the log.

@@ -79,9 +79,11 @@ pub(super) fn target_of(command: &Command) -> Target {
             | StoryCommand::DismissReports { story, .. },
         ) => Target::Story(*story),
         Command::Story(StoryCommand::TakeDownStory(takedown)) => Target::Story(takedown.story),
-        Command::Auction(AuctionCommand::CancelAuction { auction, .. }) => {
-            Target::Auction(*auction)
-        }
+        Command::Auction(
+            AuctionCommand::CancelAuction { auction, .. }
+            | AuctionCommand::OverrideClose { auction, .. }
+            | AuctionCommand::RetractBid { auction, .. },
+        ) => Target::Auction(*auction),
         Command::Govern(command) => govern_target(command),
         Command::Finance(command) => finance_target(command),
         Command::People(PeopleCommand::Staff(command)) => staff_target(command),
@@ -133,7 +135,11 @@ fn finance_target(command: &FinanceCommand) -> Target {
 /// The reason that a command carries.
 pub(super) const fn reason_of(command: &Command) -> Option<&Note> {
     match command {
-        Command::Auction(AuctionCommand::CancelAuction { reason, .. })
+        Command::Auction(
+            AuctionCommand::CancelAuction { reason, .. }
+            | AuctionCommand::OverrideClose { reason, .. }
+            | AuctionCommand::RetractBid { reason, .. },
+        )
         | Command::Story(
             StoryCommand::RestoreStory { reason, .. } | StoryCommand::DismissReports { reason, .. },
         )

@@ -10,6 +10,7 @@
 //! the buyer's. It must not know how offers travel: that is `offer.rs`. Read next: `take.rs` for what
 //! comes in, `review.rs` for what makers and buyers do with it, `policy.rs` for what a maker takes.
 
+mod history;
 mod policy;
 mod review;
 mod rows;
@@ -29,6 +30,7 @@ use wincode::{SchemaRead, SchemaWrite};
 use crate::Market;
 use crate::cow_map::CowMap;
 
+pub use history::{OfferHistory, OfferMoment};
 pub use rows::{
     EligibilityRow, MakerDashboard, OfferList, OfferPolicyRow, OfferRow, OfferStep, OwnAuctionList,
     OwnAuctionRow,

@@ -96,7 +96,9 @@ impl Market {
         let version = self.offering.policies.get(&maker).map_or(0, |(version, _)| *version);
         check_policy(maker, policy)?;
         if version != base_version {
-            return Err(Rejection::new(Code::VersionConflict, "the policy was changed elsewhere"));
+            let rejection =
+                Rejection::new(Code::VersionConflict, "the policy was changed elsewhere");
+            return Err(rejection.with_version(version));
         }
         let version = version.saturating_add(1);
         self.offering.policies.insert(maker, (version, policy.clone()));

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use fairground_types::text::Note;
+use fairground_types::verdict::EligibilityRule;
 use fairground_types::{Accepted, Code, OfferId, Rejection, Timestamp, UserId};
 
 use super::{Offer, OfferState};
@@ -77,6 +78,10 @@ impl Market {
         }
         if !self.is_listed(&offer) {
             return Err(Rejection::new(Code::InvalidState, "the story is not listed"));
+        }
+        if self.trade_barrier(offer.buyer).is_some() {
+            let rule = EligibilityRule::AccountRestricted;
+            return Err(Rejection::not_eligible(rule, "the buyer may not trade any more"));
         }
         self.unplan_review(id);
         self.open_auction(turn, id)

@@ -8,7 +8,7 @@ use fairground_types::text::{Country, Note, OfferNote};
 use fairground_types::{
     AuctionId, BidId, Code, CommandId, Money, OfferId, SaleLockId, StoryId, Timestamp, UserId,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Offer, OfferState};
 use crate::Market;
@@ -17,7 +17,7 @@ use crate::story::StoryState;
 use crate::view::AuctionStatus;
 
 /// Where an offer stands, in the public API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum OfferStep {
@@ -36,7 +36,7 @@ pub enum OfferStep {
 }
 
 /// An offer, for its buyer and its maker.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OfferRow {
@@ -80,7 +80,7 @@ pub struct OfferRow {
 }
 
 /// Offers, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OfferList {
@@ -249,6 +249,14 @@ impl Market {
             .filter(|offer| offer.maker == reader || offer.buyer == reader)
             .map(|offer| offer_row(self, offer))
             .collect()
+    }
+
+    /// The same, unless the story is one that the reader knows nothing of.
+    #[must_use]
+    pub fn story_offers(&self, story: StoryId, reader: UserId) -> Option<OfferList> {
+        let row = self.stories.get(&story)?;
+        let is_known = row.maker == reader || row.state.is_public();
+        is_known.then(|| OfferList { offers: self.offers_on(story, reader) })
     }
 
     /// Offers that somebody made, newest first.

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fairground_types::command::{OpenMode, Popularity};
+use fairground_types::command::{ExtensionMode, OpenMode, Popularity};
 use fairground_types::journal::SubmitOffer;
-use fairground_types::{Accepted, BidId, Code, OfferId, PublicEvent, Rejection, limits};
+use fairground_types::{
+    Accepted, BidId, Code, Flag, OfferId, PublicEvent, Rejection, Timestamp, limits,
+};
 
 use super::{Offer, OfferState, Taken};
 use crate::Market;
@@ -17,7 +19,7 @@ use crate::auction::{Auction, AuctionState, Bid, Bidder, Offered, check_validity
 use crate::deadline::DueKind;
 use crate::effect::NoticeKind;
 use crate::notice::{about, about_auction};
-use crate::story::StoryState;
+use crate::story::{Story, StoryState};
 
 impl Market {
     /// Takes an offer on a listed story.
@@ -60,7 +62,9 @@ impl Market {
             *made = made.saturating_add(1);
         });
         self.offering.count(turn.at, offer.buyer);
-        self.keep_offer(turn, (offer, offered), (story.version, story.maker), state)
+        // What the buyer saw, whatever waits for its review.
+        let shown = story.published.unwrap_or(story.version);
+        self.keep_offer(turn, (offer, offered), (shown, story.maker), state)
     }
 
     fn keep_offer(
@@ -138,6 +142,7 @@ impl Market {
         self.change_offer(id, |offer| offer.state = OfferState::Accepted { at: turn.at });
         self.open.insert((closes_at, auction_id));
         self.auctions.insert(auction_id, Arc::new(auction));
+        self.plan_end_notice(turn, auction_id);
         for other in self.offering.pending_on(story) {
             self.unplan_review(other);
             self.change_offer(other, |offer| {
@@ -155,7 +160,11 @@ impl Market {
 
     fn new_auction(&self, turn: &Turn, offer: &Offer) -> Option<Auction> {
         let story = self.stories.get(&offer.story)?;
-        let policy = self.cluster.policy.auction.frozen(self.popularity(offer.story), offer.amount);
+        let mut policy = self.cluster.policy.auction;
+        if policy.mode == ExtensionMode::Reset {
+            policy = policy.frozen(self.popularity(turn.at, story), offer.amount);
+        }
+        policy.proxy_bids |= self.is_on(Flag::AuctionsProxyBids, Some(story.maker));
         let closes_by = turn.at.plus(policy.total_max);
         let base_close = self.first_close(turn.at, policy.initial.min(policy.total_max), closes_by);
         let least = self.least_offer(story);
@@ -172,6 +181,7 @@ impl Market {
             closes_by,
             extensions: Vec::new(),
             end_locked: false,
+            end_told: false,
             opening_min,
             earlier: Vec::new(),
             leading: Some(opening_bid(turn, offer)),
@@ -191,10 +201,36 @@ impl Market {
         })
     }
 
-    /// How wanted a story is among those listed. Until stories count savers and watchers, every one
-    /// is like most.
-    pub(crate) const fn popularity(&self, _story: fairground_types::StoryId) -> Popularity {
-        Popularity::Common
+    /// How wanted a story is among those that were listed in the last days and not sold: by how
+    /// many saved it, since nobody watches an auction that is not open yet.
+    fn popularity(&self, at: Timestamp, story: &Story) -> Popularity {
+        let since = at.minus(limits::POPULARITY_SPAN);
+        let listed: Vec<u64> = self
+            .stories
+            .values()
+            .filter(|other| match &other.state {
+                StoryState::Listed { listed_at } => *listed_at >= since,
+                StoryState::Live { .. } => other.changed_at >= since,
+                StoryState::Draft
+                | StoryState::Submitted { .. }
+                | StoryState::Rejected { .. }
+                | StoryState::Approved { .. }
+                | StoryState::Scheduled { .. }
+                | StoryState::Sold { .. }
+                | StoryState::TakenDown { .. }
+                | StoryState::Archived { .. } => false,
+            })
+            .map(|other| other.counts.saves)
+            .collect();
+        let saves = story.counts.saves;
+        let above = listed.iter().filter(|other| **other > saves).count();
+        let is_within = |share: usize| above.saturating_mul(share) < listed.len();
+        match saves {
+            0 => Popularity::Common,
+            _ if is_within(20) => Popularity::Top,
+            _ if is_within(5) => Popularity::Popular,
+            _ => Popularity::Common,
+        }
     }
 
     pub(crate) fn tell_offer(&mut self, turn: &mut Turn, id: OfferId, kind: NoticeKind) {

@@ -18,3 +18,4 @@ mod people;
 mod rules;
 mod stories;
 mod tables;
+mod trade;
