@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairground_market::{
-    ArchivedAudit, ArchivedSale, AuctionRecord, IssueRow, MessageList, OrderRow,
+    ArchivedAudit, ArchivedSale, AuctionAudit, AuctionRecord, IssueRow, MessageList, OrderRow,
 };
 use fairground_runtime::shutdown::Shutdown;
 use fairground_storage::StorageError;
@@ -172,6 +172,12 @@ impl History {
     pub(crate) async fn auction(&self, auction: AuctionId) -> Option<AuctionRecord> {
         let sales = self.find(Key::Auction(auction), u64::MAX, 1).await;
         sales.first().map(ArchivedSale::auction_record)
+    }
+
+    /// The audit of an auction that left the state.
+    pub(crate) async fn auction_audit(&self, auction: AuctionId) -> Option<AuctionAudit> {
+        let sales = self.find(Key::Auction(auction), u64::MAX, 1).await;
+        sales.first().map(ArchivedSale::auction_audit)
     }
 
     async fn find(&self, key: Key, before: u64, max: usize) -> Vec<ArchivedSale> {

@@ -5,13 +5,13 @@
 //! own things; what is not theirs is not found. Read next: `fairground_market::row`.
 
 use fairground_market::{
-    AssetList, BidList, BidRow, JobList, LockList, Market, OrderList, ReceiptRow, StoryList,
+    AssetList, BidList, BidRow, JobList, LockList, Market, OfferList, OrderList, OwnAuctionList,
+    ReceiptRow, StoryList,
 };
-use fairground_types::limits::PAGE_MAX;
+use fairground_types::limits::{OFFERS_KEPT_MAX, PAGE_LONG_MAX, PAGE_MAX};
 use fairground_types::{AuctionId, Code, Rejection, SaleLockId, StoryId, UserId};
 use fairground_wire::message::{ForwardResponse, ReadRequest};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::copy;
 use crate::edge::forward::json as document;
@@ -34,7 +34,8 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         | ReadRequest::MyOrders { .. }
         | ReadRequest::OrderMessages { .. }
         | ReadRequest::IssueEligibility { .. }
-        | ReadRequest::Issue { .. } => about_orders(member, read).await,
+        | ReadRequest::Issue { .. }
+        | ReadRequest::MakerDashboard { .. } => about_orders(member, read).await,
         ReadRequest::Lock { .. }
         | ReadRequest::Payment { .. }
         | ReadRequest::Receipt { .. }
@@ -105,6 +106,12 @@ async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
             };
             one(row.map(|row| private::open_issue(member, row)))
         }
+        ReadRequest::MakerDashboard { user } => {
+            let mut board = state.read(|market| market.maker_dashboard(*user));
+            let open = |row| private::open_order(secrets, row);
+            board.orders_to_ship = board.orders_to_ship.into_iter().map(open).collect();
+            document(&board)
+        }
         _ => one::<()>(None),
     }
 }
@@ -164,6 +171,13 @@ const fn shows_money(read: &ReadRequest) -> bool {
         ReadRequest::MyBids { .. }
         | ReadRequest::Bid { .. }
         | ReadRequest::MyOffers { .. }
+        | ReadRequest::StoryOffers { .. }
+        | ReadRequest::Offer { .. }
+        | ReadRequest::OfferHistory { .. }
+        | ReadRequest::Eligibility { .. }
+        | ReadRequest::OfferPolicy { .. }
+        | ReadRequest::MakerDashboard { .. }
+        | ReadRequest::MyAuctions { .. }
         | ReadRequest::MyLocks { .. }
         | ReadRequest::Lock { .. }
         | ReadRequest::Payment { .. }
@@ -212,7 +226,13 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
             document(&BidList { bids: bids(market, *user, *auction) })
         }
         ReadRequest::Bid { user, bid } => one(market.bid(*user, *bid)),
-        ReadRequest::MyOffers { user } => document(&json!({ "offers": bids(market, *user, None) })),
+        ReadRequest::MyOffers { .. }
+        | ReadRequest::StoryOffers { .. }
+        | ReadRequest::Offer { .. }
+        | ReadRequest::OfferHistory { .. }
+        | ReadRequest::Eligibility { .. }
+        | ReadRequest::OfferPolicy { .. }
+        | ReadRequest::MyAuctions { .. } => about_offers(market, read),
         ReadRequest::MyLocks { user } => document(&LockList { locks: market.locks_of(*user) }),
         // Answered where the history is at hand.
         ReadRequest::Lock { .. }
@@ -227,7 +247,8 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
         | ReadRequest::Profile { .. }
         | ReadRequest::PublicProfile { .. }
         | ReadRequest::DataCopy { .. }
-        | ReadRequest::Addresses { .. } => one::<()>(None),
+        | ReadRequest::Addresses { .. }
+        | ReadRequest::MakerDashboard { .. } => one::<()>(None),
         ReadRequest::MyStories { user } => {
             document(&StoryList { stories: market.stories_of(*user) })
         }
@@ -265,6 +286,34 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
         ReadRequest::Notices { user } => document(&market.notice_list(*user)),
         ReadRequest::NoticePreferences { user } => document(&market.preference_row(*user)),
         ReadRequest::PushDevices { user } => document(&market.push_device_list(*user)),
+    }
+}
+
+/// Offers, what makers take, and the auctions of somebody.
+fn about_offers(market: &Market, read: &ReadRequest) -> ForwardResponse {
+    match read {
+        ReadRequest::MyOffers { user } => {
+            let mut offers = market.offers_of(*user);
+            offers.truncate(OFFERS_KEPT_MAX);
+            document(&OfferList { offers })
+        }
+        ReadRequest::StoryOffers { user, story } => one(market.story_offers(*story, *user)),
+        ReadRequest::Offer { user, offer } => one(market.offer_row(*offer, *user)),
+        ReadRequest::OfferHistory { user, offer } => one(market.offer_history(*offer, *user)),
+        ReadRequest::Eligibility { user, story, amount, ship_to } => {
+            one(market.eligibility(*user, *story, (*amount, ship_to.clone())))
+        }
+        ReadRequest::OfferPolicy { user } => document(&market.offer_policy_row(*user)),
+        ReadRequest::MyAuctions { user, as_maker } => {
+            let mut auctions = if *as_maker {
+                market.auctions_made_by(*user)
+            } else {
+                market.auctions_bid_in(*user)
+            };
+            auctions.truncate(PAGE_LONG_MAX);
+            document(&OwnAuctionList { auctions })
+        }
+        _ => one::<()>(None),
     }
 }
 

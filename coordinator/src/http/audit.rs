@@ -133,7 +133,7 @@ const HEAD: &str = "seq,at,logIndex,actor,roles,need,action,target,before,after,
                     command,previous,hash\r\n";
 
 /// A field that a table program cannot take for a formula, quoted where it must be.
-fn field(text: &str) -> String {
+pub(super) fn field(text: &str) -> String {
     let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
     } else {

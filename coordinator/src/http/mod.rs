@@ -12,6 +12,7 @@
 
 mod admin;
 mod answer;
+mod auctions;
 mod audit;
 mod cluster;
 mod console;
@@ -156,6 +157,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admin::auctions))
         .routes(routes!(admin::auction))
         .routes(routes!(admin::cancel))
+        .routes(routes!(auctions::override_close))
+        .routes(routes!(auctions::retract))
+        .routes(routes!(auctions::audit))
         .routes(routes!(admin::orders))
         .routes(routes!(admin::jobs))
         .routes(routes!(fulfilment::to_review))

@@ -1,6 +1,7 @@
 //! Three members over loopback QUIC, with real stores: they begin, join, lose their leader, catch up.
 #![expect(clippy::expect_used, reason = "what is not as expected fails the test")]
 
+mod auctions;
 mod people;
 mod sale;
 mod support;

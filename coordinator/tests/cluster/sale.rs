@@ -32,11 +32,11 @@ use serde_json::{Value, json};
 const STRIPE_KEY: &str = "sk_test_fairground_fakes";
 const WEBHOOK_SECRET: &str = "whsec_fairground_fakes";
 
-struct Scene {
-    member: TestMember,
-    fakes: FakesHandle,
-    edge: TestEdge,
-    connection: Connection,
+pub(crate) struct Scene {
+    pub(crate) member: TestMember,
+    pub(crate) fakes: FakesHandle,
+    pub(crate) edge: TestEdge,
+    pub(crate) connection: Connection,
 }
 
 fn secret(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
@@ -45,7 +45,7 @@ fn secret(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
     path
 }
 
-async fn scene(folder: &Path) -> Scene {
+pub(crate) async fn scene(folder: &Path) -> Scene {
     let fakes = Fakes::start(FakesOptions::default()).await.expect("the stand-ins");
     let mut options: Options = options(folder, "m1");
     options.mail.smtp_address = Some(fakes.smtp_addr.to_string());
@@ -62,11 +62,11 @@ async fn scene(folder: &Path) -> Scene {
 }
 
 impl Scene {
-    async fn forward(&self, request: ForwardRequest) -> ForwardResponse {
+    pub(crate) async fn forward(&self, request: ForwardRequest) -> ForwardResponse {
         self.edge.forward(&self.connection, &request).await
     }
 
-    async fn act(&self, user: UserId, command: Command) -> Accepted {
+    pub(crate) async fn act(&self, user: UserId, command: Command) -> Accepted {
         self.edge.act(&self.connection, Actor::User(user), command).await
     }
 
@@ -75,12 +75,12 @@ impl Scene {
         self.edge.act(&self.connection, actor, command).await
     }
 
-    async fn read(&self, read: ReadRequest) -> Value {
+    pub(crate) async fn read(&self, read: ReadRequest) -> Value {
         self.edge.read(&self.connection, read).await
     }
 
     /// Signs in through the edge with the code that comes by mail.
-    async fn sign_in(&self, address: &str) -> (UserId, Value) {
+    pub(crate) async fn sign_in(&self, address: &str) -> (UserId, Value) {
         let request = ForwardRequest::RequestCode {
             identifier: PrivateText::new(address),
             channel: Channel::Email,
@@ -110,7 +110,7 @@ impl Scene {
     }
 
     /// A clip with one revision, by way of a transcode job.
-    async fn publish_clip(&self, maker: UserId) -> AssetId {
+    pub(crate) async fn publish_clip(&self, maker: UserId) -> AssetId {
         let source = self.edge.put_blob(&self.connection, b"the uploaded bytes").await;
         let asset = AssetId::from_bits(11);
         let register = RegisterAsset {
@@ -142,7 +142,7 @@ impl Scene {
         asset
     }
 
-    async fn publish_story(&self, maker: UserId, asset: AssetId) -> StoryId {
+    pub(crate) async fn publish_story(&self, maker: UserId, asset: AssetId) -> StoryId {
         let story = StoryId::from_bits(21);
         let draft = StoryDraft {
             title: Title::parse("A blue kite").expect("valid"),
@@ -181,7 +181,7 @@ impl Scene {
     }
 
     /// An offer through the edge's journal, which opens an auction.
-    async fn offer(&self, buyer: UserId, story: StoryId) -> (AuctionId, BidId) {
+    pub(crate) async fn offer(&self, buyer: UserId, story: StoryId) -> (AuctionId, BidId) {
         self.edge.admit(&self.connection, Tail::START).await;
         let (mut uplink, _) = self.edge.uplink(&self.connection, Tail::START).await;
         let now = self.edge.beat(&self.connection, None).await.expect("a leader").t1;

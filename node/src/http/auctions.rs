@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
-use fairground_market::{AuctionStatus, AuctionView, PublicView};
+use fairground_market::{AuctionStatus, AuctionView, ExtensionView, PublicView};
 use fairground_runtime::cursor::{CURSOR_LIFE, Paging};
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
@@ -89,6 +89,9 @@ pub(crate) struct AuctionDocument {
     closes_by: Timestamp,
     /// No further extension is possible.
     final_window: bool,
+    /// The newest move of the close, and why it moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_extension: Option<ExtensionView>,
     /// Absent when every bid was taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     highest: Option<PublicBid>,
@@ -96,6 +99,8 @@ pub(crate) struct AuctionDocument {
     price_epoch: u32,
     bid_count: u64,
     bidder_count: u32,
+    /// Accounts that watch it.
+    watchers: u32,
     /// Edges that were not heard in time for its close.
     unheard_edges: Vec<EdgeId>,
     server_time: Timestamp,
@@ -125,10 +130,12 @@ impl AuctionDocument {
             closes_at: auction.closes_at,
             closes_by: auction.closes_by,
             final_window: auction.final_window,
+            last_extension: auction.extensions.last().copied(),
             highest: auction.highest.clone(),
             bid_count: auction.bid_count,
             price_epoch: auction.epoch,
             bidder_count: auction.bidder_count,
+            watchers: auction.watchers,
             unheard_edges: auction.unheard.clone(),
             server_time: now,
             version: auction.changed_index,
@@ -221,7 +228,8 @@ pub(crate) async fn bids(
     request_body = Acceptance,
     responses((status = 200, description = "The piece is reserved.", body = AuctionAccepted)),
     security(("bearer" = [])),
-    extensions(("x-codes" = json!(["HIGHEST_CHANGED", "AUCTION_CLOSED", "AUCTION_LOCKED"]))))]
+    extensions(("x-codes" = json!(["HIGHEST_CHANGED", "AUCTION_CLOSED", "AUCTION_LOCKED",
+        "CAPABILITY_REQUIRED"]))))]
 pub(crate) async fn accept(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,

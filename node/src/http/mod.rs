@@ -9,6 +9,7 @@ mod auctions;
 mod auth;
 mod bids;
 mod call;
+mod decisions;
 mod drafts;
 mod edges;
 mod evidence;
@@ -17,6 +18,7 @@ mod flags;
 mod issues;
 mod media;
 mod notifications;
+mod offers;
 mod orders;
 mod pages;
 mod payments;
@@ -136,7 +138,13 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(social::report))
         .routes(routes!(social::share))
         .routes(routes!(social::open))
-        .routes(routes!(bids::offer))
+        .merge(offers())
+        .routes(routes!(decisions::show_timer))
+        .routes(routes!(decisions::sync))
+        .routes(routes!(decisions::mine))
+        .routes(routes!(decisions::second_chance))
+        .routes(routes!(decisions::relist))
+        .routes(routes!(decisions::decline))
         .routes(routes!(auctions::show))
         .routes(routes!(auctions::bids, bids::place))
         .routes(routes!(updates::follow))
@@ -173,6 +181,21 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(issues::respond))
         .routes(routes!(issues::accept_offer))
         .routes(routes!(issues::appeal))
+}
+
+/// Offers, and what a maker takes.
+fn offers() -> OpenApiRouter<Arc<Edge>> {
+    OpenApiRouter::default()
+        .routes(routes!(offers::on_story, bids::offer))
+        .routes(routes!(offers::eligibility))
+        .routes(routes!(offers::mine))
+        .routes(routes!(offers::show))
+        .routes(routes!(offers::history))
+        .routes(routes!(offers::withdraw))
+        .routes(routes!(offers::reject))
+        .routes(routes!(offers::accept))
+        .routes(routes!(offers::policy, offers::set_policy))
+        .routes(routes!(offers::dashboard))
 }
 
 /// What an account does about itself.

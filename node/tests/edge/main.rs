@@ -9,6 +9,7 @@
 
 mod alone;
 mod member;
+mod offers;
 mod people;
 mod support;
 mod together;

@@ -93,7 +93,12 @@ async fn receive<T: Versioned + Decode>(stream: &mut RecvStream) -> Option<T> {
 
 impl FakeMember {
     /// A cluster with this edge, a maker, a buyer and one listed story.
-    pub(crate) fn new(world: &Arc<World>, address: &str, buyers: &[UserId]) -> Arc<Self> {
+    pub(crate) fn new(
+        world: &Arc<World>,
+        address: &str,
+        buyers: &[UserId],
+        policy: MarketPolicy,
+    ) -> Arc<Self> {
         let member = Arc::new(Self {
             world: Arc::clone(world),
             state: Mutex::new(State { market: Market::default(), log: Vec::new(), mark: None }),
@@ -103,13 +108,13 @@ impl FakeMember {
             calls: Mutex::default(),
             playback: world.playback.clone(),
         });
-        member.initialise(address);
+        member.initialise(address, policy);
         member.open_accounts(buyers);
         member.list_story();
         member
     }
 
-    fn initialise(&self, address: &str) {
+    fn initialise(&self, address: &str, policy: MarketPolicy) {
         let world = &self.world;
         self.must(
             Actor::Cluster,
@@ -117,7 +122,7 @@ impl FakeMember {
                 cluster: world.cluster,
                 policy: MarketPolicy {
                     stories: StoryPolicy { clips_min: 1, ..StoryPolicy::default() },
-                    ..MarketPolicy::default()
+                    ..policy
                 },
                 keys: world.keys(),
                 sandbox: false,
@@ -234,6 +239,15 @@ impl FakeMember {
 
     /// Binds a socket of loopback and serves on it.
     pub(crate) fn serve(world: &Arc<World>, buyers: &[UserId]) -> Serving {
+        Self::serve_with(world, buyers, MarketPolicy::default())
+    }
+
+    /// The same with rules of its own.
+    pub(crate) fn serve_with(
+        world: &Arc<World>,
+        buyers: &[UserId],
+        policy: MarketPolicy,
+    ) -> Serving {
         let identity = world.identity(Peer::Member(MemberId(1)));
         let tls = pki::server_config(&identity).unwrap();
         let mut config =
@@ -243,7 +257,7 @@ impl FakeMember {
         config.transport_config(Arc::new(transport));
         let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
         let address = endpoint.local_addr().unwrap().to_string();
-        let member = Self::new(world, &address, buyers);
+        let member = Self::new(world, &address, buyers, policy);
         let shutdown = Shutdown::new();
         let tasks = Tasks::new(shutdown.clone());
         tasks.spawn_one("accept", accept(Arc::clone(&member), endpoint.clone(), tasks.clone()));
@@ -262,7 +276,7 @@ impl FakeMember {
         judged.map(|judged| (judged.seq, judged.command)).collect()
     }
 
-    fn must(&self, actor: Actor, command: Command) {
+    pub(crate) fn must(&self, actor: Actor, command: Command) {
         let id = CommandId::from_bytes(ids::random_bytes());
         let judged = self.direct(Envelope { id, actor, command });
         assert!(judged.verdict.is_accepted(), "{:?}", judged.verdict);
@@ -468,6 +482,23 @@ impl FakeMember {
                     row.address = opened(row.sealed.take());
                 }
                 document(&list)
+            }
+            ReadRequest::MyOffers { user } => {
+                document(&json!({ "offers": market.offers_of(*user) }))
+            }
+            ReadRequest::StoryOffers { user, story } => one(market.story_offers(*story, *user)),
+            ReadRequest::Offer { user, offer } => one(market.offer_row(*offer, *user)),
+            ReadRequest::OfferHistory { user, offer } => one(market.offer_history(*offer, *user)),
+            ReadRequest::Eligibility { user, story, amount, ship_to } => {
+                one(market.eligibility(*user, *story, (*amount, ship_to.clone())))
+            }
+            ReadRequest::OfferPolicy { user } => document(&market.offer_policy_row(*user)),
+            ReadRequest::MakerDashboard { user } => document(&market.maker_dashboard(*user)),
+            ReadRequest::MyAuctions { user, as_maker: true } => {
+                document(&json!({ "auctions": market.auctions_made_by(*user) }))
+            }
+            ReadRequest::MyAuctions { user, as_maker: false } => {
+                document(&json!({ "auctions": market.auctions_bid_in(*user) }))
             }
             _ => refused(Code::NotFound),
         })

@@ -17,13 +17,15 @@ use fairground_types::command::{Channel, Envelope, MemberRow, PushPlatform};
 use fairground_types::event::FeedItem;
 use fairground_types::id::{
     AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, DataRequestId, EdgeId, IssueId,
-    JoinTokenId, LogIndex, MemberId, OrderId, SaleLockId, SignInId, StoryId, TaskId, UserId,
+    JoinTokenId, LogIndex, MemberId, OfferId, OrderId, SaleLockId, SignInId, StoryId, TaskId,
+    UserId,
 };
 use fairground_types::journal::{Batch, Mark, Tail};
 use fairground_types::people::IdentityProvider;
+use fairground_types::text::Country;
 use fairground_types::time::{Millis, Timestamp};
 use fairground_types::verdict::{Judged, Rejection};
-use fairground_types::{Code, Verdict};
+use fairground_types::{Code, Money, Verdict};
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -283,6 +285,13 @@ pub enum ReadRequest {
     MyBids { user: UserId, auction: Option<AuctionId> },
     Bid { user: UserId, bid: BidId },
     MyOffers { user: UserId },
+    StoryOffers { user: UserId, story: StoryId },
+    Offer { user: UserId, offer: OfferId },
+    OfferHistory { user: UserId, offer: OfferId },
+    Eligibility { user: UserId, story: StoryId, amount: Option<Money>, ship_to: Option<Country> },
+    OfferPolicy { user: UserId },
+    MakerDashboard { user: UserId },
+    MyAuctions { user: UserId, as_maker: bool },
     MyLocks { user: UserId },
     Lock { user: UserId, lock: SaleLockId },
     Payment { user: UserId, payment: SaleLockId },

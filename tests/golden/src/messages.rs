@@ -22,8 +22,8 @@ use fairground_wire::version::{Hello, SPOKEN};
 
 use crate::events::{judged, member, rejection};
 use crate::{
-    ASSET, AUCTION, BID, BLOB, CLUSTER, COMMAND, INDEX, LOCK, ORDER, SIGN_IN, STORY, Sample, TOKEN,
-    USER, at, batch, edge, mark, sealed, tail,
+    ASSET, AUCTION, BID, BLOB, CLUSTER, COMMAND, INDEX, LOCK, OFFER, ORDER, SIGN_IN, STORY, Sample,
+    TOKEN, USER, at, batch, edge, mark, sealed, tail,
 };
 
 pub(crate) const LOG_ID: LogIdWire = LogIdWire { term: 5, index: 77 };
@@ -140,6 +140,13 @@ fn reads() -> Vec<Sample> {
             ("my_bids", ReadRequest::MyBids { user, auction: Some(AUCTION) }),
             ("bid", ReadRequest::Bid { user, bid: BID }),
             ("my_offers", ReadRequest::MyOffers { user }),
+            ("story_offers", ReadRequest::StoryOffers { user, story: STORY }),
+            ("offer", ReadRequest::Offer { user, offer: OFFER }),
+            ("offer_history", ReadRequest::OfferHistory { user, offer: OFFER }),
+            ("eligibility", eligibility()),
+            ("offer_policy", ReadRequest::OfferPolicy { user }),
+            ("maker_dashboard", ReadRequest::MakerDashboard { user }),
+            ("my_auctions", ReadRequest::MyAuctions { user, as_maker: true }),
             ("my_locks", ReadRequest::MyLocks { user }),
             ("lock", ReadRequest::Lock { user, lock: LOCK }),
             ("payment", ReadRequest::Payment { user, payment: LOCK }),
@@ -181,6 +188,15 @@ fn reads() -> Vec<Sample> {
             ("push_devices", ReadRequest::PushDevices { user }),
         ],
     )
+}
+
+fn eligibility() -> ReadRequest {
+    ReadRequest::Eligibility {
+        user: USER,
+        story: STORY,
+        amount: Some(fairground_types::Money::new(5_000, fairground_types::Currency::Eur)),
+        ship_to: fairground_types::text::Country::parse("DE").ok(),
+    }
 }
 
 fn forward() -> Vec<Sample> {
