@@ -65,6 +65,7 @@ export function offerPanel(side, story, opened) {
       });
       if (body.bidId && body.auctionId) ownBids(body.auctionId).add(body.bidId);
       if (body.auctionId) opened(body.auctionId);
+      if (body.opensAt) return `The maker looks at your offer; unless it is declined, the auction opens ${new Date(body.opensAt).toLocaleString()}.`;
       return body.auctionId ? "" : "Received. The auction opens as soon as the cluster has judged it.";
     },
   });
@@ -83,6 +84,7 @@ export function auctionPanel(side, auctionId) {
   const price = h("p.price", { id: "price" });
   const least = h("p.quiet", { id: "min-next" });
   const left = h("p", { id: "time-left", role: "timer" });
+  const moved = h("p.quiet", { id: "close-moved" });
   const standing = h("p.standing", { id: "standing", role: "status" });
   const history = h("ol.bids", { id: "bids", reversed: true });
   const place = h("div", { id: "bid-form" });
@@ -128,12 +130,13 @@ export function auctionPanel(side, auctionId) {
   function showStanding() {
     const leads = auction?.highest && mine.has(auction.highest.bidId);
     if (!mine.any()) fill(standing);
+    else if (!auction?.highest) fill(standing, "Every bid was taken back by our staff.");
     else if (auction.status === "open") fill(standing, leads ? h("span.good", "You lead.") : h("span.bad", "You were outbid."));
     else fill(standing, leads ? h("span.good", "You won.") : h("span", "Somebody else won."));
   }
 
   function show() {
-    fill(price, formatMoney(auction.highest), h("span.quiet", ` · ${auction.bidCount} ${auction.bidCount === 1 ? "bid" : "bids"}`));
+    fill(price, auction.highest ? formatMoney(auction.highest) : "No bid", h("span.quiet", ` · ${auction.bidCount} ${auction.bidCount === 1 ? "bid" : "bids"}`));
     fill(least, auction.status === "open" && auction.minNextBid ? `Next bid at least ${formatMoney(auction.minNextBid)}` : "");
     fill(history, bids.slice(0, 20).map((entry) => h("li", `${formatMoney(entry)} `, h("span.quiet", mine.has(entry.bidId) ? "you" : `bidder ${entry.bidder}`))));
     showForm();
@@ -147,6 +150,9 @@ export function auctionPanel(side, auctionId) {
     const texts = { locked: "Closed. The piece is reserved for the winner.", awaitingDecision: "The maker decides how to go on.", closed: "Closed." };
     const open = remaining > 0 ? `${formatSpan(remaining)} left` : "Closing: waiting for every edge to be heard …";
     fill(left, auction.status === "open" ? open : texts[auction.status], auction.status === "open" && auction.finalWindow ? " (no further extension)" : "");
+    const reasons = { bid: "a late bid", outage: "an outage of the service", admin: "our staff" };
+    const reason = reasons[auction.lastExtension?.by];
+    fill(moved, auction.status === "open" && reason ? `The close was moved by ${reason}.` : "");
   }
 
   async function reload() {
@@ -154,7 +160,7 @@ export function auctionPanel(side, auctionId) {
     show();
   }
 
-  fill(side, h("h2", "Live auction"), price, least, left, standing, place, h("h3", "Bids"), history);
+  fill(side, h("h2", "Live auction"), price, least, left, moved, standing, place, h("h3", "Bids"), history);
   const stopLive = follow(auctionId, {
     snapshot: () => reload().catch(() => null),
     update: async () => {

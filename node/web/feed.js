@@ -11,7 +11,7 @@ function standing(story) {
   if (!auction || auction.status !== "open") return h("span.tag", `offers from ${formatMoney(story.minimumOffer)}`);
   return [
     h("span.tag.live", "live"),
-    h("strong", formatMoney(auction.highest)),
+    h("strong", auction.highest ? formatMoney(auction.highest) : "no bid"),
     h("span.quiet", { "data-closes-at": auction.closesAt }, ` ${formatSpan(millisecondsUntil(auction.closesAt))} left`),
   ];
 }

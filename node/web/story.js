@@ -52,6 +52,6 @@ export async function showStory(main, id) {
   const showAuction = (auctionId) => endings.push(auctionPanel(side, auctionId));
   if (story.auction && story.state !== "sold") showAuction(story.auction.auctionId);
   else if (story.state === "listed") offerPanel(side, story, showAuction);
-  else fill(side, h("h2", "Sold"), h("p", story.auction ? `for ${formatMoney(story.auction.highest)}` : ""), signIn() && h("p", h("a", { href: "#/purchases" }, "Your purchases")));
+  else fill(side, h("h2", "Sold"), h("p", story.auction?.highest ? `for ${formatMoney(story.auction.highest)}` : ""), signIn() && h("p", h("a", { href: "#/purchases" }, "Your purchases")));
   return () => endings.forEach((end) => end());
 }
