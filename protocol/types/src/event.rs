@@ -177,13 +177,6 @@ pub enum PublicEvent {
         /// All so far.
         counts: StoryCounts,
     },
-    /// Accounts watch an open auction.
-    AuctionWatched {
-        /// The auction.
-        auction: AuctionId,
-        /// How many watch it now.
-        watchers: u32,
-    },
     /// Somebody shared a story.
     StoryShared {
         /// The link.
@@ -315,5 +308,12 @@ pub enum PublicEvent {
         story: StoryId,
         /// Whether the story, sold, left with it.
         with_story: bool,
+    },
+    /// Accounts watch an open auction.
+    AuctionWatched {
+        /// The auction.
+        auction: AuctionId,
+        /// How many watch it now.
+        watchers: u32,
     },
 }
