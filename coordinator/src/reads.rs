@@ -108,7 +108,7 @@ async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
         }
         ReadRequest::MakerDashboard { user } => {
             let mut board = state.read(|market| market.maker_dashboard(*user));
-            let open = |row| private::open_order(secrets, row);
+            let open = |row| private::open_order(member, row);
             board.orders_to_ship = board.orders_to_ship.into_iter().map(open).collect();
             document(&board)
         }
