@@ -30,25 +30,30 @@ fn main() {
     floor::memory::measure(effort);
 }
 
-/// Bids a second on one auction and on a thousand, in turn, and their ratio.
+/// Bids a second on one auction and on many, in turn, their ratio, and what refusals cost.
 fn bids(effort: Effort) {
     let entries = effort.size(140, 2);
-    let many = effort.size(1_000, 10);
+    let many = effort.size(10_000, 10);
     let mut hot = Floor::open(1);
     let mut cold = Floor::open(u64::try_from(many).expect("small"));
     let mut hot_rate = Figure::new("apply: one hot auction, 128 bids an entry", "bids/s", 0);
     let mut cold_rate =
         Figure::new(format!("apply: {many} auctions, 128 bids an entry"), "bids/s", 0);
     let mut ratio = Figure::new("apply: one hot auction against many", "x", 2);
+    let mut decided_rate = Figure::new("apply: every second bid too low, decided", "bids/s", 0);
+    let mut accepted_rate = Figure::new("apply: every second bid too low, accepted", "bids/s", 0);
     for _ in 0..=effort.rounds() {
         let (one, other) = (hot.round(entries), cold.round(entries));
         hot_rate.add(one);
         cold_rate.add(other);
         ratio.add(quotient(one.into(), 100, other.into()));
+        let (decided, accepted) = hot.contested_round(entries);
+        decided_rate.add(decided);
+        accepted_rate.add(accepted);
     }
-    hot_rate.print();
-    cold_rate.print();
-    ratio.print();
+    for figure in [hot_rate, cold_rate, ratio, decided_rate, accepted_rate] {
+        figure.print();
+    }
 }
 
 /// A state of ten thousand live auctions: copied, written, read.

@@ -11,10 +11,10 @@ use std::hint::black_box;
 use fairground_market::{Applied, Market};
 use fairground_types::command::{
     AccountCommand, Actor, Carrier, Channel, Clip, ClusterCommand, Command, CreateAccount,
-    CreateJoinToken, Entry, Envelope, InitialiseCluster, JoinProof, JoinRole, LogCommand,
-    MarketPolicy, MediaCommand, OrderCommand, PaymentCommand, ProviderEvent, ProviderEventKind,
-    PublishRevision, RegisterAsset, RegisterEdge, ReviewDecision, SaveDraft, SealedContact,
-    StoryCommand, StoryDraft,
+    CreateJoinToken, Entry, Envelope, IncrementFloors, InitialiseCluster, JoinProof, JoinRole,
+    LogCommand, MarketPolicy, MediaCommand, OrderCommand, PaymentCommand, ProviderEvent,
+    ProviderEventKind, PublishRevision, RegisterAsset, RegisterEdge, ReviewDecision, SaveDraft,
+    SealedContact, StoryCommand, StoryDraft,
 };
 use fairground_types::journal::{
     Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -36,8 +36,8 @@ const BIDDERS: u64 = 2_000;
 const STORIES_PER_MAKER: u64 = 500;
 /// Makers of a market in which much is sold.
 const MAKERS: u64 = 400;
-/// The least raise in euro cents (domain: 5.00), so that many bids fit below the ceiling.
-const RAISE: u64 = 500;
+/// The least raise in euro cents: a flat step, so that many bids fit below the ceiling.
+const RAISE: u64 = 1;
 const OPENING: u64 = 10_000;
 const FIRST_MAKER: u64 = 1_000_000;
 const NANOS: u128 = 1_000_000_000;
@@ -92,7 +92,10 @@ impl Floor {
 
     /// A cluster with an edge in the intake, bidders, and makers with a clip each.
     fn found(&mut self, mut policy: MarketPolicy, makers: u64) {
+        // A flat step of one minor unit, and limits that one buyer and one clip stay below.
         policy.auction.increment = BasisPoints(0);
+        policy.auction.increment_floor_minor = IncrementFloors::flat(RAISE);
+        policy.offers.per_hour_max = u32::MAX;
         policy.stories.clips_min = 1;
         let cluster = ClusterId::from_bits(1);
         let token = JoinTokenId::from_bits(1);
@@ -179,17 +182,41 @@ impl Floor {
                 self.entry(before, bids)
             })
             .collect();
-        let mut all = Vec::with_capacity(entries.len());
-        let (time, ()) = took(|| {
-            for entry in &entries {
-                all.push(self.apply(black_box(entry)));
-            }
-        });
+        let (all, nanos) = self.timed(&entries);
         for applied in &all {
             accepted(applied, ENTRY_BIDS);
         }
         let bids = u128::try_from(entries.len() * ENTRY_BIDS).expect("small");
-        quotient(bids, NANOS, time.as_nanos())
+        quotient(bids, NANOS, nanos)
+    }
+
+    /// The same where every bid is followed by one of the same amount, which is too low: how many
+    /// are decided a second, and how many of them are accepted.
+    pub(crate) fn contested_round(&mut self, entries: usize) -> (u64, u64) {
+        let entries: Vec<Entry> = (0..entries)
+            .map(|_| {
+                let before = self.tail;
+                let pairs = (0..ENTRY_BIDS / 2).flat_map(|_| [self.next_bid(), self.low_bid()]);
+                let bids = pairs.collect();
+                self.entry(before, bids)
+            })
+            .collect();
+        let (all, nanos) = self.timed(&entries);
+        for applied in &all {
+            accepted(applied, ENTRY_BIDS / 2);
+        }
+        let decided = u128::try_from(entries.len() * ENTRY_BIDS).expect("small");
+        (quotient(decided, NANOS, nanos), quotient(decided / 2, NANOS, nanos))
+    }
+
+    fn timed(&mut self, entries: &[Entry]) -> (Vec<Applied>, u128) {
+        let mut all = Vec::with_capacity(entries.len());
+        let (time, ()) = took(|| {
+            for entry in entries {
+                all.push(self.apply(black_box(entry)));
+            }
+        });
+        (all, time.as_nanos())
     }
 
     /// One day: so many stories are listed, sold, shipped and delivered, and what is old enough leaves
@@ -273,10 +300,19 @@ impl Floor {
     /// The next bid: auctions in turn, each time of somebody who does not lead there.
     fn next_bid(&mut self) -> JournalEntry {
         self.made += 1;
+        self.bid("bid", 0)
+    }
+
+    /// As much as the last bid, by somebody else: too low.
+    fn low_bid(&mut self) -> JournalEntry {
+        self.bid("low bid", 1)
+    }
+
+    fn bid(&mut self, what: &str, other: u64) -> JournalEntry {
         let turn = self.made.div_ceil(self.auctions);
-        let bidder = 2 + (self.made + turn) % (BIDDERS - 2);
+        let bidder = 2 + (self.made + turn + other) % (BIDDERS - 2);
         let intake = Intake::Bid(PlaceBid {
-            command: command("bid", self.made),
+            command: command(what, self.made),
             auction: AuctionId::from_bits((1 + (self.made - 1) % self.auctions).into()),
             bidder: UserId::from_bits(bidder.into()),
             amount: Money::new(OPENING + RAISE * turn, Currency::Eur),
