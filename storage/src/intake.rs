@@ -92,6 +92,7 @@ impl Versioned for SeqRecord {
     const VERSION: u8 = 1;
 }
 
+#[expect(clippy::large_enum_variant, reason = "most jobs append")]
 enum Job {
     Append { synced: Synced, done: oneshot::Sender<Result<Synced, StorageError>> },
     Judge { verdicts: Vec<(u64, Judged)>, done: oneshot::Sender<Result<(), StorageError>> },

@@ -151,12 +151,12 @@ fn spread(rows: Vec<&Candidate>, new_makers: &BTreeSet<UserId>) -> Vec<StoryId> 
         let makers: BTreeSet<UserId> = tail.map(|row| row.maker).collect();
         let run = if shown.len() >= RUN_MAX && makers.len() == 1 { makers.first() } else { None };
         let may_follow = |row: &&Candidate| run != Some(&row.maker);
-        let is_turn = (shown.len() + 1) % EXPLORE_EACH == 0;
+        let is_turn = (shown.len() + 1).is_multiple_of(EXPLORE_EACH);
         let explored = rest
             .iter()
             .position(|row| is_turn && may_follow(row) && new_makers.contains(&row.maker));
         // Where only one maker is left, a long run is better than an empty page.
-        let next = explored.or_else(|| rest.iter().position(|row| may_follow(row))).unwrap_or(0);
+        let next = explored.or_else(|| rest.iter().position(may_follow)).unwrap_or(0);
         shown.push(rest.remove(next));
     }
     shown.into_iter().map(|row| row.story).collect()
@@ -241,7 +241,7 @@ mod tests {
         Candidate {
             story: StoryId::from_bits(number.into()),
             maker: UserId::from_bits(maker),
-            tags: BTreeSet::from([tag(if number % 2 == 0 { "wood" } else { "clay" })]),
+            tags: BTreeSet::from([tag(if number.is_multiple_of(2) { "wood" } else { "clay" })]),
             heat,
             listed_at: NOW.minus(Millis::from_hours(hours)),
             listed_index: LogIndex(number),

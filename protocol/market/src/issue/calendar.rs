@@ -7,8 +7,8 @@ const DAY: Millis = Millis::from_hours(24);
 /// Whether an instant is on a Saturday or Sunday.
 fn is_weekend(at: Timestamp) -> bool {
     // 1970-01-01 was a Thursday: days 2 and 3 after it were the first weekend.
-    let day = at.as_unix_millis() / DAY.as_millis();
-    matches!(day % 7, 2 | 3)
+    let day = at.as_unix_millis().checked_div(DAY.as_millis());
+    day.is_some_and(|day| matches!(day % 7, 2 | 3))
 }
 
 /// The same time of day, this many business days later. What begins on a weekend begins on Monday.

@@ -297,9 +297,10 @@ impl Market {
         (amount, ship_to): (Option<Money>, Option<Country>),
     ) -> Option<EligibilityRow> {
         let row = self.stories.get(&story)?;
-        let live = match &row.state {
-            StoryState::Live { auction } => self.auction(*auction),
-            _ => None,
+        let live = if let StoryState::Live { auction } = &row.state {
+            self.auction(*auction)
+        } else {
+            None
         };
         let least = self.least_offer(row);
         let minimum = live.map_or(least, Auction::min_next);

@@ -68,9 +68,9 @@ impl World {
 
     fn read_checked(&self, words: &mut Words<'_>) -> Read {
         let story = story_named(words.next("story")?)?;
-        let asked = self.market.outbox().find_map(|pending| match &pending.effect {
-            Effect::CheckStory(check) if check.story == story => Some((pending.id, check.version)),
-            _ => None,
+        let asked = self.market.outbox().find_map(|pending| {
+            let Effect::CheckStory(check) = &pending.effect else { return None };
+            (check.story == story).then_some((pending.id, check.version))
         });
         let (effect, version) = asked.unwrap_or((EffectId::from_bits(0), 0));
         let first = words.next("score")?;

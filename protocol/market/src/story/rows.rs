@@ -207,7 +207,8 @@ pub(crate) fn story_row(story: &Story) -> StoryRow {
         | StoryState::TakenDown { .. }
         | StoryState::Archived { .. } => (None, None::<Timestamp>, None::<AuctionId>),
     };
-    let submitted_at = submitted_at.or(story.review.as_ref().map(|review| review.submitted_at));
+    let submitted_at =
+        submitted_at.or_else(|| story.review.as_ref().map(|review| review.submitted_at));
     StoryRow {
         story_id: story.story,
         maker_id: story.maker,

@@ -884,7 +884,7 @@ fn an_erased_account_leaves_no_notice_device_or_wish_behind() {
     assert_eq!(request_state(&world, "a", 1), "done");
     assert_eq!(held(&world), (false, 0, false));
     assert_eq!(staff(&mut world, strike("a")), None);
-    assert_eq!(held(&world).0, false, "nobody is told any more");
+    assert!(!held(&world).0, "nobody is told any more");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 /// What is asked about members, edges, join tokens.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+#[expect(clippy::large_enum_variant, reason = "the first command of a cluster comes once")]
 pub enum ClusterCommand {
     /// First command of a cluster.
     InitialiseCluster(InitialiseCluster),

@@ -11,6 +11,10 @@ use wincode::{SchemaRead, SchemaWrite};
 
 /// What is asked about stories and moderation.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a draft is written more often than anything else here"
+)]
 pub enum StoryCommand {
     /// Makes a draft or a new version of it.
     SaveDraft(SaveDraft),
