@@ -139,6 +139,7 @@ pub(crate) async fn show_timer(
 #[utoipa::path(post, path = "/v1/timers/sync", operation_id = "syncTimer", tag = "auctions",
     params(IdempotencyKeyHeader), request_body = TimerSync,
     responses((status = 200, description = "The countdown.", body = TimerDocument)),
+    extensions(("x-codes" = json!(["NOT_FOUND"]))),
     security(("bearer" = [])))]
 pub(crate) async fn sync(
     State(edge): State<Arc<Edge>>,

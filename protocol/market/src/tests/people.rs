@@ -482,6 +482,12 @@ fn a_provider_makes_an_account_once_and_never_merges() {
         nobody(&mut world, social(google, "g-9", "y@x.example", 4)),
         Some(Code::InvalidState)
     );
+    let mut silent = social(apple, "a-9", "z@x.example", 5);
+    if let PeopleCommand::SignInSocial(social) = &mut silent {
+        social.contact.sealed.clear();
+    }
+    let refused = nobody(&mut world, silent);
+    assert_eq!(refused, Some(Code::SocialTokenInvalid), "an account needs an address");
 }
 
 fn recovery(number: u128, letter: &str) -> PeopleCommand {
