@@ -235,6 +235,7 @@ pub(crate) struct ConsentBody {
     purpose: ConsentPurpose,
     granted: bool,
     /// Version of the text that was shown.
+    #[schema(maximum = 2_147_483_647_u32)]
     policy_version: u32,
 }
 

@@ -108,6 +108,8 @@ pub const FOLLOWS_MAX: usize = 5_000;
 pub const ADDRESSES_MAX: usize = 20;
 /// Strikes that one account keeps.
 pub const STRIKES_MAX: usize = 64;
+/// Highest version of a text to consent to: what every client's plain integers hold.
+pub const TEXT_VERSION_MAX: u32 = 2_147_483_647;
 /// Age after which a consent is asked for again.
 pub const CONSENT_LIFE: Millis = Millis::from_hours(365 * 24);
 /// How long a copy of one's data can be fetched.

@@ -1,8 +1,8 @@
 //! Consents: what for, to which text, since when; asked for again after a year or a new text.
 
-use fairground_types::limits::CONSENT_LIFE;
+use fairground_types::limits::{CONSENT_LIFE, TEXT_VERSION_MAX};
 use fairground_types::people::ConsentPurpose;
-use fairground_types::{Accepted, Timestamp, UserId};
+use fairground_types::{Accepted, Code, Rejection, Timestamp, UserId};
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::Person;
@@ -38,6 +38,9 @@ impl Market {
         purpose: ConsentPurpose,
         (granted, policy_version): (bool, u32),
     ) -> Answer {
+        if policy_version > TEXT_VERSION_MAX {
+            return Err(Rejection::new(Code::ValidationFailed, "there is no such version"));
+        }
         let consent = Consent { granted, policy_version, at: turn.at };
         self.person(user)?;
         self.change_person(user, |person| {

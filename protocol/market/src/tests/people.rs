@@ -759,6 +759,8 @@ fn trading_needs_consent_once_there_are_terms_and_asks_again_after_a_year() {
     assert!(world.market.may_trade(user("a")).is_err());
     assert_eq!(does(&mut world, "a", consent(ConsentPurpose::Terms, true, 1)), None);
     assert_eq!(does(&mut world, "a", consent(ConsentPurpose::Adult, true, 2)), None);
+    let far = consent(ConsentPurpose::Terms, true, limits::TEXT_VERSION_MAX + 1);
+    assert_eq!(does(&mut world, "a", far), Some(Code::ValidationFailed));
     assert!(world.market.may_trade(user("a")).is_err(), "to an old text");
     assert_eq!(does(&mut world, "a", consent(ConsentPurpose::Terms, true, 2)), None);
     assert!(world.market.may_trade(user("a")).is_ok());
