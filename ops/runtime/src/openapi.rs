@@ -198,12 +198,13 @@ fn complete(document: &mut Value, about: &About) {
             merge_parts(schema, &known);
             let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
             for property in properties.into_iter().flat_map(Map::values_mut) {
+                let Some(words) = property.as_object_mut() else { continue };
                 // "Nothing, unless said": generators would make a member of it that must be said.
-                if property.get("default") == Some(&Value::Null)
-                    && let Some(words) = property.as_object_mut()
-                {
+                if words.get("default") == Some(&Value::Null) {
                     words.remove("default");
                 }
+                // What is named twice in a set counts once; it is not refused.
+                words.remove("uniqueItems");
             }
         }
     }
