@@ -6,6 +6,7 @@ mod acceptance;
 mod against_model;
 mod archive;
 mod auctions;
+mod events;
 mod govern;
 mod inbox;
 mod interleavings;
