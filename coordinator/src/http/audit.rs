@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use fairground_market::{AuditFilter, AuditRow};
-use fairground_runtime::problem::{ApiQuery, Problem};
+use fairground_runtime::problem::{ApiQuery, Problem, WHOLE_NUMBER_MAX};
 use fairground_types::{AuctionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,9 @@ pub(super) async fn audit(
     let limit = query.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(Problem::invalid("limit", "1 to 100"));
+    }
+    if query.after.is_some_and(|after| after > WHOLE_NUMBER_MAX) {
+        return Err(Problem::invalid("after", format!("at most {WHOLE_NUMBER_MAX}")));
     }
     let filter = AuditFilter {
         auction: query.auction,

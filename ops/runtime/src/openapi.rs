@@ -24,6 +24,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
+use crate::problem::WHOLE_NUMBER_MAX;
+
 /// Name of the scheme of access tokens in `security(...)`.
 pub const BEARER: &str = "bearer";
 /// Name of the scheme of a member's own key.
@@ -208,7 +210,22 @@ fn complete(document: &mut Value, about: &About) {
             }
         }
     }
+    bound_numbers(document);
     links::link(document);
+}
+
+/// States for every number of 64 bits the bound that bodies are held to.
+fn bound_numbers(part: &mut Value) {
+    match part {
+        Value::Object(words) => {
+            if words.get("format").is_some_and(|format| format == "int64") {
+                words.entry("maximum").or_insert_with(|| json!(WHOLE_NUMBER_MAX));
+            }
+            words.values_mut().for_each(bound_numbers);
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(bound_numbers),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn security_schemes(takes_admin_key: bool) -> Value {

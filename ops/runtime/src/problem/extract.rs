@@ -14,6 +14,10 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
 
+/// The largest whole number that a body may hold, 2^53 - 1: not every reader of JSON tells greater ones
+/// apart (RFC 8259 section 6).
+pub const WHOLE_NUMBER_MAX: u64 = (1 << 53) - 1;
+
 /// A JSON body, at most as long as the route's body limit.
 #[derive(Clone, Copy, Debug)]
 pub struct ApiJson<T>(pub T);
@@ -112,7 +116,45 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         json_problem(&path, error.inner())
     })?;
     deserializer.end().map_err(|error| json_problem(".", &error))?;
+    if let Some(field) = too_large_number(bytes) {
+        return Err(Problem::new(Code::ValidationFailed, "a field is missing or wrong")
+            .with_field(field, format!("at most {WHOLE_NUMBER_MAX}")));
+    }
     Ok(value)
+}
+
+/// The name before the first whole number above [`WHOLE_NUMBER_MAX`], in a text that is JSON.
+fn too_large_number(json: &[u8]) -> Option<String> {
+    let mut name: &[u8] = b"body";
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        let rest = json.get(at + 1..).unwrap_or_default();
+        at += 1;
+        if *byte == b'"' {
+            let mut is_escaped = false;
+            let end = rest.iter().position(|byte| {
+                let is_end = *byte == b'"' && !is_escaped;
+                is_escaped = *byte == b'\\' && !is_escaped;
+                is_end
+            })?;
+            at += end + 1;
+            if json.get(at..)?.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':') {
+                name = rest.get(..end)?;
+            }
+        } else if byte.is_ascii_digit() {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let number = std::str::from_utf8(json.get(at - 1..at + digits)?).ok()?;
+            at += digits;
+            if json.get(at) == Some(&b'.') {
+                let fraction = json.get(at + 1..).unwrap_or_default();
+                at += 1 + fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            }
+            if number.parse::<u64>().map_or(true, |number| number > WHOLE_NUMBER_MAX) {
+                return Some(String::from_utf8_lossy(name).into_owned());
+            }
+        }
+    }
+    None
 }
 
 fn json_problem(path: &str, error: &serde_json::Error) -> Problem {

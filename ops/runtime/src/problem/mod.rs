@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use crate::problem::context::{REQUEST_ID_HEADER, RequestId, request_context};
-pub use crate::problem::extract::{ApiBytes, ApiJson, ApiPath, ApiQuery};
+pub use crate::problem::extract::{ApiBytes, ApiJson, ApiPath, ApiQuery, WHOLE_NUMBER_MAX};
 
 use crate::telemetry::chain;
 
