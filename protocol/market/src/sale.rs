@@ -180,6 +180,7 @@ impl Market {
             LockReason::SecondChance => NoticeKind::SecondChance,
         };
         self.notify(turn, about_lock(lock.buyer, kind, &lock));
+        self.notify(turn, about_lock(lock.maker, NoticeKind::Reserved, &lock));
         self.locks.insert(id, Arc::new(lock));
         self.plan_window(turn, id, expires_at);
         id

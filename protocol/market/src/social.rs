@@ -29,6 +29,8 @@ const HOUR: Millis = Millis::from_hours(1);
 pub(crate) struct Social {
     pub(crate) likes: CowMap<(UserId, StoryId), ()>,
     pub(crate) saves: CowMap<(UserId, StoryId), ()>,
+    /// The same rows by story.
+    pub(crate) savers: CowMap<(StoryId, UserId), ()>,
     pub(crate) watches: CowMap<(UserId, AuctionId), ()>,
     /// The same rows by auction.
     pub(crate) watchers: CowMap<(AuctionId, UserId), ()>,
@@ -175,10 +177,12 @@ impl Market {
                 return Err(limit_reached("you have saved too many stories"));
             }
             self.social.saves.insert((user, id), ());
+            self.social.savers.insert((id, user), ());
             totals.saves = totals.saves.saturating_add(1);
             self.count_story(turn, id, |counts| counts.saves = counts.saves.saturating_add(1));
         } else if !on && has {
             self.social.saves.remove(&(user, id));
+            self.social.savers.remove(&(id, user));
             totals.saves = totals.saves.saturating_sub(1);
             self.count_story(turn, id, |counts| counts.saves = counts.saves.saturating_sub(1));
         } else if on {
@@ -257,6 +261,12 @@ impl Market {
     pub(crate) fn watchers_of(&self, id: AuctionId) -> impl Iterator<Item = UserId> {
         let rows = self.social.watchers.iter_from((id, UserId::from_bits(0))).map(|(key, ())| *key);
         rows.take_while(move |(auction, _)| *auction == id).map(|(_, user)| user)
+    }
+
+    /// Accounts that have saved a story.
+    pub(crate) fn savers_of(&self, id: StoryId) -> impl Iterator<Item = UserId> {
+        let rows = self.social.savers.iter_from((id, UserId::from_bits(0))).map(|(key, ())| *key);
+        rows.take_while(move |(story, _)| *story == id).map(|(_, user)| user)
     }
 
     fn watched(&self, user: UserId) -> Vec<AuctionId> {
@@ -394,6 +404,13 @@ impl Market {
             || !self.social.watchers.iter().all(|(key, ())| is_found(key))
         {
             broken.push("watchers are not found by their auction".to_owned());
+        }
+        let is_saved =
+            |(story, user): &(StoryId, UserId)| self.social.saves.contains_key(&(*user, *story));
+        if self.social.saves.len() != self.social.savers.len()
+            || !self.social.savers.iter().all(|(key, ())| is_saved(key))
+        {
+            broken.push("who saved a story is not found by the story".to_owned());
         }
         for (user, totals) in self.social.totals.iter() {
             if counted.get(user).copied().unwrap_or_default() != *totals {

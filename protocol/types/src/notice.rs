@@ -147,7 +147,7 @@ notice_kinds! {
     OfferWithdrawn "offerWithdrawn" I "An offer was withdrawn" "An offer for {title} was withdrawn.";
     OfferSuperseded "offerSuperseded" PI "Your offer was overtaken" "Another offer opened the auction for {title}.";
     AuctionOpened "auctionOpened" PEI "Auction started" "An offer opened an auction for {title}.";
-    AuctionStarted "auctionStarted" PI "An auction started" "An auction opened for {title}, which you follow.";
+    AuctionStarted "auctionStarted" PI "An auction started" "An auction opened for {title}, which you saved.";
     BidRetracted "bidRetracted" PI "A bid was taken back" "A bid was taken back by our staff; the price of {title} changed.";
     Outbid "outbid" PI "You were outbid" "Somebody bid more than you for {title}.";
     BidsReceived "bidsReceived" PI "New bids" "New bids came in for {title}.";
@@ -163,7 +163,6 @@ notice_kinds! {
     SecondChance "secondChance" PEI "The piece can be yours" "The maker offers you {title} at your bid, please pay.";
     DecisionTimeout "decisionTimeout" I "Time to decide is over" "You did not decide in time about {title}.";
     // Payment.
-    PaymentDue "paymentDue" PE "Please pay" "The piece waits for your payment: {title}.";
     Reserved "reserved" I "Reserved" "The piece is reserved for its buyer: {title}.";
     PaymentReminder "paymentReminder" PE "Please pay soon" "Your time to pay runs: {title}.";
     PaymentLastReminder "paymentLastReminder" PES "Last hours to pay" "Your time to pay is nearly over: {title}.";

@@ -123,6 +123,7 @@ impl Market {
         let auction = self.new_auction(turn, &offer).ok_or_else(missing)?;
         let (auction_id, closes_at, story) = (auction.auction, auction.closes_at, auction.story);
         let Some(opening) = auction.leading().map(Bid::public) else { return Err(missing()) };
+        let started = about_auction(auction.maker, NoticeKind::AuctionStarted, &auction);
         turn.events.push(PublicEvent::AuctionOpened {
             auction: auction_id,
             story,
@@ -143,13 +144,17 @@ impl Market {
         self.open.insert((closes_at, auction_id));
         self.auctions.insert(auction_id, Arc::new(auction));
         self.plan_end_notice(turn, auction_id);
+        let mut told = BTreeSet::from([offer.buyer]);
         for other in self.offering.pending_on(story) {
+            told.extend(self.offering.offers.get(&other).map(|row| row.buyer));
             self.unplan_review(other);
             self.change_offer(other, |offer| {
                 offer.state = OfferState::Superseded { at: turn.at, auction: auction_id };
             });
             self.tell_offer(turn, other, NoticeKind::OfferSuperseded);
         }
+        let followers = self.savers_of(story).filter(|user| !told.contains(user)).collect();
+        self.fan_out(turn, followers, started);
         Ok(Accepted::AuctionOpened {
             offer: id,
             auction: auction_id,

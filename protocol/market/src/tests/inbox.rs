@@ -52,6 +52,29 @@ fn a_notice_takes_the_channels_of_its_kind() {
 }
 
 #[test]
+fn who_saved_a_story_is_told_that_its_auction_started() {
+    let world = plays(
+        "policy initial 1h, window 0s
+        12:00:00  device c phone t1       -> done
+        12:00:00  keep S1 b               -> done
+        12:00:00  keep S1 c               -> done
+        12:00:00  keep S1 d               -> done
+        12:00:00  unkeep S1 d             -> done
+        12:00:01  offer S1 a EUR 100.00   -> opened A; A closes 13:00:01
+        13:00:01  tick marks 13:00:01     -> A locked to a at 100.00 (AutoAtClose)",
+    );
+    let market = &world.market;
+    assert_eq!(list(market, "b"), [NoticeKind::AuctionStarted]);
+    assert_eq!(list(market, "c"), [NoticeKind::AuctionStarted]);
+    let push = BTreeSet::from([NoticeChannel::Push]);
+    assert_eq!(waiting(market, "c", NoticeKind::AuctionStarted), push);
+    assert!(list(market, "d").is_empty(), "it was saved no more");
+    assert!(!list(market, "a").contains(&NoticeKind::AuctionStarted), "it opened the auction");
+    let maker = [NoticeKind::Reserved, NoticeKind::Ended, NoticeKind::AuctionOpened];
+    assert!(maker.iter().all(|kind| list(market, "m").contains(kind)), "{:?}", list(market, "m"));
+}
+
+#[test]
 fn preferences_are_obeyed_and_critical_notices_pass_them() {
     let world = plays(
         "policy initial 1h, window 0s
