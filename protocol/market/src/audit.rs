@@ -12,7 +12,7 @@ mod target;
 
 use std::sync::Arc;
 
-use fairground_types::command::{Actor, Envelope};
+use fairground_types::command::{Actor, Command, Envelope, StoryCommand};
 use fairground_types::role::Action;
 use fairground_types::text::Note;
 use fairground_types::{Code, CommandId, Digest, LogIndex, Role, Timestamp, Verdict, limits};
@@ -179,10 +179,19 @@ impl Audit {
 impl Market {
     /// Notes a command that needs a duty before it is judged.
     pub(crate) fn watch(&self, envelope: &Envelope) -> Option<Watched> {
-        let need = duty_of(&envelope.command)?;
+        let need = duty_of(&envelope.command).or_else(|| self.foreign_roll_back(envelope))?;
         let target = target_of(&envelope.command);
         let before = self.target_digest(&target);
         Some(Watched { need, target, before })
+    }
+
+    /// A maker takes an own story back without a duty; whoever else does has one.
+    fn foreign_roll_back(&self, envelope: &Envelope) -> Option<Action> {
+        let Command::Story(StoryCommand::RollBackStory { story, .. }) = &envelope.command else {
+            return None;
+        };
+        let maker = self.stories.get(story).map(|story| story.maker);
+        (maker.map(Actor::User).as_ref() != Some(&envelope.actor)).then_some(Action::Administer)
     }
 
     /// Writes down how it was judged.

@@ -73,7 +73,9 @@ const fn need(command: &Command) -> Need<'_> {
 /// audited.
 pub(crate) const fn duty_of(command: &Command) -> Option<Action> {
     match need(command) {
-        Need::Duty(Action::WriteStory | Action::PublishStory | Action::SellPiece) => None,
+        Need::Duty(
+            Action::WriteStory | Action::PublishStory | Action::SellPiece | Action::ShipPiece,
+        ) => None,
         Need::Duty(action) | Need::DutyOrCluster(action) => Some(action),
         Need::Nothing
         | Need::Account

@@ -11,12 +11,13 @@ use std::fmt::{self, Write as _};
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
-    PeopleCommand, StaffCommand, StoryCommand, TemplateKey,
+    IssueCommand, OrderCommand, PeopleCommand, StaffCommand, StoryCommand, TemplateKey,
 };
 use fairground_types::flag::Flag;
 use fairground_types::text::Note;
 use fairground_types::{
-    AuctionId, Digest, EffectId, JoinTokenId, OrderId, RefundId, SaleLockId, StoryId, UserId,
+    AuctionId, Digest, EffectId, IssueId, JoinTokenId, OrderId, RefundId, SaleLockId, StoryId,
+    UserId,
 };
 use wincode::SchemaWrite;
 use wincode::config::DefaultConfig;
@@ -30,6 +31,7 @@ pub(super) enum Target {
     Story(StoryId),
     Auction(AuctionId),
     Order(OrderId),
+    Issue(IssueId),
     Lock(SaleLockId),
     Refund(RefundId),
     Effect(EffectId),
@@ -49,6 +51,7 @@ impl fmt::Display for Target {
             Self::Story(id) => write!(f, "{id}"),
             Self::Auction(id) => write!(f, "{id}"),
             Self::Order(id) => write!(f, "{id}"),
+            Self::Issue(id) => write!(f, "{id}"),
             Self::Lock(id) => write!(f, "{id}"),
             Self::Refund(id) => write!(f, "{id}"),
             Self::Effect(id) => write!(f, "{id}"),
@@ -76,7 +79,8 @@ pub(super) fn target_of(command: &Command) -> Target {
         Command::Story(
             StoryCommand::ReviewStory { story, .. }
             | StoryCommand::RestoreStory { story, .. }
-            | StoryCommand::DismissReports { story, .. },
+            | StoryCommand::DismissReports { story, .. }
+            | StoryCommand::RollBackStory { story, .. },
         ) => Target::Story(*story),
         Command::Story(StoryCommand::TakeDownStory(takedown)) => Target::Story(takedown.story),
         Command::Auction(
@@ -84,6 +88,16 @@ pub(super) fn target_of(command: &Command) -> Target {
             | AuctionCommand::OverrideClose { auction, .. }
             | AuctionCommand::RetractBid { auction, .. },
         ) => Target::Auction(*auction),
+        Command::Order(
+            OrderCommand::AdminCancelOrder { order, .. }
+            | OrderCommand::AdminConfirmDelivery { order, .. }
+            | OrderCommand::AdminCompleteOrder { order, .. },
+        ) => Target::Order(*order),
+        Command::Issue(
+            IssueCommand::AssignIssue { issue, .. }
+            | IssueCommand::RequestAnswer { issue, .. }
+            | IssueCommand::DecideIssue { issue, .. },
+        ) => Target::Issue(*issue),
         Command::Govern(command) => govern_target(command),
         Command::Finance(command) => finance_target(command),
         Command::People(PeopleCommand::Staff(command)) => staff_target(command),
@@ -141,7 +155,19 @@ pub(super) const fn reason_of(command: &Command) -> Option<&Note> {
             | AuctionCommand::RetractBid { reason, .. },
         )
         | Command::Story(
-            StoryCommand::RestoreStory { reason, .. } | StoryCommand::DismissReports { reason, .. },
+            StoryCommand::RestoreStory { reason, .. }
+            | StoryCommand::DismissReports { reason, .. }
+            | StoryCommand::RollBackStory { reason, .. },
+        )
+        | Command::Order(
+            OrderCommand::AdminCancelOrder { reason, .. }
+            | OrderCommand::AdminConfirmDelivery { reason, .. }
+            | OrderCommand::AdminCompleteOrder { reason, .. },
+        )
+        | Command::Issue(
+            IssueCommand::AssignIssue { reason, .. }
+            | IssueCommand::RequestAnswer { reason, .. }
+            | IssueCommand::DecideIssue { reason, .. },
         )
         | Command::Govern(
             GovernCommand::AdvanceClock { reason, .. }
@@ -221,6 +247,7 @@ impl Market {
             Target::Story(story) => digest(self.story(*story)),
             Target::Auction(auction) => digest(self.auctions.get(auction).map(AsRef::as_ref)),
             Target::Order(order) => digest(self.orders.get(order).map(AsRef::as_ref)),
+            Target::Issue(issue) => digest(self.issues.get(issue).map(AsRef::as_ref)),
             Target::Lock(lock) => digest(self.locks.get(lock).map(AsRef::as_ref)),
             // Both are known by what they are part of; that they changed is in the ledger.
             Target::Refund(_) | Target::Effect(_) => Digest::of(&[]),

@@ -620,3 +620,29 @@ fn who_may_complain_is_said_before_it_is_tried() {
     let row = world.market.issue_eligibility(id, order(&world).buyer()).expect("theirs");
     assert_eq!((row.eligible, row.code), (false, Some(Code::InvalidState)));
 }
+
+#[test]
+fn what_staff_did_about_an_order_is_written_down_with_what_it_was_about() {
+    let world = play(
+        "14:00:00  ship A m BOAT-1                      -> done
+        14:10:00  carrier BOAT-1 other exception e1    -> done
+        14:10:01  issue A a #1 not-received 0          -> done
+        14:10:02  assign #1 cluster b                  -> done
+        14:10:03  decide #1 cluster full               -> done
+        14:10:04  admin-cancel A b why                 -> FORBIDDEN",
+    );
+    let rows: Vec<crate::AuditRow> = world.market.audit(1, &Default::default()).collect();
+    let acts: Vec<(&str, &str)> =
+        rows.iter().rev().take(3).map(|row| (row.action.as_str(), row.target.as_str())).collect();
+    let issue = IssueId::from_bits(1).to_string();
+    let order = OrderId::from_bits(65).to_string();
+    let [refused, decided, assigned] = acts.as_slice() else { panic!("there are three") };
+    assert_eq!(refused, &("Order.AdminCancelOrder", order.as_str()));
+    assert_eq!(decided, &("Issue.DecideIssue", issue.as_str()));
+    assert_eq!(assigned, &("Issue.AssignIssue", issue.as_str()));
+    let told = rows.iter().rev().take(3).all(|row| row.reason.is_some());
+    assert!(told, "each has its reason");
+    assert!(rows.iter().rev().nth(1).is_some_and(|row| row.before != row.after));
+    let own = rows.iter().any(|row| row.action == "Order.AddTracking");
+    assert!(!own, "a maker's own parcel is no privileged act");
+}
