@@ -236,14 +236,14 @@ pub(super) struct AuctionList {
     next_cursor: Option<String>,
 }
 
-/// A page of orders, newest first.
+/// A page of orders.
 #[derive(Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OrderPage {
-    orders: Vec<OrderRow>,
+    pub(super) orders: Vec<OrderRow>,
     /// Where the next page begins; absent after the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
 }
 
 /// An auction in a list.

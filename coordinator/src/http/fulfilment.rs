@@ -3,15 +3,17 @@
 //! Reads need a duty with the right; decisions go through the market, which checks again. Private
 //! texts of the parties are opened for whoever looks after issues. Read next: `crate::private`.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use fairground_market::{IssueList, IssueRow, OrderList};
+use fairground_market::IssueRow;
 use fairground_media::sniff::picture;
+use fairground_runtime::cursor::Paging;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
-use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
+use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
 use fairground_types::command::{Command, Decision, IssueCommand, OrderCommand, Party};
 use fairground_types::role::Action;
 use fairground_types::text::Note;
@@ -19,6 +21,7 @@ use fairground_types::{Accepted, BlobHash, Code, Currency, IssueId, Money, Order
 use serde::{Deserialize, Serialize};
 
 use super::Api;
+use super::admin::OrderPage;
 use super::answer::{fresh, submit};
 use super::guard::{Caller, IntentKey};
 use crate::private;
@@ -122,16 +125,20 @@ async fn issue_step(
 
 /// Lists orders that stand still for long and wait for staff.
 #[utoipa::path(get, path = "/v1/admin/orders/review", operation_id = "listOrdersToReview",
-    tag = "orders",
-    responses((status = 200, description = "The orders, longest first.", body = OrderList)),
-    security(("bearer" = []), ("adminKey" = [])), extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+    tag = "orders", params(Paging),
+    responses((status = 200, description = "The orders, longest first.", body = OrderPage)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN", "CURSOR_EXPIRED"]))))]
 pub(super) async fn to_review(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
-    let orders = api.member.state.read(fairground_market::Market::orders_to_review);
-    Ok(fresh(OrderList { orders }))
+    let rows = api.member.state.read(fairground_market::Market::orders_to_review);
+    let keyed = rows.into_iter().map(|row| (Reverse((row.paid_at, row.order_id)), row));
+    let page = paging.page(keyed, api.pager("orders to review"))?;
+    Ok(fresh(OrderPage { orders: page.rows, next_cursor: page.next }))
 }
 
 /// Ends an order; the money goes back.
@@ -190,16 +197,35 @@ pub(super) async fn complete_order(
 
 /// Lists issues that are not settled: those that went up first, then by age.
 #[utoipa::path(get, path = "/v1/admin/issues", operation_id = "listIssues", tag = "issues",
-    responses((status = 200, description = "The issues.", body = IssueList)),
-    security(("bearer" = []), ("adminKey" = [])), extensions(("x-codes" = json!(["FORBIDDEN"]))))]
+    params(Paging),
+    responses((status = 200, description = "The issues.", body = IssuePage)),
+    security(("bearer" = []), ("adminKey" = [])),
+    extensions(("x-codes" = json!(["FORBIDDEN", "CURSOR_EXPIRED"]))))]
 pub(super) async fn issues(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::HandleIssue)?;
     let rows = api.member.state.read(fairground_market::Market::open_issues);
+    let keyed = rows.into_iter().map(|row| {
+        let is_escalated = row.state == "escalated";
+        ((is_escalated, Reverse((row.opened_at, row.issue_id))), row)
+    });
+    let page = paging.page(keyed, api.pager("issues"))?;
     let open = |row| private::open_issue(&api.member, row);
-    Ok(fresh(IssueList { issues: rows.into_iter().map(open).collect() }))
+    let issues = page.rows.into_iter().map(open).collect();
+    Ok(fresh(IssuePage { issues, next_cursor: page.next }))
+}
+
+/// A page of issues.
+#[derive(Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IssuePage {
+    issues: Vec<IssueRow>,
+    /// Where the next page begins; absent after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 /// Shows an issue with the words of its parties.

@@ -91,7 +91,7 @@ pub use govern::{
     TemplateState,
 };
 pub use inbox::{InboxNotice, PreferenceState, PushDevice};
-pub use issue::rows::{EvidenceRow, IssueEntryRow, IssueList, IssueRow, OfferKind};
+pub use issue::rows::{EvidenceRow, IssueEntryRow, IssueRow, OfferKind};
 pub use issue::{Issue, IssueEntry, IssueState, IssueStep, Resolution};
 pub use ledger::{LedgerAccount, LedgerCause, LedgerLine, Posting, Side};
 pub use media::{Asset, Job};

@@ -114,15 +114,6 @@ pub struct IssueRow {
     pub timeline: Vec<IssueEntryRow>,
 }
 
-/// Issues, for staff.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct IssueList {
-    /// The rows.
-    pub issues: Vec<IssueRow>,
-}
-
 fn role_of(issue: &Issue, user: UserId) -> OrderRole {
     match issue.party(user) {
         Some(Party::Buyer) => OrderRole::Buyer,
@@ -238,15 +229,11 @@ impl Market {
         issue_for(self.issue(id)?, reader)
     }
 
-    /// Issues that are not settled, for staff: those that went up first, then by age.
+    /// Issues that are not settled, for staff, in any order.
     #[must_use]
     pub fn open_issues(&self) -> Vec<IssueRow> {
-        let mut open: Vec<&Issue> =
-            self.issues.values().map(AsRef::as_ref).filter(|row| row.state.is_open()).collect();
-        open.sort_by_key(|row| {
-            (!matches!(row.state, IssueState::Escalated { .. }), row.opened_at, row.issue)
-        });
-        open.into_iter().map(|row| issue_row(row, OrderRole::Staff)).collect()
+        let open = self.issues.values().filter(|row| row.state.is_open());
+        open.map(|row| issue_row(row, OrderRole::Staff)).collect()
     }
 
     /// An issue, for staff.

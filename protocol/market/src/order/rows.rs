@@ -326,13 +326,11 @@ impl Market {
         )
     }
 
-    /// Orders that wait for staff, longest first.
+    /// Orders that wait for staff, in any order.
     #[must_use]
     pub fn orders_to_review(&self) -> Vec<OrderRow> {
-        let mut rows = self.orders();
-        rows.retain(|row| row.review_reason.is_some());
-        rows.reverse();
-        rows
+        let rows = self.orders.values().map(|order| self.row_of(order, OrderRole::Staff));
+        rows.filter(|row| row.review_reason.is_some()).collect()
     }
 
     /// The thread of an order, for one of its parties.
