@@ -28,7 +28,15 @@ fn command(seed: u8) -> CommandId {
 
 fn public(seed: u8, amount: u64) -> PublicBid {
     let command = command(seed);
-    PublicBid { bid_id: BidId::of(&command), command, bidder: 1, amount: euro(amount), at: at(5) }
+    PublicBid {
+        bid_id: BidId::of(&command),
+        command,
+        bidder: 1,
+        amount: euro(amount),
+        received_at: at(4),
+        at: at(5),
+        delayed: false,
+    }
 }
 
 fn bid(seed: u8, amount: u64) -> Intake {

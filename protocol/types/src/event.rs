@@ -43,8 +43,13 @@ pub struct PublicBid {
     /// How much.
     #[serde(flatten)]
     pub amount: Money,
+    /// When its edge received it, at the earliest: whether it was in time is decided by this.
+    pub received_at: Timestamp,
     /// When it was judged.
     pub at: Timestamp,
+    /// Whether it was judged so long after it was received that somebody may ask why
+    /// ([`crate::limits::BID_DELAYED_AFTER`]).
+    pub delayed: bool,
 }
 
 /// Why an auction stopped taking bids in favour of a buyer.

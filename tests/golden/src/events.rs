@@ -25,7 +25,15 @@ pub(crate) fn member() -> MemberRow {
 }
 
 fn public_bid() -> PublicBid {
-    PublicBid { bid_id: BID, command: COMMAND, bidder: 2, amount: eur(12_500), at: at(5) }
+    PublicBid {
+        bid_id: BID,
+        command: COMMAND,
+        bidder: 2,
+        amount: eur(12_500),
+        received_at: at(4),
+        at: at(5),
+        delayed: true,
+    }
 }
 
 pub(crate) fn judged() -> Judged {

@@ -33,7 +33,7 @@ use fairground_types::journal::{Intake, Maximum, Stamp};
 use fairground_types::text::Note;
 use fairground_types::{
     AuctionId, BidId, Code, CommandId, Digest, EdgeId, LogIndex, Millis, Money, SaleLockId,
-    StoryId, Timestamp, UserId,
+    StoryId, Timestamp, UserId, limits,
 };
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
@@ -431,7 +431,10 @@ impl Bid {
             command: self.command,
             bidder: self.number,
             amount: self.amount,
+            received_at: self.stamp.earliest,
             at: self.at,
+            delayed: self.at.since(self.stamp.latest).as_millis()
+                > limits::BID_DELAYED_AFTER.as_millis(),
         }
     }
 }
