@@ -153,7 +153,8 @@ async fn look(edge: Arc<Edge>) {
         } else {
             feed.not_ready("the feed has not spoken for a while");
         }
-        match edge.time.interval() {
+        let interval = edge.time.interval();
+        match interval {
             Some(_) => clock.ready(),
             None => clock.not_ready("no estimate of coordinator time"),
         }
@@ -163,6 +164,7 @@ async fn look(edge: Arc<Edge>) {
         }
         metrics::gauges(metrics::Gauges {
             feed_index: edge.view.index().0,
+            stamp_width: interval.map(|stamp| stamp.latest.since(stamp.earliest)),
             journal_open: edge.intake.journal.open_count(),
             live_streams: edge.live_streams.load(std::sync::atomic::Ordering::Relaxed),
             cache: edge.delivery.origin.cache.stats(),

@@ -3,7 +3,7 @@
 //! Labels come from closed sets. It must not know how metrics are shown.
 
 use fairground_storage::segment_cache::CacheStats;
-use fairground_types::Verdict;
+use fairground_types::{Millis, Verdict};
 
 use crate::intake::Answer;
 
@@ -11,6 +11,7 @@ const BIDS: &str = "fairground_node_bids_total";
 const RECEIVED_TO_VERDICT: &str = "fairground_node_received_to_verdict_seconds";
 const CLOCK_FAULTS: &str = "fairground_node_clock_faults_total";
 const FEED_INDEX: &str = "fairground_node_feed_index";
+const STAMP_WIDTH: &str = "fairground_node_stamp_width_seconds";
 const JOURNAL_OPEN: &str = "fairground_node_journal_open_entries";
 const LIVE_STREAMS: &str = "fairground_node_live_streams";
 const CACHE_HITS: &str = "fairground_node_cache_hits";
@@ -26,6 +27,7 @@ pub(crate) fn describe() {
     metrics::describe_histogram!(RECEIVED_TO_VERDICT, "From a request to its verdict.");
     metrics::describe_counter!(CLOCK_FAULTS, "Beat answers that contradicted the estimate.");
     metrics::describe_gauge!(FEED_INDEX, "Newest log index folded in.");
+    metrics::describe_gauge!(STAMP_WIDTH, "How wide a stamp of a bid would be now.");
     metrics::describe_gauge!(JOURNAL_OPEN, "Journal entries without a verdict.");
     metrics::describe_gauge!(LIVE_STREAMS, "Live streams open.");
     metrics::describe_gauge!(CACHE_HITS, "Segments answered from the cache since the start.");
@@ -67,6 +69,8 @@ pub(crate) fn clock_fault() {
 #[derive(Clone, Copy)]
 pub(crate) struct Gauges {
     pub(crate) feed_index: u64,
+    /// How wide a stamp would be now, while there is an estimate.
+    pub(crate) stamp_width: Option<Millis>,
     pub(crate) journal_open: usize,
     pub(crate) live_streams: usize,
     pub(crate) cache: CacheStats,
@@ -77,6 +81,9 @@ pub(crate) fn gauges(now: Gauges) {
     let as_float = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     let of_size = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     metrics::gauge!(FEED_INDEX).set(as_float(now.feed_index));
+    if let Some(width) = now.stamp_width {
+        metrics::gauge!(STAMP_WIDTH).set(seconds(width.as_millis()));
+    }
     metrics::gauge!(JOURNAL_OPEN).set(of_size(now.journal_open));
     metrics::gauge!(LIVE_STREAMS).set(of_size(now.live_streams));
     let hits = now.cache.memory_hits.saturating_add(now.cache.disk_hits);

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -76,11 +76,12 @@ impl Health {
         })
     }
 
-    /// `/livez`, `/readyz` and `/startupz`.
+    /// `/livez`, `/readyz` (and `/readyz/PART` for one part alone) and `/startupz`.
     pub fn routes<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         Router::new()
             .route("/livez", get(|| async { answer(true, "alive\n".to_owned()) }))
             .route("/readyz", get(readyz))
+            .route("/readyz/{part}", get(part_readyz))
             .route("/startupz", get(startupz))
             .with_state(self.clone())
     }
@@ -127,6 +128,19 @@ async fn readyz(State(health): State<Health>) -> Response {
     answer(health.is_ready(), health.report())
 }
 
+async fn part_readyz(State(health): State<Health>, Path(name): Path<String>) -> Response {
+    let told = health.read(|parts| {
+        parts.get(name.as_str()).map(|part| match &part.reason {
+            None => (true, format!("{name}: ready\n")),
+            Some(reason) => (false, format!("{name}: not ready: {reason}\n")),
+        })
+    });
+    match told {
+        Some((is_ready, text)) => answer(is_ready, text),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn startupz(State(health): State<Health>) -> Response {
     answer(health.is_started(), health.report())
 }
@@ -153,5 +167,17 @@ mod tests {
         assert_eq!(health.report(), "http: ready\nraft: not ready: no leader\n");
         assert!(health.is_started() && !health.is_ready());
         assert!(health.is_part_ready("http") && !health.is_part_ready("raft"));
+    }
+
+    #[tokio::test]
+    async fn one_part_is_asked_for_alone() {
+        let health = Health::new(&["raft", "http"]);
+        health.part("http").ready();
+        let ask = async |name: &str| {
+            part_readyz(State(health.clone()), Path(name.to_owned())).await.status()
+        };
+        assert_eq!(ask("http").await, StatusCode::OK);
+        assert_eq!(ask("raft").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ask("disk").await, StatusCode::NOT_FOUND);
     }
 }
