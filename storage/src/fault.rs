@@ -232,8 +232,10 @@ impl StorageBackend for FaultBackend {
         if state.fails_syncs {
             return Err(broken("the disk did not take the flush"));
         }
-        state.durable = state.current.clone();
-        state.unsynced.clear();
+        let State { durable, unsynced, .. } = &mut *state;
+        for operation in unsynced.drain(..) {
+            operation.apply(durable);
+        }
         state.syncs = state.syncs.saturating_add(1);
         Ok(())
     }

@@ -45,7 +45,14 @@ impl History {
     /// # Errors
     /// When the file cannot be opened.
     pub fn open(folder: &Path, key: &KeyFile) -> Result<Self, StorageError> {
-        let database = open_database(&folder.join("history.redb"), CACHE_BYTES)?;
+        Self::over(open_database(&folder.join("history.redb"), CACHE_BYTES)?, key)
+    }
+
+    /// A history in a database that is already open.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn over(database: Database, key: &KeyFile) -> Result<Self, StorageError> {
         let transaction = database.begin_write()?;
         let records = transaction.open_table(HISTORY_RECORDS)?.len()?;
         transaction.open_table(HISTORY_KEYS)?;

@@ -12,7 +12,17 @@ use crate::intake::Journal;
 use crate::record::KeyFile;
 use crate::segment_cache::{Budget, SegmentCache};
 
-const CUTS: u64 = 150;
+/// Power cuts of each store in one run, unless `FAIRGROUND_POWER_CUTS` says otherwise.
+const CUTS: u64 = 10_000;
+/// Power cuts after which a store begins anew: what is read again at each start stays small.
+const CUTS_OF_A_LIFE: u64 = 25;
+
+/// Seeds of the cuts of one life after another.
+fn lives() -> impl Iterator<Item = std::ops::Range<u64>> {
+    let asked = std::env::var("FAIRGROUND_POWER_CUTS").ok().and_then(|cuts| cuts.parse().ok());
+    let lives = asked.unwrap_or(CUTS).div_ceil(CUTS_OF_A_LIFE);
+    (0..lives).map(|life| life * CUTS_OF_A_LIFE..(life + 1) * CUTS_OF_A_LIFE)
+}
 
 fn key() -> KeyFile {
     KeyFile::from_bytes([9; 32])
@@ -62,10 +72,16 @@ fn queue<'a>(journal: &'a Journal, number: u64) -> impl Future<Output = ()> + 'a
 
 #[tokio::test]
 async fn an_acknowledged_entry_survives_every_power_cut() {
+    for seeds in lives() {
+        live_as_a_journal(seeds).await;
+    }
+}
+
+async fn live_as_a_journal(seeds: std::ops::Range<u64>) {
     let mut disk = FaultDisk::new();
     let mut acknowledged: Vec<JournalEntry> = Vec::new();
     let mut number = 0;
-    for seed in 0..CUTS {
+    for seed in seeds {
         let journal = open(&disk);
         let kept = journal.entries_from(1, usize::MAX).expect("readable");
         assert!(kept.len() >= acknowledged.len(), "seed {seed} lost an entry");
@@ -157,7 +173,7 @@ async fn a_flipped_bit_is_never_answered_from() {
     let image = disk.restart();
     let length = image.image().len();
     let (mut noticed, mut harmless) = (0, 0);
-    for probe in 0..400_usize {
+    for probe in 0..4_000_usize {
         let bad = image.cut_power(0);
         // Spread over the file; pages in use are few, so most of a sparse file is free space.
         bad.flip_bit((probe * 2_654_435_761) % length, 3);
@@ -213,12 +229,14 @@ async fn a_damaged_segment_is_a_miss_and_goes() {
 
 #[cfg(feature = "raft")]
 mod raft {
+    use fairground_wire::history::HistoryRecord;
     use fairground_wire::raft::{LogIdWire, VoteWire};
     use openraft::storage::{IOFlushed, RaftLogStorage};
     use openraft::type_config::TypeConfigExt;
     use openraft::{EntryPayload, RaftLogReader};
 
-    use super::{CUTS, FaultDisk, KeyFile, key};
+    use super::{FaultDisk, KeyFile, key, lives};
+    use crate::history::History;
     use crate::raft_log::LogStore;
     use crate::raft_types::{
         LogPayload, TypeConfig, log_id_from_wire, vote_from_wire, vote_to_wire,
@@ -242,10 +260,16 @@ mod raft {
 
     #[tokio::test]
     async fn votes_and_flushed_entries_survive_every_power_cut() {
+        for seeds in lives() {
+            live_as_a_log(seeds).await;
+        }
+    }
+
+    async fn live_as_a_log(seeds: std::ops::Range<u64>) {
         let mut disk = FaultDisk::new();
         let mut flushed_upto = 0;
         let mut vote = None;
-        for seed in 0..CUTS {
+        for seed in seeds {
             let mut store = open(&disk, &key());
             let mut reader = store.get_log_reader().await;
             let found = reader.read_vote().await.expect("readable");
@@ -277,6 +301,45 @@ mod raft {
             }
             disk = disk.cut_power(seed);
         }
+    }
+
+    /// Snapshots are files that are replaced by a rename; the histories that they leave behind are kept
+    /// in a database like the log.
+    #[tokio::test]
+    async fn kept_history_survives_every_power_cut() {
+        for seeds in lives() {
+            live_as_a_history(seeds).await;
+        }
+    }
+
+    async fn live_as_a_history(seeds: std::ops::Range<u64>) {
+        let mut disk = FaultDisk::new();
+        let mut kept = 0;
+        for seed in seeds {
+            let history = History::over(disk.open().expect("opens"), &key()).expect("sound");
+            assert!(history.first_missing() >= kept, "seed {seed} lost a record");
+            let found = history.range(0, 1_000, usize::MAX).await.expect("readable");
+            assert!(found.iter().zip(0..).all(|(row, seq)| *row == record(seq)), "seed {seed}");
+            kept = history.first_missing();
+            for _ in 0..=seed % 3 {
+                history.append(vec![record(kept), record(kept + 1)]).await.expect("kept");
+                kept += 2;
+            }
+            // Not waited for: it may be there or not, both rows or none.
+            let rest = history.clone();
+            let writing = tokio::spawn(async move {
+                let _ = rest.append(vec![record(kept), record(kept + 1)]).await;
+            });
+            if seed % 2 == 0 {
+                tokio::task::yield_now().await;
+            }
+            disk = disk.cut_power(seed);
+            writing.await.expect("no panic");
+        }
+    }
+
+    fn record(seq: u64) -> HistoryRecord {
+        HistoryRecord { seq, keys: vec![vec![1]], body: seq.to_le_bytes().to_vec() }
     }
 
     #[tokio::test]
