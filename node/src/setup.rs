@@ -33,7 +33,7 @@ use crate::edge::Edge;
 use crate::error::Error;
 use crate::identity::{self, Loaded};
 use crate::ingest::Uploads;
-use crate::intake::receipt::ReceiptSigner;
+use crate::intake::receipt::ReceiptDesk;
 use crate::intake::{DeskParts, IntakeDesk};
 use crate::link::{self, Endpoints, Links, chain};
 use crate::options::{MediaOptions, Options, Sandbox};
@@ -101,12 +101,12 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
     let client = link::client_config(pki::client_config(&identity)?)?;
     let links =
         Links::new(Endpoints::bind()?, joined.cluster, client, (tasks.clone(), shutdown.clone()));
-    let signer = ReceiptSigner::new(joined.cluster, joined.edge.clone(), &receipt_key)?;
+    let receipts = ReceiptDesk::new(joined.cluster, joined.edge.clone(), &receipt_key)?;
     let cursors = CursorKey::derive(&receipt_key);
     let intake = IntakeDesk::open(DeskParts {
         journal,
         takes_bids: options.takes_bids,
-        signer,
+        receipts,
         time: Arc::clone(&time),
         view: Arc::clone(&view),
         tasks: tasks.clone(),

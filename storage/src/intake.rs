@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fairground_types::id::{ChainHash, CommandId};
 use fairground_types::journal::{Intake, JournalEntry, Mark, Stamp, Tail};
@@ -44,13 +44,44 @@ pub const TRIM_MAX: usize = 1_024;
 /// Judged entries that are kept for [`Journal::lookup`] whatever their age.
 pub const JUDGED_MAX: u64 = 1_000_000;
 
-/// An appended entry, on disk.
+/// An entry with its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Synced {
+pub struct Written {
     /// The entry, its stamp raised where the journal demanded it.
     pub entry: JournalEntry,
     /// Hash of the journal before it; a receipt names it.
     pub previous: ChainHash,
+}
+
+/// What one commit put on disk: entries of consecutive sequences, and what is made once for all.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Group {
+    written: Vec<Written>,
+    texts: OnceLock<Vec<Arc<str>>>,
+}
+
+impl Group {
+    /// Its entries, oldest first.
+    #[must_use]
+    pub fn written(&self) -> &[Written] {
+        &self.written
+    }
+
+    /// A text for each entry, made by whoever asks first; the others wait for it.
+    pub fn texts(&self, make: impl FnOnce(&[Written]) -> Vec<Arc<str>>) -> &[Arc<str>] {
+        self.texts.get_or_init(|| make(&self.written))
+    }
+}
+
+/// An appended entry, on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Synced {
+    /// The entry.
+    pub entry: JournalEntry,
+    /// Its place in the group.
+    pub place: usize,
+    /// Everything that the same commit put on disk.
+    pub group: Arc<Group>,
 }
 
 /// An entry and what the log said to it, if anything yet.
@@ -94,14 +125,14 @@ impl Versioned for SeqRecord {
 
 #[expect(clippy::large_enum_variant, reason = "most jobs append")]
 enum Job {
-    Append { synced: Synced, done: oneshot::Sender<Result<Synced, StorageError>> },
+    Append { written: Written, done: oneshot::Sender<Result<Synced, StorageError>> },
     Judge { verdicts: Vec<(u64, Judged)>, done: oneshot::Sender<Result<(), StorageError>> },
     Trim { upto: u64, before: Timestamp, done: oneshot::Sender<Result<usize, StorageError>> },
 }
 
 /// A job whose work is in the transaction; answered after the commit.
 enum Settled {
-    Append(Box<Synced>, oneshot::Sender<Result<Synced, StorageError>>),
+    Append(Box<Written>, oneshot::Sender<Result<Synced, StorageError>>),
     Judge(oneshot::Sender<Result<(), StorageError>>),
     Trim(usize, oneshot::Sender<Result<usize, StorageError>>),
 }
@@ -194,7 +225,7 @@ impl Journal {
         let entry = JournalEntry::after(ledger.assigned, stamp, intake);
         ledger.assigned = entry.tail();
         ledger.unsynced.push_back(stamp);
-        place.send(Job::Append { synced: Synced { entry, previous }, done });
+        place.send(Job::Append { written: Written { entry, previous }, done });
         Ok(())
     }
 
@@ -472,10 +503,10 @@ impl Shared {
             return;
         }
         for settled in &settled {
-            if let Settled::Append(synced, _) = settled {
+            if let Settled::Append(written, _) = settled {
                 ledger.unsynced.pop_front();
-                ledger.synced = synced.entry.tail();
-                ledger.open.insert(synced.entry.seq);
+                ledger.synced = written.entry.tail();
+                ledger.open.insert(written.entry.seq);
             }
         }
         for seq in judged.iter().chain(&removed) {
@@ -484,13 +515,23 @@ impl Shared {
         let tail = ledger.synced;
         drop(ledger);
         self.tail.send_if_modified(|known| std::mem::replace(known, tail) != tail);
+        let mut written = Vec::new();
+        let mut appended = Vec::new();
         for settled in settled {
-            // A receiver that is gone has stopped waiting; the entry is journalled all the same.
+            // A receiver that is gone has stopped waiting; what was asked is done all the same.
             match settled {
-                Settled::Append(synced, done) => drop(done.send(Ok(*synced))),
+                Settled::Append(entry, done) => {
+                    written.push(*entry);
+                    appended.push(done);
+                }
                 Settled::Judge(done) => drop(done.send(Ok(()))),
                 Settled::Trim(count, done) => drop(done.send(Ok(count))),
             }
+        }
+        let group = Arc::new(Group { written, texts: OnceLock::new() });
+        for (place, (written, done)) in group.written.iter().zip(appended).enumerate() {
+            let entry = written.entry.clone();
+            drop(done.send(Ok(Synced { entry, place, group: Arc::clone(&group) })));
         }
     }
 
@@ -509,11 +550,11 @@ impl Shared {
             let mut last = None;
             for job in jobs {
                 match job {
-                    Job::Append { synced, done } => {
-                        self.put_entry(&mut entries, &mut commands, &synced.entry)?;
-                        let entry = &synced.entry;
+                    Job::Append { written, done } => {
+                        self.put_entry(&mut entries, &mut commands, &written.entry)?;
+                        let entry = &written.entry;
                         last = Some(TailRecord { tail: entry.tail(), stamp: Some(entry.stamp) });
-                        settled.push(Settled::Append(Box::new(synced), done));
+                        settled.push(Settled::Append(Box::new(written), done));
                     }
                     Job::Judge { verdicts: new, done } => {
                         for (seq, verdict) in new {

@@ -74,7 +74,7 @@ async fn filled(folder: &Path, count: u64) -> Journal {
 async fn an_appended_entry_is_there_after_a_restart_and_chained() {
     let folder = folder();
     let first = open_journal(folder.path()).append(stamp(10, 12), bid(1)).await.expect("room");
-    assert_eq!(first.previous, Tail::START.hash);
+    assert_eq!(first.group.written()[first.place].previous, Tail::START.hash);
     assert!(first.entry.follows(Tail::START));
     let journal = open_journal(folder.path());
     assert_eq!(journal.tail(), first.entry.tail());
@@ -113,6 +113,36 @@ async fn many_at_once_get_consecutive_sequences_and_stamps_that_never_fall() {
         tail = entry.tail();
     }
     assert_eq!(journal.entries_from(1, 1_000).expect("readable"), synced);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_commit_wrote_is_known_to_each_of_its_entries_and_told_once() {
+    let folder = folder();
+    let journal = std::sync::Arc::new(open_journal(folder.path()));
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 0..200_u64 {
+        let journal = std::sync::Arc::clone(&journal);
+        waiting.spawn(async move { journal.append(stamp(10, 12), bid(number)).await });
+    }
+    let (mut groups, mut told) = (std::collections::BTreeSet::new(), 0);
+    while let Some(appended) = waiting.join_next().await {
+        let synced = appended.expect("no panic").expect("room");
+        let written = synced.group.written();
+        assert_eq!(written[synced.place].entry, synced.entry);
+        let first = written[0].entry.seq;
+        groups.insert(first);
+        for (row, seq) in written.iter().zip(first..) {
+            assert_eq!(row.entry.seq, seq);
+            assert!(row.entry.follows(Tail { seq: seq - 1, hash: row.previous }));
+        }
+        let texts = synced.group.texts(|written| {
+            told += 1;
+            written.iter().map(|row| row.entry.seq.to_string().into()).collect()
+        });
+        assert_eq!(*texts[synced.place], *synced.entry.seq.to_string());
+    }
+    assert_eq!(told, groups.len(), "once for each commit");
+    assert!(groups.len() < 200, "a commit takes all that wait");
 }
 
 #[tokio::test]

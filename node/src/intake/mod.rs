@@ -21,7 +21,7 @@ use std::time::Duration;
 use fairground_market::{Placed, PublicView, admission};
 use fairground_runtime::shutdown::Tasks;
 use fairground_storage::StorageError;
-use fairground_storage::intake::{Found, Journal, Synced};
+use fairground_storage::intake::{Found, Journal, Synced, Written};
 use fairground_types::event::{FeedItem, PublicEvent};
 use fairground_types::journal::{Intake, JournalEntry};
 use fairground_types::verdict::{Accepted, Judged};
@@ -34,7 +34,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
 pub(crate) use ready::NotReady;
-use receipt::ReceiptSigner;
+use receipt::ReceiptDesk;
 
 use crate::clock::CoordinatorTime;
 use crate::error::Error;
@@ -94,6 +94,8 @@ enum Failure {
 }
 
 struct Pending {
+    /// Index of the view that it was looked at with.
+    view: LogIndex,
     body: Digest,
     user: UserId,
     bid: BidId,
@@ -126,7 +128,7 @@ pub(crate) struct IntakeDesk {
     /// an edge must not give a receipt with a sequence that was used before.
     pub(crate) is_checked: AtomicBool,
     takes_bids: bool,
-    signer: ReceiptSigner,
+    receipts: ReceiptDesk,
     time: Arc<CoordinatorTime>,
     view: Arc<Followed>,
     tasks: Tasks,
@@ -138,7 +140,7 @@ pub(crate) struct IntakeDesk {
 pub(crate) struct DeskParts {
     pub(crate) journal: Arc<Journal>,
     pub(crate) takes_bids: bool,
-    pub(crate) signer: ReceiptSigner,
+    pub(crate) receipts: ReceiptDesk,
     pub(crate) time: Arc<CoordinatorTime>,
     pub(crate) view: Arc<Followed>,
     pub(crate) tasks: Tasks,
@@ -147,14 +149,14 @@ pub(crate) struct DeskParts {
 impl IntakeDesk {
     /// Opens the desk; entries without a verdict wait for it again.
     pub(crate) fn open(parts: DeskParts) -> Result<Arc<Self>, Error> {
-        let DeskParts { journal, takes_bids, signer, time, view, tasks } = parts;
+        let DeskParts { journal, takes_bids, receipts, time, view, tasks } = parts;
         let desk = Self {
             journal,
             is_draining: AtomicBool::new(false),
             needs_new_identity: AtomicBool::new(false),
             is_checked: AtomicBool::new(false),
             takes_bids,
-            signer,
+            receipts,
             time,
             view,
             tasks,
@@ -184,7 +186,7 @@ impl IntakeDesk {
     fn wait_again(&self, entry: &JournalEntry) -> Arc<Pending> {
         let progress =
             Progress { receipt: self.receipt_again(entry), is_synced: true, ..Progress::default() };
-        let pending = Arc::new(Pending::new(&entry.intake, progress));
+        let pending = Arc::new(Pending::new(&entry.intake, self.view.index(), progress));
         let mut table = self.lock();
         let command = entry.intake.command();
         table.by_bid.insert(pending.bid, command);
@@ -230,7 +232,7 @@ impl IntakeDesk {
             Ok(stamp) => stamp,
             Err(reason) => return Answer::Declined { reason },
         };
-        let fresh = Arc::new(Pending::new(&intake, Progress::default()));
+        let fresh = Arc::new(Pending::new(&intake, view, Progress::default()));
         let pending = {
             let mut table = self.lock();
             table.by_bid.insert(fresh.bid, command);
@@ -244,28 +246,18 @@ impl IntakeDesk {
         let writing = Arc::clone(&pending);
         self.tasks.spawn_one("journal append", async move {
             let synced = desk.journal.append(stamp, intake).await;
-            desk.synced(&writing, command, synced, view);
+            desk.synced(&writing, command, synced);
         });
         self.wait_for(&pending, wait).await
     }
 
-    fn synced(
-        &self,
-        pending: &Pending,
-        command: CommandId,
-        synced: Result<Synced, StorageError>,
-        view: LogIndex,
-    ) {
+    fn synced(&self, pending: &Pending, command: CommandId, synced: Result<Synced, StorageError>) {
         match synced {
             Ok(synced) => {
-                let receipt = self.signer.sign(&synced.entry, synced.previous, view);
-                let receipt = receipt
-                    .inspect_err(
-                        |error| tracing::error!(error = %chain(error), "receipt not signed"),
-                    )
-                    .ok();
+                let receipts = synced.group.texts(|written| self.sign(written));
+                let receipt = receipts.get(synced.place).cloned();
                 pending.progress.send_modify(|progress| {
-                    progress.receipt = receipt.map(Arc::from);
+                    progress.receipt = receipt;
                     progress.is_synced = true;
                 });
             }
@@ -279,6 +271,18 @@ impl IntakeDesk {
                 pending.progress.send_modify(|progress| progress.failure = Some(failure));
             }
         }
+    }
+
+    /// Receipts of everything that one commit wrote.
+    fn sign(&self, written: &[Written]) -> Vec<Arc<str>> {
+        let now = self.view.index();
+        let views: Vec<LogIndex> = {
+            let table = self.lock();
+            let pending =
+                written.iter().map(|row| table.by_command.get(&row.entry.intake.command()));
+            pending.map(|pending| pending.map_or(now, |pending| pending.view)).collect()
+        };
+        self.receipts.sign(written, &views)
     }
 
     async fn join(&self, pending: &Pending, intake: &Intake, wait: Duration) -> Answer {
@@ -333,7 +337,8 @@ impl IntakeDesk {
     /// The receipt of an entry that is on disk already; its view index is that of now.
     fn receipt_again(&self, entry: &JournalEntry) -> Option<Arc<str>> {
         let previous = self.journal.hash_at(entry.seq.saturating_sub(1)).ok().flatten()?;
-        self.signer.sign(entry, previous, self.view.index()).ok().map(Arc::from)
+        let written = [Written { entry: entry.clone(), previous }];
+        self.receipts.sign(&written, &[self.view.index()]).pop()
     }
 
     /// Whether nothing is on its way into the journal.
@@ -445,8 +450,9 @@ impl IntakeDesk {
 }
 
 impl Pending {
-    fn new(intake: &Intake, progress: Progress) -> Self {
+    fn new(intake: &Intake, view: LogIndex, progress: Progress) -> Self {
         Self {
+            view,
             body: intake.body_digest(),
             user: intake.user(),
             bid: intake.bid(),

@@ -5,12 +5,11 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
+use fairground_types::Millis;
 use fairground_types::journal::Stamp;
-use fairground_types::{EdgeId, Millis};
 use fairground_wire::session::beat::ClockUnfit;
 
 use super::IntakeDesk;
-use super::receipt::ReceiptSigner;
 
 /// Why this edge takes no bids now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +68,6 @@ impl NotReady {
     }
 }
 
-impl ReceiptSigner {
-    pub(crate) const fn edge(&self) -> &EdgeId {
-        &self.edge
-    }
-}
-
 impl IntakeDesk {
     /// A stamp for a bid received now, if this edge may take one.
     pub(crate) fn readiness(&self) -> Result<Stamp, NotReady> {
@@ -97,7 +90,7 @@ impl IntakeDesk {
             return Err(NotReady::JournalFailed);
         }
         let stamp = self.time.stamp().map_err(NotReady::Clock)?;
-        let edge = self.signer.edge();
+        let edge = self.receipts.edge();
         let admitted_at = self.view.read(|view| view.edge(edge).and_then(|row| row.admitted_at));
         if admitted_at.is_none_or(|at| stamp.earliest <= at) {
             return Err(NotReady::NotAdmitted);

@@ -155,12 +155,12 @@ fn desk(dir: &std::path::Path) -> Arc<IntakeDesk> {
     let journal = Journal::open(dir, &KeyFile::from_bytes([7; 32])).expect("opened");
     let pair = SigningPair::generate().expect("made");
     let edge = EdgeId::new("eu-1", 1).expect("valid");
-    let signer =
-        ReceiptSigner::new(ClusterId::from_bits(5), edge, pair.expose_pkcs8()).expect("key");
+    let receipts =
+        ReceiptDesk::new(ClusterId::from_bits(5), edge, pair.expose_pkcs8()).expect("key");
     IntakeDesk::open(DeskParts {
         journal: Arc::new(journal),
         takes_bids: true,
-        signer,
+        receipts,
         time: Arc::new(CoordinatorTime::new(Clock::system(), None)),
         view: Arc::new(Followed::new(PublicView::default())),
         tasks: Tasks::new(Shutdown::new()),
@@ -226,7 +226,7 @@ async fn a_bid_on_its_way_to_the_disk_is_not_settled() {
     let dir = tempfile::TempDir::new().expect("folder");
     let desk = desk(dir.path());
     assert!(desk.is_settled());
-    let pending = Arc::new(Pending::new(&bid(3, 500), Progress::default()));
+    let pending = Arc::new(Pending::new(&bid(3, 500), LogIndex(0), Progress::default()));
     desk.lock().by_command.insert(command(3), Arc::clone(&pending));
     assert!(!desk.is_settled());
     pending.progress.send_modify(|progress| progress.is_synced = true);

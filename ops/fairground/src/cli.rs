@@ -44,6 +44,9 @@ pub(crate) enum Verb {
     Rules(RulesVerb),
     /// Run stand-ins for Stripe, mail and SMS on loopback.
     Fakes(FakesArgs),
+    /// Check what somebody was given, without asking anybody.
+    #[command(subcommand)]
+    Verify(VerifyVerb),
     /// Show the version.
     Version(VersionArgs),
     /// Run a tool fenced in; called by the media pipeline.
@@ -101,6 +104,22 @@ pub(crate) struct InitArgs {
     /// A cluster to try things in, for ever: its clock can be moved.
     #[arg(long)]
     pub(crate) sandbox: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VerifyVerb {
+    /// Check the receipt of a bid with the public keys of the cluster.
+    Receipt {
+        /// File with the receipt, or with the answer that holds it.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// File with the keys, as any edge lists them at `/.well-known/keys`.
+        #[arg(long, value_name = "FILE")]
+        keys: PathBuf,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]

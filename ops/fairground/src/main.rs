@@ -14,6 +14,7 @@ mod operator;
 mod output;
 mod status;
 mod token;
+mod verify;
 mod version;
 
 #[cfg(test)]
@@ -69,6 +70,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Clock(verb) => govern::clock(verb).await,
         Verb::Rules(verb) => govern::rules(verb).await,
         Verb::Fakes(arguments) => fakes::run(arguments).await,
+        Verb::Verify(verb) => verify::run(verb),
         Verb::Version(arguments) => version::run(&arguments),
         Verb::TranscodeJail { .. } => anyhow::bail!("handled before the runtime starts"),
     }

@@ -19,6 +19,7 @@ pub mod openapi;
 pub mod pki;
 pub mod problem;
 pub mod rate;
+pub mod receipt;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;

@@ -117,7 +117,7 @@ const TABLE: &[Row] = &[
             "fairground-fakes",
             "fairground-runtime",
         ],
-        tests_may_use: &[],
+        tests_may_use: &["fairground-types"],
         must_not_see: &["openraft", "redb"],
     },
     Row {
