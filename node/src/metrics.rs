@@ -13,6 +13,7 @@ const CLOCK_FAULTS: &str = "fairground_node_clock_faults_total";
 const FEED_INDEX: &str = "fairground_node_feed_index";
 const STAMP_WIDTH: &str = "fairground_node_stamp_width_seconds";
 const JOURNAL_OPEN: &str = "fairground_node_journal_open_entries";
+const ENTRIES_LOST: &str = "fairground_node_journal_entries_lost_total";
 const LIVE_STREAMS: &str = "fairground_node_live_streams";
 const CACHE_HITS: &str = "fairground_node_cache_hits";
 const CACHE_MISSES: &str = "fairground_node_cache_misses";
@@ -29,6 +30,7 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(FEED_INDEX, "Newest log index folded in.");
     metrics::describe_gauge!(STAMP_WIDTH, "How wide a stamp of a bid would be now.");
     metrics::describe_gauge!(JOURNAL_OPEN, "Journal entries without a verdict.");
+    metrics::describe_counter!(ENTRIES_LOST, "Journal entries that could not be read any more.");
     metrics::describe_gauge!(LIVE_STREAMS, "Live streams open.");
     metrics::describe_gauge!(CACHE_HITS, "Segments answered from the cache since the start.");
     metrics::describe_gauge!(CACHE_MISSES, "Segments not in the cache since the start.");
@@ -63,6 +65,11 @@ pub(crate) fn taken(answer: &Answer, millis: u64) {
 /// Beat answers contradicted each other.
 pub(crate) fn clock_fault() {
     metrics::counter!(CLOCK_FAULTS).increment(1);
+}
+
+/// So many journal entries could not be read any more, and the cluster knows.
+pub(crate) fn entries_lost(count: u64) {
+    metrics::counter!(ENTRIES_LOST).increment(count);
 }
 
 /// Gauges that are looked at each second.

@@ -366,6 +366,7 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             | PublicEvent::EdgeRegistered { .. }
             | PublicEvent::EdgeAdmitted { .. }
             | PublicEvent::EdgeLeftIntake { .. }
+            | PublicEvent::EntriesMissing { .. }
             | PublicEvent::SignInRevoked { .. }
             | PublicEvent::HandleSet { .. }
             | PublicEvent::FlagChanged { .. }

@@ -28,6 +28,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::edge::Edge;
 use crate::link::{LinkError, Live, chain, stream};
+use crate::metrics;
 
 /// Messages of the member that wait to be looked at.
 const INBOX: usize = 256;
@@ -74,6 +75,8 @@ enum SessionError {
     Moved,
     #[error("hear from the member in time")]
     Silent,
+    #[error("go on: entries that cannot be read were passed over")]
+    PassedOver,
 }
 
 /// What others may know of the uplink.
@@ -303,11 +306,41 @@ impl<'a> Session<'a> {
 
     async fn send_batches(&mut self) -> Result<(), SessionError> {
         while let Some(wanted) = self.sender.wants() {
-            let entries = self.read(wanted.from, wanted.count).await?;
+            let entries = match self.read(wanted.from, wanted.count).await {
+                Ok(entries) => entries,
+                Err(error) if error.is_damage() => Vec::new(),
+                Err(error) => return Err(error.into()),
+            };
+            if entries.first().is_none_or(|first| first.seq != wanted.from) {
+                return self.pass_over(wanted.from).await;
+            }
             let Some(message) = self.sender.batch(entries, None)? else { return Ok(()) };
             self.send(&message).await?;
         }
         Ok(())
+    }
+
+    /// Tells the cluster that the journal cannot be read from `seq` on, once everything before is
+    /// applied, and goes on behind it.
+    async fn pass_over(&self, seq: u64) -> Result<(), SessionError> {
+        if self.applied.seq.checked_add(1) != Some(seq) {
+            return Ok(());
+        }
+        let journal = Arc::clone(&self.edge.intake.journal);
+        let lost = tokio::task::spawn_blocking(move || journal.lost_from(seq)).await;
+        let Some(lost) = lost.unwrap_or(Err(StorageError::Closed))? else { return Ok(()) };
+        let (first, last) = (lost.first, lost.last);
+        tracing::error!(first, last = last.seq, "journal entries are lost: their bids get no verdict");
+        let edge = self.edge.id.clone();
+        let command = Command::Cluster(ClusterCommand::ReportMissing { edge, first, last });
+        match self.edge.links.forward(&own_command(self.edge, "missing", command)).await {
+            Ok(ForwardResponse::Judged(judged)) if judged.verdict.is_accepted() => {
+                metrics::entries_lost(last.seq.saturating_sub(first).saturating_add(1));
+                self.edge.intake.journal.give_up(lost).await?;
+                Err(SessionError::PassedOver)
+            }
+            Ok(_) | Err(_) => Err(SessionError::NotReady),
+        }
     }
 
     /// Sends entries once more that are applied but have no verdict here: its answer was lost, or
@@ -316,7 +349,15 @@ impl<'a> Session<'a> {
         let mut from = self.edge.intake.journal.standing().open_from;
         let mut left = max;
         while from <= self.applied.seq && left > 0 {
-            let mut entries = self.read(from, BATCH_ENTRIES_MAX).await?;
+            let mut entries = match self.read(from, BATCH_ENTRIES_MAX).await {
+                Ok(entries) => entries,
+                // What is damaged is applied already or passed over in its turn.
+                Err(error) if error.is_damage() => {
+                    from = from.saturating_add(1);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             entries.retain(|entry| entry.seq <= self.applied.seq);
             let Some(last) = entries.last() else { return Ok(()) };
             from = last.seq.saturating_add(1);

@@ -79,6 +79,12 @@ impl StorageError {
         move |source| Self::Io { path, source }
     }
 
+    /// Whether a record cannot be read for good, while the store itself works.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Codec(_))
+    }
+
     /// Whether trying again later may succeed with this store still open.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

@@ -44,13 +44,27 @@ pub const TRIM_MAX: usize = 1_024;
 /// Judged entries that are kept for [`Journal::lookup`] whatever their age.
 pub const JUDGED_MAX: u64 = 1_000_000;
 
-/// An entry with its place in the chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An entry with its place in the chain, as it is stored: what follows a damaged record still says
+/// what that record was.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Written {
     /// The entry, its stamp raised where the journal demanded it.
     pub entry: JournalEntry,
     /// Hash of the journal before it; a receipt names it.
     pub previous: ChainHash,
+}
+
+impl Versioned for Written {
+    const VERSION: u8 = 1;
+}
+
+/// Entries that cannot be read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// First sequence.
+    pub first: u64,
+    /// The last one, and the hash of the journal up to it.
+    pub last: Tail,
 }
 
 /// What one commit put on disk: entries of consecutive sequences, and what is made once for all.
@@ -128,12 +142,13 @@ enum Job {
     Append { written: Written, done: oneshot::Sender<Result<Synced, StorageError>> },
     Judge { verdicts: Vec<(u64, Judged)>, done: oneshot::Sender<Result<(), StorageError>> },
     Trim { upto: u64, before: Timestamp, done: oneshot::Sender<Result<usize, StorageError>> },
+    GiveUp { lost: Lost, done: oneshot::Sender<Result<(), StorageError>> },
 }
 
 /// A job whose work is in the transaction; answered after the commit.
 enum Settled {
     Append(Box<Written>, oneshot::Sender<Result<Synced, StorageError>>),
-    Judge(oneshot::Sender<Result<(), StorageError>>),
+    Done(oneshot::Sender<Result<(), StorageError>>),
     Trim(usize, oneshot::Sender<Result<usize, StorageError>>),
 }
 
@@ -291,10 +306,10 @@ impl Journal {
         self.shared.lock().has_failed
     }
 
-    /// Synced entries from `seq` on, at most `max`.
+    /// Synced entries from `seq` on, at most `max`, and none from the first damaged record on.
     ///
     /// # Errors
-    /// When a record is damaged (its sequence is named) or the database fails.
+    /// When the first record is damaged, or the database fails.
     pub fn entries_from(&self, seq: u64, max: usize) -> Result<Vec<JournalEntry>, StorageError> {
         let transaction = self.shared.database.begin_read()?;
         let Some(table) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? else {
@@ -303,9 +318,41 @@ impl Journal {
         let mut entries = Vec::new();
         for row in table.range(seq..)?.take(max) {
             let (seq, record) = row?;
-            entries.push(self.shared.open_entry(seq.value(), record.value())?);
+            match self.shared.open_entry(seq.value(), record.value()) {
+                Ok(written) => entries.push(written.entry),
+                Err(error) if error.is_damage() && !entries.is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(entries)
+    }
+
+    /// What cannot be read any more from `seq` on, up to the next entry that can; nothing when `seq`
+    /// can be read or was never written.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn lost_from(&self, seq: u64) -> Result<Option<Lost>, StorageError> {
+        let tail = self.tail();
+        if seq > tail.seq {
+            return Ok(None);
+        }
+        let transaction = self.shared.database.begin_read()?;
+        if let Some(table) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? {
+            for row in table.range(seq..)? {
+                let (place, record) = row?;
+                match self.shared.open_entry(place.value(), record.value()) {
+                    Ok(written) if written.entry.seq == seq => return Ok(None),
+                    Ok(Written { entry, previous }) => {
+                        let last = Tail { seq: entry.seq.saturating_sub(1), hash: previous };
+                        return Ok(Some(Lost { first: seq, last }));
+                    }
+                    Err(error) if error.is_damage() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(Some(Lost { first: seq, last: tail }))
     }
 
     /// The hash of the journal at `seq`: of the tail of nothing at 0, and `None` for a sequence
@@ -321,8 +368,36 @@ impl Journal {
         if tail.seq == seq {
             return Ok(Some(tail.hash));
         }
-        let found = self.entries_from(seq, 1)?;
-        Ok(found.first().filter(|entry| entry.seq == seq).map(|entry| entry.hash))
+        match self.entries_from(seq, 1) {
+            Ok(found) if found.first().is_some_and(|entry| entry.seq == seq) => {
+                return Ok(found.first().map(|entry| entry.hash));
+            }
+            Ok(_) => {}
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+        // The entry is gone; the one behind it still knows.
+        let transaction = self.shared.database.begin_read()?;
+        let Some(table) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? else {
+            return Ok(None);
+        };
+        let next = seq.saturating_add(1);
+        let Some(record) = table.get(next)? else { return Ok(None) };
+        match self.shared.open_entry(next, record.value()) {
+            Ok(written) => Ok(Some(written.previous)),
+            Err(error) if error.is_damage() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives up entries that cannot be read any more, once the cluster knows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn give_up(&self, lost: Lost) -> Result<(), StorageError> {
+        let (done, answer) = oneshot::channel();
+        self.writer.reserve().await?.send(Job::GiveUp { lost, done });
+        answer.await.map_err(|_| StorageError::Closed)?
     }
 
     /// The first entry of a command, and its verdict.
@@ -346,7 +421,7 @@ impl Journal {
         let Some(record) = entries.get(seq)? else {
             return Ok(None);
         };
-        let entry = self.shared.open_entry(seq, record.value())?;
+        let Written { entry, .. } = self.shared.open_entry(seq, record.value())?;
         let judged = match open_existing(transaction.open_table(JOURNAL_VERDICTS))? {
             None => None,
             Some(verdicts) => verdicts
@@ -405,13 +480,15 @@ impl Journal {
             let (seq, record) = row?;
             let seq = seq.value();
             match self.shared.open_entry(seq, record.value()) {
-                Ok(entry) => {
-                    if tail.is_some_and(|tail| !entry.follows(tail)) {
+                Ok(Written { entry, previous }) => {
+                    let before = Tail { seq: seq.saturating_sub(1), hash: previous };
+                    let is_next = tail.is_none_or(|tail| tail.seq != before.seq || tail == before);
+                    if !entry.follows(before) || !is_next {
                         damaged.push(seq);
                     }
                     tail = Some(entry.tail());
                 }
-                Err(StorageError::Damaged { .. } | StorageError::Codec(_)) => {
+                Err(error) if error.is_damage() => {
                     damaged.push(seq);
                     tail = None;
                 }
@@ -480,7 +557,7 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open_entry(&self, seq: u64, record: &[u8]) -> Result<JournalEntry, StorageError> {
+    fn open_entry(&self, seq: u64, record: &[u8]) -> Result<Written, StorageError> {
         self.cipher.open_value(JOURNAL_ENTRIES_NAME, &seq.to_le_bytes(), record)
     }
 
@@ -524,7 +601,7 @@ impl Shared {
                     written.push(*entry);
                     appended.push(done);
                 }
-                Settled::Judge(done) => drop(done.send(Ok(()))),
+                Settled::Done(done) => drop(done.send(Ok(()))),
                 Settled::Trim(count, done) => drop(done.send(Ok(count))),
             }
         }
@@ -551,7 +628,7 @@ impl Shared {
             for job in jobs {
                 match job {
                     Job::Append { written, done } => {
-                        self.put_entry(&mut entries, &mut commands, &written.entry)?;
+                        self.put_entry(&mut entries, &mut commands, &written)?;
                         let entry = &written.entry;
                         last = Some(TailRecord { tail: entry.tail(), stamp: Some(entry.stamp) });
                         settled.push(Settled::Append(Box::new(written), done));
@@ -569,7 +646,7 @@ impl Shared {
                             }
                             judged.push(seq);
                         }
-                        settled.push(Settled::Judge(done));
+                        settled.push(Settled::Done(done));
                     }
                     Job::Trim { upto, before, done } => {
                         let victims = self.trimmable(&entries, &verdicts, upto, before)?;
@@ -580,6 +657,13 @@ impl Shared {
                             removed.push(*seq);
                         }
                         settled.push(Settled::Trim(victims.len(), done));
+                    }
+                    Job::GiveUp { lost: Lost { first, last }, done } => {
+                        for seq in first..=last.seq {
+                            entries.remove(seq)?;
+                            removed.push(seq);
+                        }
+                        settled.push(Settled::Done(done));
                     }
                 }
             }
@@ -598,10 +682,11 @@ impl Shared {
         &self,
         entries: &mut redb::Table<'_, u64, &'static [u8]>,
         commands: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
-        entry: &JournalEntry,
+        written: &Written,
     ) -> Result<(), StorageError> {
+        let entry = &written.entry;
         let place = entry.seq.to_le_bytes();
-        let record = self.cipher.seal_value(JOURNAL_ENTRIES_NAME, &place, entry)?;
+        let record = self.cipher.seal_value(JOURNAL_ENTRIES_NAME, &place, written)?;
         entries.insert(entry.seq, record.as_slice())?;
         let command = entry.intake.command();
         let key = command.as_bytes().as_slice();
@@ -647,7 +732,12 @@ impl Shared {
         for row in entries.range(..=upto)?.take(TRIM_MAX) {
             let (seq, record) = row?;
             let seq = seq.value();
-            let entry = self.open_entry(seq, record.value())?;
+            // What is damaged waits to be given up.
+            let Written { entry, .. } = match self.open_entry(seq, record.value()) {
+                Ok(written) => written,
+                Err(error) if error.is_damage() => break,
+                Err(error) => return Err(error),
+            };
             let is_old = entry.stamp.latest < before || surplus > 0;
             if verdicts.get(seq)?.is_none() || !is_old {
                 break;

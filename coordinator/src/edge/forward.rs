@@ -166,7 +166,8 @@ fn is_of_an_edge(edge: &EdgeId, command: &Command) -> bool {
     match command {
         Command::Govern(GovernCommand::ReportRules { member: None, .. }) => true,
         Command::Cluster(ClusterCommand::AdmitEdge { edge: named, .. })
-        | Command::Cluster(ClusterCommand::SealEdge { edge: named, .. }) => named == edge,
+        | Command::Cluster(ClusterCommand::SealEdge { edge: named, .. })
+        | Command::Cluster(ClusterCommand::ReportMissing { edge: named, .. }) => named == edge,
         Command::Media(MediaCommand::LeaseJob)
         | Command::Media(MediaCommand::RenewLease { .. })
         | Command::Media(MediaCommand::PublishRevision(_))

@@ -307,6 +307,7 @@ impl LiveEvent {
             | PublicEvent::EdgeRegistered { .. }
             | PublicEvent::EdgeAdmitted { .. }
             | PublicEvent::EdgeLeftIntake { .. }
+            | PublicEvent::EntriesMissing { .. }
             | PublicEvent::SignInRevoked { .. }
             | PublicEvent::HandleSet { .. }
             | PublicEvent::FlagChanged { .. }

@@ -170,7 +170,16 @@ impl IntakeDesk {
     fn recover(&self) -> Result<(), Error> {
         let mut from = self.journal.standing().open_from;
         loop {
-            let entries = self.journal.entries_from(from, 1_024)?;
+            let entries = match self.journal.entries_from(from, 1_024) {
+                Ok(entries) => entries,
+                // The uplink passes it over; what is behind it is waited for as well.
+                Err(error) if error.is_damage() => {
+                    tracing::error!(seq = from, error = %chain(&error), "a journal entry is lost");
+                    from = from.saturating_add(1);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let Some(last) = entries.last() else { return Ok(()) };
             from = last.seq.saturating_add(1);
             for entry in entries {

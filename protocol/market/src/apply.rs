@@ -295,6 +295,9 @@ impl Market {
             ClusterCommand::RegisterEdge(register) => self.register_edge(turn, register),
             ClusterCommand::AdmitEdge { edge, tail } => self.admit_edge(turn, edge, *tail),
             ClusterCommand::SealEdge { edge, tail } => self.seal_edge(edge, *tail),
+            ClusterCommand::ReportMissing { edge, first, last } => {
+                self.report_missing(turn, edge, (*first, *last))
+            }
             ClusterCommand::Archive { max } => self.archive(turn, *max),
         }
     }

@@ -11,7 +11,10 @@
 use fairground_types::journal::{Batch, JournalEntry, Mark, Stamp, Tail};
 use fairground_types::limits;
 use fairground_types::text::Region;
-use fairground_types::{Accepted, Code, Digest, EdgeId, PublicEvent, Rejection, Timestamp};
+use fairground_types::{
+    Accepted, Code, Digest, EdgeId, LogIndex, PublicEvent, Rejection, Timestamp,
+};
+use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
@@ -47,6 +50,23 @@ pub struct EdgeState {
     pub(crate) watermark: Timestamp,
     pub(crate) pending: Vec<Mark>,
     pub(crate) violations: u64,
+    pub(crate) missing: Vec<Missing>,
+}
+
+/// Entries that an edge has lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "camelCase")]
+pub struct Missing {
+    /// The edge.
+    pub edge: EdgeId,
+    /// First sequence.
+    pub first: u64,
+    /// Last sequence.
+    pub last: u64,
+    /// Log time of the report.
+    pub at: Timestamp,
+    /// The entry of the log with the report.
+    pub index: LogIndex,
 }
 
 /// Whether the stamp of an applied journal entry may be believed.
@@ -74,6 +94,7 @@ impl EdgeState {
             watermark: Timestamp::EPOCH,
             pending: Vec::new(),
             violations: 0,
+            missing: Vec::new(),
         }
     }
 
@@ -111,6 +132,12 @@ impl EdgeState {
     #[must_use]
     pub const fn violations(&self) -> u64 {
         self.violations
+    }
+
+    /// What it has lost, oldest report first.
+    #[must_use]
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// No bid stamped at or before this can still come from it.
@@ -325,6 +352,38 @@ impl Market {
         if let Standing::InIntake { seal, .. } = &mut state.standing {
             *seal = Some(tail);
         }
+        Ok(Accepted::Done)
+    }
+
+    /// An edge goes on behind entries that it cannot read any more. They have no verdict; the record of
+    /// every auction that was open says which they are.
+    pub(crate) fn report_missing(
+        &mut self,
+        turn: &mut Turn,
+        edge: &EdgeId,
+        (first, last): (u64, Tail),
+    ) -> Answer {
+        let state = self.edges.get_mut(edge).ok_or_else(|| unknown(edge))?;
+        if !state.in_intake() {
+            return Err(Rejection::new(Code::InvalidState, "closes do not wait for the edge"));
+        }
+        // Said before, to another member.
+        if state.applied.seq >= last.seq {
+            return Ok(Accepted::Done);
+        }
+        if state.applied.seq.checked_add(1) != Some(first) || last.seq < first {
+            let why = format!("entry {} comes next", state.applied.seq.saturating_add(1));
+            return Err(Rejection::new(Code::InvalidState, why));
+        }
+        if state.missing.len() >= limits::MISSING_KEPT_MAX {
+            state.missing.remove(0);
+        }
+        let (at, index) = (turn.at, turn.index);
+        let edge = edge.clone();
+        state.missing.push(Missing { edge: edge.clone(), first, last: last.seq, at, index });
+        state.applied = last;
+        state.count_pending();
+        turn.events.push(PublicEvent::EntriesMissing { edge, first, last: last.seq });
         Ok(Accepted::Done)
     }
 

@@ -120,6 +120,7 @@ fn cluster_parts(parts: Parts, command: &ClusterCommand) -> Parts {
         | ClusterCommand::RegisterEdge(_)
         | ClusterCommand::AdmitEdge { .. }
         | ClusterCommand::SealEdge { .. }
+        | ClusterCommand::ReportMissing { .. }
         | ClusterCommand::Archive { .. } => parts.text("machine"),
     }
 }

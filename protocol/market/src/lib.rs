@@ -80,7 +80,7 @@ pub use auction::{
 };
 pub use audit::AuditEntry;
 pub use cluster::JoinToken;
-pub use edge_ledger::{EdgeState, Standing};
+pub use edge_ledger::{EdgeState, Missing, Standing};
 pub use effect::{
     CheckedClip, CreateRefund, CreateTransfer, Effect, Notice, OpenCheckout, PendingEffect,
     ReverseTransfer, StoryCheck,

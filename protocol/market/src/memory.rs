@@ -57,6 +57,7 @@ const fn cluster_memory(command: &ClusterCommand) -> Memory {
         ClusterCommand::Archive { .. } => Memory::None,
         ClusterCommand::AdmitEdge { .. }
         | ClusterCommand::SealEdge { .. }
+        | ClusterCommand::ReportMissing { .. }
         | ClusterCommand::RegisterMember(_)
         | ClusterCommand::RegisterEdge(_) => Memory::Short,
         ClusterCommand::InitialiseCluster(_)

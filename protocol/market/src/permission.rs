@@ -117,9 +117,9 @@ const fn cluster_need(command: &ClusterCommand) -> Need<'_> {
             Need::DutyOrCluster(Action::Administer)
         }
         ClusterCommand::InitialiseCluster(_) | ClusterCommand::Archive { .. } => Need::Cluster,
-        ClusterCommand::AdmitEdge { edge, .. } | ClusterCommand::SealEdge { edge, .. } => {
-            Need::ThisEdge(edge)
-        }
+        ClusterCommand::AdmitEdge { edge, .. }
+        | ClusterCommand::SealEdge { edge, .. }
+        | ClusterCommand::ReportMissing { edge, .. } => Need::ThisEdge(edge),
     }
 }
 

@@ -343,6 +343,8 @@ impl PublicView {
             }
             PublicEvent::EdgeAdmitted { edge } => self.set_admitted(edge, Some(self.at)),
             PublicEvent::EdgeLeftIntake { edge } => self.set_admitted(edge, None),
+            // Who holds a receipt asks the auction's record.
+            PublicEvent::EntriesMissing { .. } => {}
             PublicEvent::SignInRevoked { sign_in } => {
                 self.revoked.insert(*sign_in, self.at);
             }

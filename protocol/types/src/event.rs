@@ -138,6 +138,15 @@ pub enum PublicEvent {
         /// The edge.
         edge: EdgeId,
     },
+    /// An edge has lost entries of its journal; their receipts will have no verdict.
+    EntriesMissing {
+        /// The edge.
+        edge: EdgeId,
+        /// First sequence that is lost.
+        first: u64,
+        /// Last sequence that is lost.
+        last: u64,
+    },
     /// A sign-in was ended; its access tokens are refused until they expire.
     SignInRevoked {
         /// The sign-in.

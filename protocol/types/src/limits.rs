@@ -378,6 +378,8 @@ pub const FAN_OUT_CHUNK: usize = 100;
 pub const FINAL_WINDOW: Millis = Millis::from_mins(15);
 /// How long a maker's notices of bids are gathered, and those of a close that moves.
 pub const BID_NOTICE_PERIOD: Millis = Millis::from_mins(5);
+/// Reports of lost journal entries that are kept of an edge.
+pub const MISSING_KEPT_MAX: usize = 100;
 /// A bid that is judged so long after its stamp is named in the auction's record.
 pub const BID_DELAYED_AFTER: Millis = Millis::from_secs(2);
 /// Devices of one account that take push messages.

@@ -71,6 +71,7 @@ fn name(command: &Command) -> &'static str {
         Command::Cluster(ClusterCommand::RegisterEdge(_)) => "register_edge",
         Command::Cluster(ClusterCommand::AdmitEdge { .. }) => "admit_edge",
         Command::Cluster(ClusterCommand::SealEdge { .. }) => "seal_edge",
+        Command::Cluster(ClusterCommand::ReportMissing { .. }) => "report_missing",
         Command::Cluster(ClusterCommand::Archive { .. }) => "archive",
         Command::Account(AccountCommand::CreateAccount(_)) => "create_account",
         Command::Account(AccountCommand::RequestCode(_)) => "request_code",
@@ -246,6 +247,7 @@ fn cluster_commands() -> Vec<Command> {
         })),
         Command::Cluster(ClusterCommand::AdmitEdge { edge: edge(), tail: tail() }),
         Command::Cluster(ClusterCommand::SealEdge { edge: edge(), tail: tail() }),
+        Command::Cluster(ClusterCommand::ReportMissing { edge: edge(), first: 7, last: tail() }),
         Command::Cluster(ClusterCommand::Archive { max: 256 }),
     ]
 }

@@ -103,6 +103,7 @@ fn cluster_events() -> Vec<PublicEvent> {
         },
         PublicEvent::EdgeAdmitted { edge: edge() },
         PublicEvent::EdgeLeftIntake { edge: edge() },
+        PublicEvent::EntriesMissing { edge: edge(), first: 7, last: 9 },
         PublicEvent::SignInRevoked { sign_in: SIGN_IN },
         PublicEvent::HandleSet { user: USER, handle: handle() },
         PublicEvent::AssetPublished { asset: ASSET, revision: 1, manifest: BLOB },

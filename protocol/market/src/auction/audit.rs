@@ -35,6 +35,8 @@ pub enum AuctionAuditKind {
     CloseExtended,
     /// A bid was taken back.
     BidRetracted,
+    /// An edge lost entries of its journal while the auction ran.
+    EntriesMissing,
     /// An admin moved or fixed the close, took a bid back, or cancelled.
     AdminAct,
     /// The bidding ended.
@@ -100,6 +102,7 @@ impl AuctionAuditKind {
             Self::BidRefused => "bidRefused",
             Self::CloseExtended => "closeExtended",
             Self::BidRetracted => "bidRetracted",
+            Self::EntriesMissing => "entriesMissing",
             Self::AdminAct => "adminAct",
             Self::BiddingEnded => "biddingEnded",
             Self::AuctionClosed => "auctionClosed",
@@ -221,7 +224,14 @@ impl AuctionAuditLine {
         }
     }
 
+    /// What edges lost meanwhile, and the ends.
     fn of_ends(auction: &Auction) -> impl Iterator<Item = Self> {
+        let lost = auction.ended().into_iter().flat_map(|ended| &ended.missing).map(|lost| Self {
+            log_index: Some(lost.index),
+            edge: Some(lost.edge.clone()),
+            detail: Some(format!("entries {} to {}", lost.first, lost.last)),
+            ..Self::new(lost.at, AuctionAuditKind::EntriesMissing)
+        });
         let ended = auction.ended().map(|ended| {
             let reason = match ended.reason {
                 LockReason::MakerAccepted => "makerAccepted",
@@ -253,7 +263,7 @@ impl AuctionAuditLine {
                 ..Self::new(at, AuctionAuditKind::AuctionClosed)
             }
         });
-        ended.into_iter().chain(closed)
+        lost.chain(ended).chain(closed)
     }
 }
 

@@ -104,7 +104,7 @@ impl Market {
             .filter(|edge| edge.counted(turn.at) < closes_at)
             .map(|edge| edge.edge.clone())
             .collect();
-        let ended = ended(turn, &auction, auction.time_reason(), unheard);
+        let ended = self.ended(turn, &auction, (auction.time_reason(), unheard));
         let Some(leading) = auction.leading.clone() else {
             return self.close_without_bids(turn, &auction, ended);
         };
@@ -169,7 +169,7 @@ impl Market {
             return Err(cannot_be_paid());
         }
         let auction = Arc::clone(auction);
-        let ended = ended(turn, &auction, LockReason::MakerAccepted, Vec::new());
+        let ended = self.ended(turn, &auction, (LockReason::MakerAccepted, Vec::new()));
         self.lock_auction(turn, &auction, ended, &leading);
         self.refuse_held(turn, id);
         self.notify(turn, about_auction(auction.maker, NoticeKind::Ended, &auction));
@@ -306,15 +306,22 @@ impl Market {
         }
     }
 
+    /// How the bidding ended, in this entry.
+    fn ended(
+        &self,
+        turn: &Turn,
+        auction: &Auction,
+        (reason, unheard): (LockReason, Vec<EdgeId>),
+    ) -> Ended {
+        let lateness = turn.at.since(auction.closes_at);
+        let lost = self.edges.values().flat_map(|edge| &edge.missing);
+        let missing = lost.filter(|lost| lost.at >= auction.opened_at).cloned().collect();
+        Ended { index: turn.index, at: turn.at, reason, lateness, unheard, missing }
+    }
+
     pub(crate) fn auction_or_reject(&self, id: AuctionId) -> Result<&Arc<Auction>, Rejection> {
         self.auctions.get(&id).ok_or_else(|| Rejection::new(Code::NotFound, "no such auction"))
     }
-}
-
-/// How the bidding ended, in this entry.
-fn ended(turn: &Turn, auction: &Auction, reason: LockReason, unheard: Vec<EdgeId>) -> Ended {
-    let lateness = turn.at.since(auction.closes_at);
-    Ended { index: turn.index, at: turn.at, reason, lateness, unheard }
 }
 
 /// The move of a close that no bid caused.

@@ -43,6 +43,8 @@ pub(crate) use decide::{Decision, Offered, bid_of, check_validity, decide_bid};
 pub(crate) use evolve::AuctionEvent;
 pub(crate) use soft_close::never_extends;
 
+use crate::edge_ledger::Missing;
+
 /// Refused bids that an auction's record keeps.
 pub(crate) const REFUSED_KEPT_MAX: usize = 1_000;
 
@@ -138,6 +140,8 @@ pub struct Ended {
     pub lateness: Millis,
     /// Edges that were not heard in time.
     pub unheard: Vec<EdgeId>,
+    /// Journal entries that edges lost while the auction ran: bids in it may have been among them.
+    pub missing: Vec<Missing>,
 }
 
 /// An accepted bid.

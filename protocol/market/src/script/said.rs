@@ -81,6 +81,9 @@ impl World {
             }
             PublicEvent::StorySold { story } => Some(format!("S{} sold", story.to_bits())),
             PublicEvent::EdgeLeftIntake { edge } => Some(format!("{} left", edge.name())),
+            PublicEvent::EntriesMissing { edge, first, last } => {
+                Some(format!("{} lost {first} to {last}", edge.name()))
+            }
             PublicEvent::EdgeAdmitted { edge } => Some(format!("{} admitted", edge.name())),
             PublicEvent::BidRetracted { auction, highest, .. } => {
                 let price =

@@ -13,7 +13,7 @@ use fairground_types::journal::{Batch, Intake, JournalEntry, Mark, PlaceBid, Sta
 use fairground_types::text::{Note, Region};
 use fairground_types::verdict::BidState;
 use fairground_types::{
-    Accepted, AssetId, BlobHash, ChallengeId, Code, CommandId, Digest, EdgeId, JoinTokenId, Millis,
+    Accepted, AssetId, BlobHash, ChainHash, ChallengeId, Code, CommandId, Digest, EdgeId, JoinTokenId, Millis,
     Money, OrderId, Role, SignInId, StoryId, Timestamp, UserId, Verdict, limits,
 };
 
@@ -278,6 +278,50 @@ fn a_rolled_back_journal_is_not_admitted() {
     let seal = Command::Cluster(ClusterCommand::SealEdge { edge: edge.clone(), tail });
     assert!(world.direct(at, Actor::Edge(edge.clone()), seal).is_accepted());
     assert!(!world.market.edge(&edge).expect("registered").in_intake());
+}
+
+#[test]
+fn lost_entries_are_passed_over_and_named_in_the_record() {
+    let mut world = World::play(
+        "policy initial 1h, window 0s
+        12:00:00  offer S1 a EUR 100.00  -> opened A; A closes 13:00:00
+        12:00:01  bid A b EUR 105.00     -> placed",
+    )
+    .expect("plays");
+    let at = later(&world, Millis::ZERO);
+    let edge = edge_named("e1").expect("an edge");
+    let applied = world.market.edge(&edge).expect("registered").applied();
+    let last = Tail { seq: applied.seq + 3, hash: ChainHash::from_bytes([5; 32]) };
+    let report = |edge: &EdgeId, first: u64, last: Tail| {
+        let command = ClusterCommand::ReportMissing { edge: edge.clone(), first, last };
+        (Actor::Edge(edge.clone()), Command::Cluster(command))
+    };
+    let other = edge_named("e2").expect("an edge");
+    let (_, about_another) = report(&edge, applied.seq + 1, last);
+    assert_eq!(code(&world.direct(at, Actor::Edge(other), about_another)), Some(Code::Forbidden));
+    for (first, last) in [(applied.seq + 2, last), (applied.seq + 9, last)] {
+        let (actor, early) = report(&edge, first, last);
+        assert_eq!(code(&world.direct(at, actor, early)), Some(Code::InvalidState));
+    }
+    let (actor, command) = report(&edge, applied.seq + 1, last);
+    assert!(world.direct(at, actor, command).is_accepted());
+    let (actor, again) = report(&edge, applied.seq + 1, last);
+    assert!(world.direct(at, actor, again).is_accepted(), "said to another member before");
+    let known = world.market.edge(&edge).expect("registered");
+    assert_eq!(known.applied(), last, "the journal goes on behind them");
+    assert_eq!(known.missing().len(), 1);
+    let auction = auction_named("A").expect("valid");
+    world.keep_time(at.plus(Millis::from_hours(2)));
+    let audit = world.market.auction_audit(auction).expect("it is there");
+    let named: Vec<(Option<EdgeId>, Option<String>)> = audit
+        .lines
+        .into_iter()
+        .filter(|line| line.kind == crate::AuctionAuditKind::EntriesMissing)
+        .map(|line| (line.edge, line.detail))
+        .collect();
+    let range = format!("entries {} to {}", applied.seq + 1, last.seq);
+    assert_eq!(named, [(Some(edge), Some(range))]);
+    assert_eq!(world.market.violations(), Vec::<String>::new());
 }
 
 fn leased(verdict: &Verdict) -> (AssetId, u64) {

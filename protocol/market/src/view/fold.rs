@@ -41,6 +41,7 @@ impl PublicView {
             | PublicEvent::EdgeRegistered { .. }
             | PublicEvent::EdgeAdmitted { .. }
             | PublicEvent::EdgeLeftIntake { .. }
+            | PublicEvent::EntriesMissing { .. }
             | PublicEvent::SignInRevoked { .. }
             | PublicEvent::HandleSet { .. }
             | PublicEvent::AssetPublished { .. }
@@ -116,6 +117,7 @@ impl PublicView {
             | PublicEvent::EdgeRegistered { .. }
             | PublicEvent::EdgeAdmitted { .. }
             | PublicEvent::EdgeLeftIntake { .. }
+            | PublicEvent::EntriesMissing { .. }
             | PublicEvent::SignInRevoked { .. }
             | PublicEvent::HandleSet { .. }
             | PublicEvent::AssetPublished { .. }

@@ -41,6 +41,15 @@ pub enum ClusterCommand {
         /// Where its journal ends.
         tail: Tail,
     },
+    /// An edge can no longer read what comes next in its journal, and goes on behind it.
+    ReportMissing {
+        /// The edge.
+        edge: EdgeId,
+        /// First sequence that is lost.
+        first: u64,
+        /// The last one, and the hash of the journal up to it.
+        last: Tail,
+    },
     /// Finished sales leave the state for the history.
     Archive {
         /// How many are looked at, at most [`crate::limits::ARCHIVE_STEP_MAX`].
