@@ -272,6 +272,7 @@ impl Market {
         }
         if let Some(story) = &story {
             self.stories.remove(&story.story);
+            self.by_maker.remove(&(story.maker, story.story));
         }
         turn.events.push(PublicEvent::AuctionArchived {
             auction: id,

@@ -144,6 +144,12 @@ impl Market {
         if !open.iter().eq(self.open.iter()) {
             broken.push("the index of open auctions is wrong".to_owned());
         }
+        let by_maker = self.by_maker.iter().filter(|((maker, story), ())| {
+            self.stories.get(story).is_some_and(|row| row.maker == *maker)
+        });
+        if by_maker.count() != self.stories.len() || self.by_maker.len() != self.stories.len() {
+            broken.push("stories are not found by their maker".to_owned());
+        }
         for story in self.stories.values() {
             if let StoryState::Live { auction } = &story.state
                 && self.auctions.get(auction).is_none_or(|row| row.story != story.story)

@@ -156,6 +156,8 @@ pub struct Market {
     pub(crate) assets: CowMap<AssetId, Arc<Asset>>,
     pub(crate) queue: BTreeSet<(Timestamp, AssetId)>,
     pub(crate) stories: CowMap<StoryId, Arc<Story>>,
+    /// The same stories by maker.
+    pub(crate) by_maker: CowMap<(UserId, StoryId), ()>,
     pub(crate) auctions: CowMap<AuctionId, Arc<Auction>>,
     pub(crate) offering: offering::Offering,
     pub(crate) open: CowSet<(Timestamp, AuctionId)>,
@@ -193,6 +195,7 @@ impl Default for Market {
             assets: CowMap::default(),
             queue: BTreeSet::new(),
             stories: CowMap::default(),
+            by_maker: CowMap::default(),
             auctions: CowMap::default(),
             offering: offering::Offering::default(),
             open: CowSet::default(),

@@ -84,7 +84,14 @@ impl Market {
     /// Stories of one maker, by id.
     #[must_use]
     pub fn stories_of(&self, maker: UserId) -> Vec<StoryRow> {
-        self.stories.values().filter(|row| row.maker == maker).map(|row| story_row(row)).collect()
+        self.stories_by(maker).map(story_row).collect()
+    }
+
+    /// Stories of one maker, by id.
+    pub(crate) fn stories_by(&self, maker: UserId) -> impl Iterator<Item = &Story> {
+        let rows = self.by_maker.iter_from((maker, StoryId::from_bits(0))).map(|(key, ())| *key);
+        let own = rows.take_while(move |(owner, _)| *owner == maker);
+        own.filter_map(|(_, story)| self.story(story))
     }
 
     /// Stories that wait for a reviewer, oldest first.

@@ -100,8 +100,7 @@ impl Market {
                 Rejection::new(Code::DraftConflict, "the story exists").with_version(known.version)
             );
         }
-        let own = self.stories.values().filter(|story| story.maker == user).count();
-        if own >= STORIES_PER_MAKER_MAX {
+        if self.stories_by(user).count() >= STORIES_PER_MAKER_MAX {
             return Err(Rejection::new(Code::LimitReached, "too many stories"));
         }
         let story = Story {
@@ -122,6 +121,7 @@ impl Market {
             reports: BTreeMap::new(),
         };
         self.stories.insert(save.story, Arc::new(story));
+        self.by_maker.insert((user, save.story), ());
         Ok(Accepted::StorySaved { story: save.story, version: 1 })
     }
 
