@@ -330,7 +330,11 @@ impl<'a> Session<'a> {
         let lost = tokio::task::spawn_blocking(move || journal.lost_from(seq)).await;
         let Some(lost) = lost.unwrap_or(Err(StorageError::Closed))? else { return Ok(()) };
         let (first, last) = (lost.first, lost.last);
-        tracing::error!(first, last = last.seq, "journal entries are lost: their bids get no verdict");
+        tracing::error!(
+            first,
+            last = last.seq,
+            "journal entries are lost: their bids get no verdict"
+        );
         let edge = self.edge.id.clone();
         let command = Command::Cluster(ClusterCommand::ReportMissing { edge, first, last });
         match self.edge.links.forward(&own_command(self.edge, "missing", command)).await {

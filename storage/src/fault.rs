@@ -9,11 +9,17 @@
 //! disk answers nothing any more; [`FaultDisk::cut_power`] gives the new one.
 
 use std::io;
+#[cfg(feature = "edge")]
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "edge")]
+use redb::ReadableTable as _;
 use redb::{Database, StorageBackend};
 
 use crate::error::StorageError;
+#[cfg(feature = "edge")]
+use crate::tables::JOURNAL_ENTRIES;
 
 const SECTOR: usize = 512;
 
@@ -243,4 +249,28 @@ impl StorageBackend for FaultBackend {
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         self.change(Operation::Write { offset: position(offset)?, bytes: data.to_vec() })
     }
+}
+
+/// Flips a bit in the records of journal entries, as a disk does that forgets; the journal is closed.
+///
+/// # Errors
+/// When there is no such journal or entry.
+#[cfg(feature = "edge")]
+pub fn damage_journal(folder: &Path, seqs: &[u64]) -> Result<(), StorageError> {
+    let database = Database::open(folder.join("journal.redb"))?;
+    let transaction = database.begin_write()?;
+    {
+        let mut entries = transaction.open_table(JOURNAL_ENTRIES)?;
+        for seq in seqs {
+            let record = entries.get(*seq)?.map(|record| record.value().to_vec());
+            let mut record = record.ok_or(StorageError::Malformed("sequence"))?;
+            let middle = record.len() / 2;
+            if let Some(byte) = record.get_mut(middle) {
+                *byte ^= 1;
+            }
+            entries.insert(*seq, record.as_slice())?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
 }

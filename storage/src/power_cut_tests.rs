@@ -7,7 +7,7 @@ use fairground_types::time::Timestamp;
 use fairground_types::verdict::{Accepted, Judged, Verdict};
 
 use crate::error::StorageError;
-use crate::fault::FaultDisk;
+use crate::fault::{FaultDisk, damage_journal};
 use crate::intake::Journal;
 use crate::record::KeyFile;
 use crate::segment_cache::{Budget, SegmentCache};
@@ -158,6 +158,40 @@ async fn a_full_disk_is_an_error_and_what_was_there_stays() {
     let journal = open(&disk.restart());
     let kept = journal.entries_from(1, usize::MAX).expect("readable");
     assert_eq!(&kept[..acknowledged.len()], acknowledged);
+}
+
+#[tokio::test]
+async fn damaged_entries_are_found_passed_over_and_given_up() {
+    let folder = tempfile::tempdir().expect("made");
+    let reopen = || Journal::open(folder.path(), &key()).expect("opens");
+    let journal = reopen();
+    for number in 1..=6 {
+        journal.append(stamp(number), bid(number)).await.expect("room");
+    }
+    let entries = journal.entries_from(1, 10).expect("readable");
+    assert_eq!(journal.lost_from(3).expect("readable"), None, "nothing is lost");
+    drop(journal);
+    damage_journal(folder.path(), &[3, 4]).expect("damaged");
+    let journal = reopen();
+    assert_eq!(journal.verify().expect("readable"), [3, 4]);
+    assert_eq!(journal.entries_from(1, 10).expect("readable"), entries[..2], "up to the damage");
+    assert!(journal.entries_from(3, 10).is_err_and(|error| error.is_damage()));
+    assert_eq!(journal.entries_from(5, 10).expect("readable"), entries[4..]);
+    let lost = journal.lost_from(3).expect("readable").expect("two are lost");
+    assert_eq!((lost.first, lost.last), (3, entries[3].tail()), "the next one knows the hash");
+    assert_eq!(journal.hash_at(4).expect("readable"), Some(entries[3].hash));
+    assert_eq!(journal.hash_at(3).expect("readable"), None);
+    journal.give_up(lost).await.expect("given up");
+    assert!(!journal.is_open(3) && !journal.is_open(4) && journal.is_open(5));
+    assert_eq!(journal.entries_from(1, 10).expect("readable").len(), 4);
+    assert_eq!(journal.verify().expect("readable"), Vec::<u64>::new());
+    assert_eq!(journal.hash_at(4).expect("readable"), Some(entries[3].hash));
+    drop(journal);
+    damage_journal(folder.path(), &[6]).expect("damaged");
+    let journal = reopen();
+    let lost = journal.lost_from(6).expect("readable").expect("the last is lost");
+    assert_eq!((lost.first, lost.last), (6, entries[5].tail()));
+    assert_eq!(journal.lost_from(7).expect("readable"), None, "never written");
 }
 
 /// Every bit flip is either noticed or changes nothing that is read.
@@ -327,14 +361,15 @@ mod raft {
             }
             // Not waited for: it may be there or not, both rows or none.
             let rest = history.clone();
-            let writing = tokio::spawn(async move {
+            let mut writing = tokio::task::JoinSet::new();
+            writing.spawn(async move {
                 let _ = rest.append(vec![record(kept), record(kept + 1)]).await;
             });
             if seed % 2 == 0 {
                 tokio::task::yield_now().await;
             }
             disk = disk.cut_power(seed);
-            writing.await.expect("no panic");
+            writing.join_next().await.expect("one").expect("no panic");
         }
     }
 

@@ -146,53 +146,6 @@ async fn what_one_commit_wrote_is_known_to_each_of_its_entries_and_told_once() {
 }
 
 #[tokio::test]
-async fn damaged_entries_are_found_passed_over_and_given_up() {
-    let folder = folder();
-    let journal = filled(folder.path(), 6).await;
-    let entries = journal.entries_from(1, 10).expect("readable");
-    assert_eq!(journal.lost_from(3).expect("readable"), None, "nothing is lost");
-    drop(journal);
-    damage(folder.path(), &[3, 4]);
-    let journal = open_journal(folder.path());
-    assert_eq!(journal.verify().expect("readable"), [3, 4]);
-    assert_eq!(journal.entries_from(1, 10).expect("readable"), entries[..2], "up to the damage");
-    assert!(journal.entries_from(3, 10).is_err_and(|error| error.is_damage()));
-    assert_eq!(journal.entries_from(5, 10).expect("readable"), entries[4..]);
-    let lost = journal.lost_from(3).expect("readable").expect("two are lost");
-    assert_eq!((lost.first, lost.last), (3, entries[3].tail()), "the next one knows the hash");
-    assert_eq!(journal.hash_at(4).expect("readable"), Some(entries[3].hash));
-    assert_eq!(journal.hash_at(3).expect("readable"), None);
-    journal.give_up(lost).await.expect("given up");
-    assert!(!journal.is_open(3) && !journal.is_open(4) && journal.is_open(5));
-    assert_eq!(journal.entries_from(1, 10).expect("readable").len(), 4);
-    assert_eq!(journal.verify().expect("readable"), Vec::<u64>::new());
-    assert_eq!(journal.hash_at(4).expect("readable"), Some(entries[3].hash));
-    drop(journal);
-    damage(folder.path(), &[6]);
-    let journal = open_journal(folder.path());
-    let lost = journal.lost_from(6).expect("readable").expect("the last is lost");
-    assert_eq!((lost.first, lost.last), (6, entries[5].tail()));
-    assert_eq!(journal.lost_from(7).expect("readable"), None, "never written");
-}
-
-/// Overwrites records as a failing disk would.
-fn damage(folder: &std::path::Path, seqs: &[u64]) {
-    let entries = redb::TableDefinition::<u64, &[u8]>::new("journal_entries");
-    let database = redb::Database::open(folder.join("journal.redb")).expect("opens");
-    let transaction = database.begin_write().expect("begins");
-    {
-        let mut table = transaction.open_table(entries).expect("there");
-        for seq in seqs {
-            let mut record = table.get(seq).expect("read").expect("there").value().to_vec();
-            let middle = record.len() / 2;
-            record[middle] ^= 1;
-            table.insert(seq, record.as_slice()).expect("written");
-        }
-    }
-    transaction.commit().expect("committed");
-}
-
-#[tokio::test]
 async fn a_command_is_found_with_its_verdict_and_the_first_copy_counts() {
     let folder = folder();
     let journal = filled(folder.path(), 3).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fairground_runtime::receipt;
+use fairground_storage::fault::damage_journal;
 use fairground_types::{Role, UserId};
 use futures_util::StreamExt as _;
 use reqwest::{Method, Response};
@@ -158,6 +159,52 @@ async fn what_was_received_is_judged_after_silence_and_restart() {
         serving.member.look(|market| market.edge(&world.edge).map(|row| row.violations())),
         Some(0)
     );
+    edge.stop().await;
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_the_disk_lost_is_passed_over_and_named() {
+    let world = Arc::new(World::new());
+    let serving = FakeMember::serve(&world, &BUYERS);
+    let dir = world.folder(std::slice::from_ref(&serving.address));
+    let edge = start(options(dir.path())).await;
+    until_it_takes_bids(&edge).await;
+    let [one, two] = BUYERS.map(|user| world.token(user, &[]));
+    let auction = open_auction(&edge, &one).await;
+    let bids = format!("/v1/auctions/{auction}/bids");
+    serving.member.is_judging.store(false, Ordering::Release);
+    let mut received = Vec::new();
+    for (key, minor) in [("bid-00001", 11_000), ("bid-00002", 12_000), ("bid-00003", 13_000)] {
+        let request = edge.request(Method::POST, &bids).bearer_auth(&two);
+        let request = request.header("Idempotency-Key", key).header("Prefer", "wait=0");
+        let answer: Value = request.json(&money(minor)).send().await.unwrap().json().await.unwrap();
+        received.push(answer["bidId"].as_str().unwrap().to_owned());
+    }
+    edge.stop().await;
+    damage_journal(dir.path(), &[3]).unwrap();
+
+    serving.member.is_judging.store(true, Ordering::Release);
+    let edge = start(options(dir.path())).await;
+    for bid in [&received[0], &received[2]] {
+        let path = format!("/v1/bids/{bid}");
+        let state = until("the bid is judged", || async {
+            let shown = edge.request(Method::GET, &path).bearer_auth(&two).send().await.unwrap();
+            let shown: Value = shown.json().await.unwrap();
+            (shown["state"] != "received").then(|| shown["state"].clone())
+        })
+        .await;
+        assert_eq!(state, "accepted");
+    }
+    let lost: Option<Vec<(u64, u64)>> = serving.member.look(|market| {
+        let edge = market.edge(&world.edge)?;
+        Some(edge.missing().iter().map(|lost| (lost.first, lost.last)).collect())
+    });
+    assert_eq!(lost, Some(vec![(3, 3)]), "the record says which is lost");
+    assert_eq!(serving.member.judged().len(), 3, "the offer and two bids");
+    until_it_takes_bids(&edge).await;
+    let next = post(&edge, &two, "bid-00004", &bids, &money(14_000)).await;
+    assert_eq!(next.status(), 201, "the journal goes on");
     edge.stop().await;
     serving.stop().await;
 }

@@ -69,7 +69,11 @@ fn part_for<'a, K: Ord + Clone, T: Clone>(
 
 /// Takes the upper half off a list that has become too long, with its bound; where it grew at the end,
 /// the new entry alone.
-fn split<K: Clone, T>(list: &mut Vec<(K, T)>, max: usize, at_end: bool) -> Option<(K, Vec<(K, T)>)> {
+fn split<K: Clone, T>(
+    list: &mut Vec<(K, T)>,
+    max: usize,
+    at_end: bool,
+) -> Option<(K, Vec<(K, T)>)> {
     if list.len() <= max {
         return None;
     }

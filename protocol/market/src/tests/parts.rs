@@ -13,8 +13,9 @@ use fairground_types::journal::{Batch, Intake, JournalEntry, Mark, PlaceBid, Sta
 use fairground_types::text::{Note, Region};
 use fairground_types::verdict::BidState;
 use fairground_types::{
-    Accepted, AssetId, BlobHash, ChainHash, ChallengeId, Code, CommandId, Digest, EdgeId, JoinTokenId, Millis,
-    Money, OrderId, Role, SignInId, StoryId, Timestamp, UserId, Verdict, limits,
+    Accepted, AssetId, BlobHash, ChainHash, ChallengeId, Code, CommandId, Digest, EdgeId,
+    JoinTokenId, Millis, Money, OrderId, Role, SignInId, StoryId, Timestamp, UserId, Verdict,
+    limits,
 };
 
 use crate::script::{World, auction_named, edge_named, person, story_named};
@@ -735,12 +736,12 @@ fn a_journal_that_does_not_chain_stays_refused() {
 }
 
 trait AsChain {
-    fn as_chain(&self) -> fairground_types::ChainHash;
+    fn as_chain(&self) -> ChainHash;
 }
 
 impl AsChain for Digest {
-    fn as_chain(&self) -> fairground_types::ChainHash {
-        fairground_types::ChainHash::from_bytes(*self.as_bytes())
+    fn as_chain(&self) -> ChainHash {
+        ChainHash::from_bytes(*self.as_bytes())
     }
 }
 
