@@ -146,9 +146,11 @@ impl Market {
         }
         let mut turn = Turn::new(index, at);
         self.forget(at);
-        self.shift_sale_windows(&mut turn, ran_until);
-        self.extend_after_outage(&mut turn, ran_until);
-        self.shift_windows_after_outage(ran_until, at);
+        if let Some(outage) = self.outage_between(ran_until, at) {
+            self.shift_sale_windows(&mut turn, &outage);
+            self.extend_after_outage(&mut turn, &outage);
+            self.shift_order_windows(&outage);
+        }
         turn
     }
 

@@ -41,6 +41,7 @@ mod notice;
 mod offer;
 mod offering;
 mod order;
+mod outage;
 mod outbox;
 mod payment;
 mod people;

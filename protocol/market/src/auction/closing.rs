@@ -24,6 +24,7 @@ use crate::deadline::{Due, DueKind};
 use crate::effect::NoticeKind;
 use crate::notice::about_auction;
 use crate::offer::Candidate;
+use crate::outage::Outage;
 
 impl Market {
     /// Whether an auction takes bids: the leader ticks every second then.
@@ -294,12 +295,12 @@ impl Market {
     }
 
     /// After an outage, auctions that would have ended in it or shortly after it go on for a while.
-    pub(crate) fn extend_after_outage(&mut self, turn: &mut Turn, last: Timestamp) {
+    pub(crate) fn extend_after_outage(&mut self, turn: &mut Turn, outage: &Outage) {
         let moved: Vec<(AuctionId, Timestamp)> = self
             .open
             .iter()
             .filter_map(|(_, id)| self.auctions.get(id))
-            .filter_map(|row| Some((row.auction, row.close_after_outage(last, turn.at)?)))
+            .filter_map(|row| Some((row.auction, row.close_after_outage(outage)?)))
             .collect();
         for (id, closes_at) in moved {
             self.extend_auction(turn, id, moved_to(turn, closes_at, CloseMove::Outage));

@@ -25,6 +25,7 @@ use crate::auction::{Auction, AuctionEvent, AuctionState, Bid, Ended};
 use crate::deadline::DueKind;
 use crate::effect::NoticeKind;
 use crate::notice::{about_auction, about_lock};
+use crate::outage::Outage;
 use crate::sale::{LockState, SaleLock};
 
 pub(crate) fn cannot_be_paid() -> Rejection {
@@ -221,17 +222,9 @@ impl Market {
     }
 
     /// After an outage the windows that were open go on for as long as it was: nobody loses time in
-    /// which the market could not take what they had to do. Without an open auction no entry was
-    /// needed before the first of them ended.
-    pub(crate) fn shift_sale_windows(&mut self, turn: &mut Turn, last: Timestamp) {
-        if turn.at.since(last) <= limits::OUTAGE_GAP {
-            return;
-        }
-        let began = if self.has_open_auction() { Some(last) } else { self.first_sale_window() };
-        let gap = began.map_or(Millis::ZERO, |began| turn.at.since(began.max(last)));
-        if gap <= limits::OUTAGE_GAP {
-            return;
-        }
+    /// which the market could not take what they had to do.
+    pub(crate) fn shift_sale_windows(&mut self, turn: &mut Turn, outage: &Outage) {
+        let Some(gap) = outage.kept_from(|| self.first_sale_window()) else { return };
         // When it began is known only roughly: everybody has some time left.
         let least = turn.at.plus(limits::OUTAGE_EXTENSION);
         let locks: Vec<Arc<SaleLock>> =

@@ -8,6 +8,7 @@ use fairground_types::event::LockReason;
 use fairground_types::{Millis, Money, Timestamp, limits};
 
 use crate::auction::Auction;
+use crate::outage::Outage;
 
 impl Auction {
     /// The latest close that bids can bring about.
@@ -45,15 +46,11 @@ impl Auction {
         (moved > self.closes_at).then_some(moved)
     }
 
-    /// The close after an outage that ended at `at` and began after `last`.
-    ///
-    /// Outside the caps: they move along.
-    pub(crate) fn close_after_outage(&self, last: Timestamp, at: Timestamp) -> Option<Timestamp> {
-        let gap = at.since(last);
-        if gap <= limits::OUTAGE_GAP {
-            return None;
-        }
-        let touched = self.closes_at > last && self.closes_at <= at.plus(limits::OUTAGE_EXTENSION);
+    /// The close after an outage. Outside the caps: they move along.
+    pub(crate) fn close_after_outage(&self, outage: &Outage) -> Option<Timestamp> {
+        let (gap, at) = (outage.gap(), outage.until);
+        let near = at.plus(limits::OUTAGE_EXTENSION);
+        let touched = self.closes_at > outage.last && self.closes_at <= near;
         let extension = if gap >= limits::OUTAGE_LONG_GAP {
             limits::OUTAGE_LONG_EXTENSION
         } else {

@@ -9,6 +9,7 @@ use fairground_types::{Millis, OrderId, Timestamp, limits};
 use super::{Order, OrderState};
 use crate::Market;
 use crate::deadline::DueKind;
+use crate::outage::Outage;
 
 impl Market {
     /// Nothing about an order falls due any more.
@@ -26,26 +27,12 @@ impl Market {
         }
     }
 
-    /// Moves windows after an outage: an entry came much later than the market needed one, because
-    /// an auction was open or because a window had ended.
-    pub(crate) fn shift_windows_after_outage(&mut self, last: Timestamp, at: Timestamp) {
-        if self.has_open_auction() {
-            let gap = at.since(last);
-            if gap > limits::OUTAGE_GAP {
-                self.shift_order_windows(last, gap);
-            }
-            return;
-        }
+    /// Moves every window of orders and issues that was open when an outage began.
+    pub(crate) fn shift_order_windows(&mut self, outage: &Outage) {
+        let first_end = || self.deadlines.first_window(outage.until);
+        let Some(gap) = outage.kept_from(first_end) else { return };
         // When the outage began is not known, only that it had when the window ended: a while more.
-        let ended = self.deadlines.first_window(at).unwrap_or(at).max(last);
-        let gap = at.since(ended);
-        if gap > limits::OUTAGE_GAP {
-            self.shift_order_windows(last, gap.plus(limits::OUTAGE_EXTENSION));
-        }
-    }
-
-    /// Moves every window of orders and issues that was open at `last` by an outage of `gap`.
-    pub(crate) fn shift_order_windows(&mut self, last: Timestamp, gap: Millis) {
+        let gap = if outage.is_seen { gap } else { gap.plus(limits::OUTAGE_EXTENSION) };
         let ids: Vec<OrderId> = self
             .orders
             .values()
@@ -53,7 +40,7 @@ impl Market {
             .map(|order| order.order)
             .collect();
         for id in ids {
-            self.shift_order(id, last, gap);
+            self.shift_order(id, outage.last, gap);
         }
         self.shift_issue_windows(gap);
     }
