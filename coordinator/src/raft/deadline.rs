@@ -55,7 +55,7 @@ impl DeadlineLoop {
         let Some((_, now)) = self.office.now() else { return LOOK_PERIOD };
         let marks = self.edges.fresh_marks();
         let (is_due, next) = self.state.read(|market| {
-            let closes = market.completes_close_with(&marks, now);
+            let closes = market.completes_close(&marks, now);
             let beat = market.has_open_auction().then(|| market.last_at().plus(TICK_PERIOD));
             let next = match (market.next_deadline(), beat) {
                 (Some(deadline), Some(beat)) => Some(deadline.min(beat)),

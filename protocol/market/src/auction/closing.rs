@@ -33,16 +33,10 @@ impl Market {
         !self.open.is_empty()
     }
 
-    /// Whether a newer mark of an edge would let some close happen at log time `at`.
+    /// Whether newer marks of edges would let some close happen at log time `at`: two edges together
+    /// may complete a close that neither completes alone.
     #[must_use]
-    pub fn completes_close(&self, edge: &EdgeId, mark: &Mark, at: Timestamp) -> bool {
-        self.completes_close_with(&BTreeMap::from([(edge.clone(), *mark)]), at)
-    }
-
-    /// The same for the newest marks of several edges together: two edges may complete a close that
-    /// neither completes alone.
-    #[must_use]
-    pub fn completes_close_with(&self, marks: &BTreeMap<EdgeId, Mark>, at: Timestamp) -> bool {
+    pub fn completes_close(&self, marks: &BTreeMap<EdgeId, Mark>, at: Timestamp) -> bool {
         let Some((first, _)) = self.open.first() else { return false };
         if *first > at {
             return false;

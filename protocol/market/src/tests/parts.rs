@@ -633,15 +633,13 @@ fn marks_of_several_edges_complete_a_close_together() {
     };
     let (first, second) = (mark("e1"), mark("e2"));
     let at = market.last_at();
-    assert!(!market.completes_close(&first.0, &first.1, at));
+    assert!(!market.completes_close(&BTreeMap::from([first.clone()]), at));
     let both = BTreeMap::from([first.clone(), second.clone()]);
-    assert!(market.completes_close_with(&both, at));
-    assert!(
-        !market.completes_close_with(&both, market.auctions().next().expect("open").opened_at())
-    );
+    assert!(market.completes_close(&both, at));
+    assert!(!market.completes_close(&both, market.auctions().next().expect("open").opened_at()));
     let ahead = Mark { tail: Tail { seq: 9, ..first.1.tail }, ..first.1 };
     let unmet = BTreeMap::from([(first.0, ahead), second]);
-    assert!(!market.completes_close_with(&unmet, at), "a mark counts only with its tail");
+    assert!(!market.completes_close(&unmet, at), "a mark counts only with its tail");
 }
 
 #[test]
