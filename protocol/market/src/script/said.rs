@@ -2,13 +2,39 @@
 //!
 //! Read next: the parent, which compares it with what a line expects.
 
-use fairground_types::{Accepted, EdgeId, PublicEvent, Verdict};
+use std::collections::BTreeSet;
+
+use fairground_types::{Accepted, EdgeId, LogIndex, NoticeKind, PublicEvent, UserId, Verdict};
 
 use super::notation::{plain, time_text};
 use super::{Asked, World, capital, letter};
-use crate::Applied;
+use crate::{Applied, Effect};
 
 impl World {
+    /// Who waits to be told of a kind, and by which entry; by whatever channels.
+    #[must_use]
+    pub fn notices(&self, kind: NoticeKind) -> BTreeSet<(UserId, LogIndex)> {
+        let of_kind = self.market.outbox().filter_map(|pending| match &pending.effect {
+            Effect::Notify(notice) => (notice.kind == kind).then_some((notice.user, pending.index)),
+            Effect::SendCode { .. }
+            | Effect::OpenCheckout(_)
+            | Effect::ExpireCheckout { .. }
+            | Effect::ReadCharge { .. }
+            | Effect::CreateRefund(_)
+            | Effect::CreateTransfer(_)
+            | Effect::ReverseTransfer(_)
+            | Effect::CreateConnectedAccount { .. }
+            | Effect::CheckStory(_) => None,
+        });
+        of_kind.collect()
+    }
+
+    /// Whether somebody waits to be told of a kind.
+    #[must_use]
+    pub fn is_told(&self, user: UserId, kind: NoticeKind) -> bool {
+        self.notices(kind).iter().any(|(told, _)| *told == user)
+    }
+
     pub(super) fn verdict_fact(&self, asked: &Asked, applied: &Applied) -> String {
         let verdict = match asked {
             Asked::Direct(place) => applied.outcomes.get(*place),

@@ -66,14 +66,6 @@ fn waiting(world: &World, is_meant: fn(&Effect) -> bool) -> usize {
     world.market.outbox().filter(|pending| is_meant(&pending.effect)).count()
 }
 
-fn told(world: &World, kind: NoticeKind) -> usize {
-    let notices = world.market.outbox().filter_map(|pending| match &pending.effect {
-        Effect::Notify(notice) => Some(notice.kind),
-        _ => None,
-    });
-    notices.filter(|known| *known == kind).count()
-}
-
 #[test]
 fn a_payment_is_held_until_completion_and_the_fee_of_the_provider_comes_from_its_books() {
     let world = sold("");
@@ -91,7 +83,7 @@ fn a_completed_order_is_paid_out_once() {
         13:30:00  tick                     ->",
     );
     says(&world, &[("stripe.available", 180), ("cost.stripe", 320), ("fee.platform", -500)]);
-    assert_eq!(told(&world, NoticeKind::PayoutReleased), 1);
+    assert_eq!(world.notices(NoticeKind::PayoutReleased).len(), 1);
 }
 
 #[test]
@@ -103,7 +95,7 @@ fn a_share_waits_for_the_makers_account_and_the_maker_is_reminded() {
         1d12:30:03 tick                      ->",
     );
     assert_eq!(waiting(&world, |effect| matches!(effect, Effect::CreateTransfer(_))), 0);
-    assert_eq!(told(&world, NoticeKind::PayoutAccountNeeded), 1);
+    assert_eq!(world.notices(NoticeKind::PayoutAccountNeeded).len(), 1);
     let world = sold(
         "    12:30:00  ship A m TRACK-0001        -> done
         12:30:01  confirm A a                -> done
@@ -205,7 +197,7 @@ fn a_full_refund_after_completion_returns_the_fee_and_claws_the_share_back() {
             ("maker.debt", 3_500),
         ],
     );
-    assert_eq!(told(&world, NoticeKind::RefundCompleted), 2);
+    assert_eq!(world.notices(NoticeKind::RefundCompleted).len(), 2);
 }
 
 #[test]
@@ -333,7 +325,7 @@ fn a_dispute_lost_before_completion_is_paid_by_what_is_held() {
             ("cost.dispute", 1_500),
         ],
     );
-    assert_eq!(told(&world, NoticeKind::ChargebackClosed), 1);
+    assert_eq!(world.notices(NoticeKind::ChargebackClosed).len(), 1);
 }
 
 #[test]
@@ -509,7 +501,10 @@ fn buyers_are_reminded_twelve_and_two_hours_before_the_end() {
         12:00:01    accept A m EUR 100.00      -> done; A locked to a at 100.00 (MakerAccepted)\n";
     let counts = |until: &str| {
         let world = play(&format!("{sale} {until} tick ->"));
-        (told(&world, NoticeKind::PaymentReminder), told(&world, NoticeKind::PaymentLastReminder))
+        (
+            world.notices(NoticeKind::PaymentReminder).len(),
+            world.notices(NoticeKind::PaymentLastReminder).len(),
+        )
     };
     assert_eq!(counts("1d00:00:00"), (0, 0));
     assert_eq!(counts("1d00:00:01"), (1, 0));
@@ -533,7 +528,7 @@ fn an_admin_moves_the_end_of_a_window_within_the_policy() {
         1d13:30:02  ended A                    -> done; A awaits until 2d13:30:02",
     );
     // Those of the first move were dropped after a day.
-    assert_eq!(told(&world, NoticeKind::PaymentWindowChanged), 2);
+    assert_eq!(world.notices(NoticeKind::PaymentWindowChanged).len(), 2);
 }
 
 #[test]

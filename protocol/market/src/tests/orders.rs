@@ -45,15 +45,6 @@ fn order(world: &World) -> &crate::Order {
     world.market.order(OrderId::from_bits(65)).expect("order A")
 }
 
-/// Notices of a kind that wait in the outbox, by whatever channels.
-fn told(world: &World, kind: NoticeKind) -> usize {
-    let of_kind = world.market.outbox().filter_map(|pending| match &pending.effect {
-        Effect::Notify(notice) if notice.kind == kind => Some((notice.user, pending.at)),
-        _ => None,
-    });
-    of_kind.collect::<std::collections::BTreeSet<_>>().len()
-}
-
 /// What has gone back of order A, in minor units.
 fn refunded(world: &World) -> u64 {
     let buyer = order(world).buyer();
@@ -142,17 +133,17 @@ fn the_address_changes_until_there_is_tracking() {
 #[test]
 fn the_maker_is_reminded_three_times_then_the_order_is_overdue() {
     let world = play("2d13:02:00 tick -> ");
-    assert_eq!(told(&world, NoticeKind::ShipReminder), 1, "after 48 h");
+    assert_eq!(world.notices(NoticeKind::ShipReminder).len(), 1, "after 48 h");
     let world = play("3d01:02:00 tick -> ");
-    assert_eq!(told(&world, NoticeKind::ShipReminderUrgent), 1, "after 60 h");
+    assert_eq!(world.notices(NoticeKind::ShipReminderUrgent).len(), 1, "after 60 h");
     let world = play("3d10:02:00 tick -> ");
-    assert_eq!(told(&world, NoticeKind::ShipReminderLast), 1, "after 69 h");
+    assert_eq!(world.notices(NoticeKind::ShipReminderLast).len(), 1, "after 69 h");
     let world = play("3d13:00:59 tick -> ");
     assert!(!order(&world).overdue);
     let world = play("3d13:01:01 tick -> ");
     assert!(order(&world).overdue && order(&world).struck);
-    assert_eq!(told(&world, NoticeKind::ShipmentOverdue), 1);
-    assert_eq!(told(&world, NoticeKind::OrderOverdue), 1);
+    assert_eq!(world.notices(NoticeKind::ShipmentOverdue).len(), 1);
+    assert_eq!(world.notices(NoticeKind::OrderOverdue).len(), 1);
 }
 
 #[test]
@@ -239,7 +230,7 @@ fn an_order_that_stands_still_waits_for_staff() {
     let world = play(&format!("{shipped}7d14:00:01 tick -> "));
     assert_eq!(reason(&world), Some(ReviewReason::LongInTransit));
     let world = play(&format!("{shipped}14d14:00:01 tick -> "));
-    assert_eq!(told(&world, NoticeKind::ParcelLate), 1);
+    assert_eq!(world.notices(NoticeKind::ParcelLate).len(), 1);
     let world = play(&format!("{shipped}14d14:00:02 confirm A a -> done"));
     assert_eq!(reason(&world), None);
 }
@@ -460,7 +451,7 @@ fn support_assigns_asks_and_decides() {
         15:10:19  assign #1 cluster b             -> INVALID_STATE",
     );
     assert_eq!(refunded(&world), 2_500);
-    assert_eq!(told(&world, NoticeKind::IssueResolved), 2, "both hear it");
+    assert_eq!(world.notices(NoticeKind::IssueResolved).len(), 2, "both hear it");
 }
 
 #[test]
@@ -482,7 +473,7 @@ fn stages_that_last_too_long_go_up() {
     assert_eq!(state_at(&format!("{asked}3d16:59:59 tick -> ")), "awaitingResponse");
     assert_eq!(state_at(&format!("{asked}3d17:00:01 tick -> ")), "escalated");
     let world = delivered(&format!("{opened}{asked}2d17:00:01 tick -> "));
-    assert!(told(&world, NoticeKind::IssueUpdated) > 0, "the buyer is reminded");
+    assert!(!world.notices(NoticeKind::IssueUpdated).is_empty(), "the buyer is reminded");
     // The maker's time for offers ends after two days.
     assert_eq!(
         state_at(&format!(
@@ -565,7 +556,7 @@ fn a_thread_takes_sealed_texts_of_both_parties_within_bounds() {
     table.push_str("15:00:00 message A m -> LIMIT_REACHED");
     let world = play(&table);
     assert_eq!(order(&world).messages().len(), limits::ORDER_MESSAGES_MAX);
-    assert_eq!(told(&world, NoticeKind::OrderMessage), limits::ORDER_MESSAGES_MAX);
+    assert_eq!(world.notices(NoticeKind::OrderMessage).len(), limits::ORDER_MESSAGES_MAX);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use fairground_types::{
 };
 
 use crate::script::{World, auction_named, person};
-use crate::{AccountStanding, CapabilityState, Effect};
+use crate::{AccountStanding, CapabilityState};
 
 fn world() -> World {
     World::new(MarketPolicy::default(), &["e1"]).expect("the set-up is accepted")
@@ -57,13 +57,6 @@ fn nobody(world: &mut World, command: PeopleCommand) -> Option<Code> {
 
 fn reason() -> Note {
     Note::parse("as the rules say").expect("a note")
-}
-
-fn told(world: &World, letter: &str, kind: NoticeKind) -> bool {
-    world.market.outbox().any(|pending| match &pending.effect {
-        Effect::Notify(notice) => notice.user == user(letter) && notice.kind == kind,
-        _ => false,
-    })
 }
 
 /// Signs somebody in by a code.
@@ -129,7 +122,7 @@ fn a_capability_without_a_check_is_given_at_once_and_makes_a_maker() {
     assert_eq!(state(&world, "a", Capability::Publish), "approved");
     assert!(world.market.account(user("a")).expect("there").has_role(Role::Maker));
     assert_eq!(does(&mut world, "a", ask(Capability::Publish, 2)), None, "asking again is nothing");
-    assert!(told(&world, "a", NoticeKind::CapabilityUnlocked));
+    assert!(world.is_told(user("a"), NoticeKind::CapabilityUnlocked));
 }
 
 #[test]
@@ -159,7 +152,7 @@ fn a_checked_capability_goes_through_every_state() {
     assert_eq!(state(&world, "a", capability), "blocked");
     let refused = world.market.require_capability(user("a"), capability).expect_err("blocked");
     assert!(refused.detail.contains("id-expired"), "{}", refused.detail);
-    assert!(told(&world, "a", NoticeKind::CapabilityBlocked));
+    assert!(world.is_told(user("a"), NoticeKind::CapabilityBlocked));
     assert_eq!(cluster(&mut world, complete(TaskOutcome::Passed)), None, "said before");
     assert_eq!(state(&world, "a", capability), "blocked");
     assert_eq!(does(&mut world, "a", ask(capability, 1)), Some(Code::InvalidState));
@@ -170,7 +163,7 @@ fn a_checked_capability_goes_through_every_state() {
     let review = CapabilityDecision::Review { blockers: blockers() };
     assert_eq!(staff(&mut world, decide("a", capability, review.clone())), None);
     assert_eq!(state(&world, "a", capability), "reviewRequired");
-    assert!(told(&world, "a", NoticeKind::CapabilityDowngraded));
+    assert!(world.is_told(user("a"), NoticeKind::CapabilityDowngraded));
     let again = staff(&mut world, decide("a", capability, review));
     assert_eq!(again, Some(Code::InvalidState));
     let approve = CapabilityDecision::Approve;
@@ -209,12 +202,12 @@ fn collecting_payments_follows_the_payout_account() {
     assert_eq!(state(&world, "a", capability), "requested");
     told_of(&mut world, "a", 2, ProviderAccountState::Ready);
     assert_eq!(state(&world, "a", capability), "approved");
-    assert!(told(&world, "a", NoticeKind::CapabilityUnlocked));
+    assert!(world.is_told(user("a"), NoticeKind::CapabilityUnlocked));
     told_of(&mut world, "a", 3, ProviderAccountState::Restricted);
     assert_eq!(state(&world, "a", capability), "reviewRequired");
     let refused = world.market.require_capability(user("a"), capability).expect_err("rests");
     assert!(refused.detail.contains("payout-account"), "{}", refused.detail);
-    assert!(told(&world, "a", NoticeKind::CapabilityDowngraded));
+    assert!(world.is_told(user("a"), NoticeKind::CapabilityDowngraded));
     told_of(&mut world, "a", 4, ProviderAccountState::Ready);
     assert_eq!(state(&world, "a", capability), "approved");
     told_of(&mut world, "a", 5, ProviderAccountState::Closed);
@@ -317,7 +310,7 @@ fn strike(letter: &str) -> StaffCommand {
 fn strikes_for_broken_rules_warn_then_pause_then_suspend() {
     let mut world = world();
     assert_eq!(staff(&mut world, strike("m")), None);
-    assert!(told(&world, "m", NoticeKind::StrikeAdded));
+    assert!(world.is_told(user("m"), NoticeKind::StrikeAdded));
     assert!(world.market.require_capability(user("m"), Capability::Publish).is_ok());
     assert_eq!(staff(&mut world, strike("m")), None);
     let paused = world.market.require_capability(user("m"), Capability::Publish);
@@ -334,7 +327,7 @@ fn strikes_for_broken_rules_warn_then_pause_then_suspend() {
     assert_eq!(staff(&mut world, strike("m")), None);
     let standing = world.market.account(user("m")).expect("there").standing();
     assert!(matches!(standing, AccountStanding::Suspended { .. }));
-    assert!(told(&world, "m", NoticeKind::AccountSuspended));
+    assert!(world.is_told(user("m"), NoticeKind::AccountSuspended));
 }
 
 #[test]
@@ -388,7 +381,7 @@ fn a_suspended_account_is_signed_out_cannot_act_and_its_auctions_end() {
     let reinstate = StaffCommand::Reinstate { user: user("m"), reason: reason() };
     assert_eq!(staff(&mut world, reinstate.clone()), None);
     assert_eq!(staff(&mut world, reinstate), None);
-    assert!(told(&world, "m", NoticeKind::AccountRestored));
+    assert!(world.is_told(user("m"), NoticeKind::AccountRestored));
     assert_eq!(sign_in(&mut world, "m", 3), None);
 }
 
@@ -542,7 +535,7 @@ fn guessing_at_a_way_back_locks_the_account_for_half_an_hour() {
     }
     assert_eq!(nobody(&mut world, redeem(50, b"secret", 2)), Some(Code::TokenExpired));
     assert_eq!(sign_in(&mut world, "a", 3), Some(Code::AccountLocked));
-    assert!(told(&world, "a", NoticeKind::AccountLocked));
+    assert!(world.is_told(user("a"), NoticeKind::AccountLocked));
     wait(&mut world, limits::THEFT_LOCK);
     assert_eq!(sign_in(&mut world, "a", 4), None);
 }
@@ -624,7 +617,7 @@ fn a_revoked_device_ends_its_sign_ins_and_comes_back_no_more() {
     let asked = does(&mut world, "a", ask(Capability::Publish, 1));
     assert_eq!(asked, Some(Code::NotEligible), "not trusted enough");
     assert_eq!(does(&mut world, "a", device(2, 2, safe)), None);
-    assert!(told(&world, "a", NoticeKind::NewDevice));
+    assert!(world.is_told(user("a"), NoticeKind::NewDevice));
     assert_eq!(does(&mut world, "a", ask(Capability::Publish, 1)), None);
     let revoke = |number| PeopleCommand::RevokeDevice { device: DeviceId::from_bits(number) };
     assert_eq!(does(&mut world, "a", revoke(9)), Some(Code::NotFound));
@@ -807,7 +800,7 @@ fn data_requests_need_a_fresh_sign_in_and_a_copy_is_there_for_a_week() {
     assert_eq!(does(&mut world, "a", export(1, 2)), None);
     assert_eq!(does(&mut world, "a", export(1, 2)), Some(Code::InvalidState));
     assert_eq!(request_state(&world, "a", 1), "ready");
-    assert!(told(&world, "a", NoticeKind::DataReady));
+    assert!(world.is_told(user("a"), NoticeKind::DataReady));
     wait(&mut world, limits::EXPORT_LIFE);
     assert_eq!(request_state(&world, "a", 1), "done");
 }

@@ -27,11 +27,6 @@ fn story(name: &str) -> StoryId {
     story_named(name).expect("a story")
 }
 
-fn told(world: &World, kind: NoticeKind) -> usize {
-    let is_it = |effect: &Effect| matches!(effect, Effect::Notify(notice) if notice.kind == kind);
-    world.market.outbox().filter(|pending| is_it(&pending.effect)).count()
-}
-
 /// The answer to one command of `a`, at the market's own time.
 fn answer(world: &mut World, letter: &str, command: Command) -> Verdict {
     let at = world.market.last_at();
@@ -105,8 +100,8 @@ fn a_story_waits_for_a_person_unless_the_check_is_certain() {
         12:00:12  approve S3 n            -> INVALID_STATE",
     );
     assert_eq!(state(&world, "S3"), "approved");
-    assert_eq!(told(&world, NoticeKind::StorySubmitted), 3);
-    assert_eq!(told(&world, NoticeKind::StoryApproved), 3);
+    assert_eq!(world.notices(NoticeKind::StorySubmitted).len(), 3);
+    assert_eq!(world.notices(NoticeKind::StoryApproved).len(), 3);
 }
 
 #[test]
@@ -119,7 +114,7 @@ fn a_certain_violation_is_refused_without_a_person_and_names_its_categories() {
     let row = world.market.story_row(story("S3")).expect("known");
     assert_eq!(row.state, "rejected");
     assert!(row.notes.expect("notes").as_str().contains("words"));
-    assert_eq!(told(&world, NoticeKind::StoryRejected), 1);
+    assert_eq!(world.notices(NoticeKind::StoryRejected).len(), 1);
 }
 
 #[test]
@@ -223,7 +218,7 @@ fn a_review_that_takes_a_day_is_told_to_moderators() {
         1d11:59:59 tick                   ->
         1d12:00:02 tick                   ->",
     );
-    assert_eq!(told(&world, NoticeKind::ReviewOverdue), 1);
+    assert_eq!(world.notices(NoticeKind::ReviewOverdue).len(), 1);
     assert!(world.market.moderation_queue()[0].review.as_ref().expect("waits").is_overdue);
 }
 
@@ -286,7 +281,7 @@ fn a_story_is_published_now_or_at_a_planned_time() {
         12:30:01  offer S3 a EUR 100.00   -> opened A; A closes 3d12:30:01",
     );
     assert_eq!(state(&world, "S3"), "live");
-    assert_eq!(told(&world, NoticeKind::StoryPublished), 3);
+    assert_eq!(world.notices(NoticeKind::StoryPublished).len(), 3);
 }
 
 #[test]
@@ -300,7 +295,7 @@ fn a_planned_story_that_cannot_be_shown_stays_and_its_maker_is_told() {
     world.market.cluster.policy.stories.clips_min = 2;
     world.keep_time(world.market.last_at().plus(Millis::from_hours(2)));
     assert_eq!(state(&world, "S3"), "scheduled");
-    assert_eq!(told(&world, NoticeKind::StoryNotPublished), 1);
+    assert_eq!(world.notices(NoticeKind::StoryNotPublished).len(), 1);
     let publish = Command::Story(StoryCommand::PublishStory { story: story("S3") });
     assert_eq!(answer(&mut world, "m", publish).code(), Some(Code::StoryIncomplete));
 }
@@ -422,7 +417,7 @@ fn a_takedown_hides_a_story_everywhere_and_cancels_its_auction() {
     assert!(view.story(story("S1")).is_none() && view.is_hidden(story("S1")));
     let asset = fairground_types::AssetId::from_bits(1);
     assert!(view.is_withheld(asset) && !view.is_listed_asset(asset));
-    assert_eq!(told(&world, NoticeKind::StoryTakenDown), 1);
+    assert_eq!(world.notices(NoticeKind::StoryTakenDown).len(), 1);
 }
 
 #[test]
@@ -445,7 +440,7 @@ fn a_story_comes_back_as_what_it_was() {
     assert_eq!(state(&world, "S1"), "sold");
     let asset = fairground_types::AssetId::from_bits(1);
     assert!(!world.market.view().is_withheld(asset));
-    assert_eq!(told(&world, NoticeKind::StoryRestored), 3);
+    assert_eq!(world.notices(NoticeKind::StoryRestored).len(), 3);
 }
 
 #[test]
@@ -478,7 +473,7 @@ fn a_maker_appeals_once_within_fourteen_days() {
         28d12:00:01 appeal S2 m                -> INVALID_STATE",
     );
     assert!(world.market.moderation_queue().iter().any(|row| row.appeal.is_some()));
-    assert_eq!(told(&world, NoticeKind::TakedownAppealed), 0, "notices live a day");
+    assert_eq!(world.notices(NoticeKind::TakedownAppealed).len(), 0, "notices live a day");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use fairground_types::{Millis, NoticeKind, Role, StrikeAbout, StrikeKind, UserId
 
 use crate::apply::Turn;
 use crate::script::{World, auction_named, person, story_named};
-use crate::{AuctionAuditKind, AuctionState, Effect, OfferStep};
+use crate::{AuctionAuditKind, AuctionState, OfferStep};
 
 fn plays(table: &str) -> World {
     World::play(table).unwrap_or_else(|why| panic!("{why}"))
@@ -28,13 +28,8 @@ fn goes_on(world: &mut World, lines: &str) {
     world.play_on(lines).unwrap_or_else(|why| panic!("{why}"));
 }
 
-/// Who waits to be told of a kind, by any channel.
 fn told(world: &World, kind: NoticeKind) -> BTreeSet<UserId> {
-    let notices = world.market.outbox().filter_map(|pending| match &pending.effect {
-        Effect::Notify(notice) => Some(notice),
-        _ => None,
-    });
-    notices.filter(|notice| notice.kind == kind).map(|notice| notice.user).collect()
+    world.notices(kind).into_iter().map(|(user, _)| user).collect()
 }
 
 fn listed(world: &World, letter: &str, kind: NoticeKind) -> usize {
@@ -170,17 +165,13 @@ fn a_close_that_moves_is_told_to_watchers_and_bidders_but_not_to_whom_it_moved()
     ));
     assert_eq!(told(&world, NoticeKind::CloseExtended), [user("a"), user("b"), user("d")].into());
     // Moves in quick succession are told once.
-    let count = |world: &World| {
-        let is_it = |effect: &Effect| matches!(effect, Effect::Notify(notice) if notice.kind == NoticeKind::CloseExtended);
-        world.market.outbox().filter(|pending| is_it(&pending.effect)).count()
-    };
     let world = plays(&format!(
         "{devices}
         12:58:00  bid A c EUR 110.00               -> placed; A closes 13:15:01
         13:00:02  bid A b EUR 115.00               -> placed; A closes 13:30:01
         13:20:00  bid A c EUR 120.00               -> placed; A closes 13:45:01"
     ));
-    assert_eq!(count(&world), 6);
+    assert_eq!(world.notices(NoticeKind::CloseExtended).len(), 6);
     let world = plays(&format!(
         "{devices}
         12:10:00  prolong A 10m                    -> done; A closes 13:10:01"
@@ -202,36 +193,31 @@ fn an_end_that_is_near_is_told_once_to_watchers_and_to_the_maker() {
     let world = plays(&format!("{start}\n12:45:01.001 tick -> "));
     assert_eq!(told(&world, NoticeKind::FinalWindow), [user("d")].into());
     assert_eq!(told(&world, NoticeKind::FinalWindowMaker), [user("m")].into());
-    let count = |world: &World, kind| {
-        let is_it =
-            |effect: &Effect| matches!(effect, Effect::Notify(notice) if notice.kind == kind);
-        world.market.outbox().filter(|pending| is_it(&pending.effect)).count()
-    };
     let world = plays(&format!(
         "{start}
         12:50:00  bid A c EUR 110.00               -> placed; A closes 13:15:01
         13:14:00  tick                             -> "
     ));
-    assert_eq!(count(&world, NoticeKind::FinalWindow), 1, "once, though the close moved");
+    assert_eq!(world.notices(NoticeKind::FinalWindow).len(), 1, "once, though the close moved");
     let world = plays(&format!(
         "{start}
         12:30:00  prolong A 30m                    -> done; A closes 13:30:01
         12:46:00  tick                             -> "
     ));
-    assert_eq!(count(&world, NoticeKind::FinalWindow), 0, "the end is not near any more");
+    assert_eq!(world.notices(NoticeKind::FinalWindow).len(), 0, "the end is not near any more");
     let world = plays(&format!(
         "{start}
         12:30:00  prolong A 30m                    -> done; A closes 13:30:01
         13:15:02  tick                             -> "
     ));
-    assert_eq!(count(&world, NoticeKind::FinalWindow), 1);
-    assert_eq!(count(&world, NoticeKind::FinalWindowMaker), 1);
+    assert_eq!(world.notices(NoticeKind::FinalWindow).len(), 1);
+    assert_eq!(world.notices(NoticeKind::FinalWindowMaker).len(), 1);
     let world = plays(&format!(
         "{start}
         12:30:00  cancel A                         -> done; A closed (Cancelled)
         12:46:00  tick                             -> "
     ));
-    assert_eq!(count(&world, NoticeKind::FinalWindow), 0, "nothing ends that has ended");
+    assert_eq!(world.notices(NoticeKind::FinalWindow).len(), 0, "nothing ends that has ended");
 }
 
 #[test]
