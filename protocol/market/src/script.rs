@@ -8,7 +8,7 @@
 //! ```
 //! Left of the arrow: log time and what is in the entry (`+` adds to the entry above). Right of it:
 //! everything that came of it, in any order; nothing else may. People are letters (`m` and `n` are
-//! makers), auctions capitals, edges `e1` to `e3`. Between lines the leader ticks as it would, with
+//! makers), auctions capitals (`A7` where there are many), edges `e1` to `e3`. Between lines the leader ticks as it would, with
 //! marks of every edge that is not silenced, each a second old and a second short of any close; a
 //! line with the word `outage` has no such ticks before it. It goes through [`Market::apply`] alone.
 //! Read next: `tests/` for the tables.
@@ -650,20 +650,27 @@ fn letter(user: UserId) -> String {
         .map_or_else(|_| "?".to_owned(), |byte| char::from(byte).to_string())
 }
 
-/// An auction by a capital.
+/// An auction by a capital, and a number where there are many: `A`, `A7`.
 ///
 /// # Errors
 /// When it is no capital.
 pub fn auction_named(capital: &str) -> Result<AuctionId, String> {
+    let number = |digits: &[u8]| {
+        let digits = std::str::from_utf8(digits).unwrap_or_default();
+        if digits.is_empty() { Some(0) } else { digits.parse::<u128>().ok() }
+    };
     match capital.as_bytes() {
-        [byte @ b'A'..=b'Z'] => Ok(AuctionId::from_bits(u128::from(*byte))),
+        [byte @ b'A'..=b'Z', digits @ ..] => number(digits)
+            .map(|number| AuctionId::from_bits((number << 8) | u128::from(*byte)))
+            .ok_or_else(|| format!("auction {capital}")),
         _ => Err(format!("auction {capital}")),
     }
 }
 
 fn capital(auction: AuctionId) -> String {
-    u8::try_from(auction.to_bits())
-        .map_or_else(|_| "?".to_owned(), |byte| char::from(byte).to_string())
+    let (bits, number) = (auction.to_bits() & 0xff, auction.to_bits() >> 8);
+    let letter = u8::try_from(bits).map_or('?', char::from);
+    if number == 0 { letter.to_string() } else { format!("{letter}{number}") }
 }
 
 /// The order that a payment in an auction makes.

@@ -34,7 +34,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn join_person(&mut self, at: Timestamp, letter: char) -> Result<(), String> {
+    pub(crate) fn join_person(&mut self, at: Timestamp, letter: char) -> Result<(), String> {
         let is_maker = matches!(letter, 'm' | 'n');
         let create = CreateAccount {
             user: person(&letter.to_string())?,
@@ -48,7 +48,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn list_story(&mut self, at: Timestamp, name: &str) -> Result<(), String> {
+    pub(crate) fn list_story(&mut self, at: Timestamp, name: &str) -> Result<(), String> {
         let story = story_named(name)?;
         let asset = AssetId::from_bits(story.to_bits());
         let maker = Actor::User(person("m")?);
