@@ -135,12 +135,6 @@ impl Account {
         self.roles.contains(&role)
     }
 
-    /// When it was made.
-    #[must_use]
-    pub const fn created_at(&self) -> Timestamp {
-        self.created_at
-    }
-
     /// Where it stands.
     #[must_use]
     pub const fn standing(&self) -> AccountStanding {
@@ -148,45 +142,7 @@ impl Account {
     }
 }
 
-impl Challenge {
-    /// Its id.
-    #[must_use]
-    pub const fn id(&self) -> ChallengeId {
-        self.challenge
-    }
-
-    /// Where the code goes, sealed.
-    #[must_use]
-    pub const fn contact(&self) -> &SealedContact {
-        &self.contact
-    }
-
-    /// How it travels.
-    #[must_use]
-    pub const fn channel(&self) -> Channel {
-        self.channel
-    }
-
-    /// Until when the code may be typed.
-    #[must_use]
-    pub const fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-}
-
 impl SignIn {
-    /// Whose it is.
-    #[must_use]
-    pub const fn user(&self) -> UserId {
-        self.user
-    }
-
-    /// When it ends without further use.
-    #[must_use]
-    pub const fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-
     fn life(created_at: Timestamp, used_at: Timestamp) -> Timestamp {
         used_at.plus(limits::SIGN_IN_IDLE_MAX).min(created_at.plus(limits::SIGN_IN_MAX))
     }

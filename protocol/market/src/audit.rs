@@ -234,12 +234,6 @@ impl Market {
     ) -> impl Iterator<Item = AuditRow> + 'a {
         self.audit.from(from).map(AuditRow::of).filter(|row| filter.passes(row))
     }
-
-    /// How many audit entries the state holds.
-    #[must_use]
-    pub fn audit_len(&self) -> usize {
-        self.audit.entries.len()
-    }
 }
 
 #[cfg(test)]

@@ -98,24 +98,6 @@ impl EdgeState {
         }
     }
 
-    /// Its id.
-    #[must_use]
-    pub const fn edge(&self) -> &EdgeId {
-        &self.edge
-    }
-
-    /// Whether closes wait for it.
-    #[must_use]
-    pub const fn standing(&self) -> &Standing {
-        &self.standing
-    }
-
-    /// Whether it may take bids at all.
-    #[must_use]
-    pub const fn takes_bids(&self) -> bool {
-        self.takes_bids
-    }
-
     /// Whether closes wait for it.
     #[must_use]
     pub const fn in_intake(&self) -> bool {

@@ -132,8 +132,8 @@ pub use story::{
 };
 pub use treasury::{
     Charge, ChargeRow, DeadLetter, DeadLetterRow, Dispute, DisputeRow, DisputeState, HoldRow,
-    LedgerList, LedgerRow, PaymentRow, Payout, PayoutAccount, PayoutAccountRow, PayoutHold,
-    ReceiptNumber, ReceiptRow, ReceiptWithLink, Refund, RefundRow, RefundState, Transfer,
+    LedgerList, LedgerRow, PaymentRow, Payout, PayoutAccount, PayoutHold, ReceiptNumber,
+    ReceiptRow, ReceiptWithLink, Refund, RefundRow, RefundState, Transfer,
 };
 pub use view::{
     AssetView, AuctionStatus, AuctionView, EdgeView, ExtensionView, Placed, PublicView, ShareView,

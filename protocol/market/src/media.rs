@@ -64,12 +64,6 @@ pub enum Job {
 }
 
 impl Asset {
-    /// Its id.
-    #[must_use]
-    pub const fn id(&self) -> AssetId {
-        self.asset
-    }
-
     /// Whose it is.
     #[must_use]
     pub const fn owner(&self) -> UserId {
@@ -82,40 +76,10 @@ impl Asset {
         self.source
     }
 
-    /// How many.
-    #[must_use]
-    pub const fn source_bytes(&self) -> u64 {
-        self.source_bytes
-    }
-
     /// How long the clip is.
     #[must_use]
     pub const fn duration(&self) -> Millis {
         self.duration
-    }
-
-    /// Newest revision that can be played; 0 for none.
-    #[must_use]
-    pub const fn revision(&self) -> u32 {
-        self.revision
-    }
-
-    /// Manifest of that revision.
-    #[must_use]
-    pub const fn manifest(&self) -> Option<BlobHash> {
-        self.manifest
-    }
-
-    /// Where the work on it stands.
-    #[must_use]
-    pub const fn job(&self) -> &Job {
-        &self.job
-    }
-
-    /// Fencing number of the newest lease.
-    #[must_use]
-    pub const fn fence(&self) -> u64 {
-        self.fence
     }
 
     fn check_lease(&self, edge: &EdgeId, fence: u64) -> Result<Timestamp, Rejection> {

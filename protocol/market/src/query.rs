@@ -7,8 +7,8 @@ use fairground_types::command::MemberRow;
 use fairground_types::journal::Intake;
 use fairground_types::verdict::BidState;
 use fairground_types::{
-    Accepted, AssetId, AuctionId, BidId, ChallengeId, ClusterId, Digest, EdgeId, SaleLockId,
-    SignInId, StoryId, Timestamp, UserId, Verdict, limits,
+    Accepted, AssetId, AuctionId, BidId, ChallengeId, Digest, EdgeId, SaleLockId, SignInId,
+    StoryId, Timestamp, UserId, Verdict, limits,
 };
 
 use crate::auction::{Auction, AuctionState, Bid, RefusedBid};
@@ -23,12 +23,6 @@ use crate::view::AuctionStatus;
 use crate::{Account, Asset, Challenge, Market, SaleLock, SignIn, Story};
 
 impl Market {
-    /// The cluster, once it is initialised.
-    #[must_use]
-    pub const fn cluster(&self) -> Option<ClusterId> {
-        self.cluster.id
-    }
-
     /// The rules in force for auctions that open now.
     #[must_use]
     pub const fn policy(&self) -> &fairground_types::command::MarketPolicy {

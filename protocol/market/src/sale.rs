@@ -75,46 +75,16 @@ impl SaleLock {
         self.lock
     }
 
-    /// Its auction.
-    #[must_use]
-    pub const fn auction(&self) -> AuctionId {
-        self.auction
-    }
-
-    /// Its story.
-    #[must_use]
-    pub const fn story(&self) -> StoryId {
-        self.story
-    }
-
     /// Who may pay.
     #[must_use]
     pub const fn buyer(&self) -> UserId {
         self.buyer
     }
 
-    /// Who is paid in the end.
-    #[must_use]
-    pub const fn maker(&self) -> UserId {
-        self.maker
-    }
-
     /// The price.
     #[must_use]
     pub const fn amount(&self) -> Money {
         self.amount
-    }
-
-    /// End of the payment window.
-    #[must_use]
-    pub const fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub const fn state(&self) -> &LockState {
-        &self.state
     }
 
     /// Checkout attempts, oldest first.

@@ -17,14 +17,6 @@ pub struct Snapshot {
     pub(crate) market: Market,
 }
 
-impl Snapshot {
-    /// Shape of the state inside.
-    #[must_use]
-    pub const fn version(&self) -> u32 {
-        self.version
-    }
-}
-
 impl Market {
     /// Takes a copy that shares every large value with this market.
     #[must_use]

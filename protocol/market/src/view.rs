@@ -593,11 +593,6 @@ impl PublicView {
         self.members.values()
     }
 
-    /// Every registered edge.
-    pub fn edges(&self) -> impl Iterator<Item = &EdgeView> {
-        self.edges.values()
-    }
-
     /// One edge.
     #[must_use]
     pub fn edge(&self, edge: &EdgeId) -> Option<&EdgeView> {
@@ -608,12 +603,6 @@ impl PublicView {
     #[must_use]
     pub fn is_revoked(&self, sign_in: SignInId) -> bool {
         self.revoked.contains_key(&sign_in)
-    }
-
-    /// A maker's public name.
-    #[must_use]
-    pub fn handle(&self, user: UserId) -> Option<&Handle> {
-        self.handles.get(&user)
     }
 
     /// A playable asset.

@@ -304,12 +304,6 @@ impl Auction {
         self.auction
     }
 
-    /// Its story.
-    #[must_use]
-    pub const fn story(&self) -> StoryId {
-        self.story
-    }
-
     /// Which auction of the story, from 1.
     #[must_use]
     pub const fn seq(&self) -> u32 {
@@ -338,12 +332,6 @@ impl Auction {
     #[must_use]
     pub const fn closes_at(&self) -> Timestamp {
         self.closes_at
-    }
-
-    /// When it closes at the latest.
-    #[must_use]
-    pub const fn closes_by(&self) -> Timestamp {
-        self.closes_by
     }
 
     /// Where it stands.

@@ -184,28 +184,10 @@ impl IssueState {
 }
 
 impl Issue {
-    /// Its id.
-    #[must_use]
-    pub const fn id(&self) -> IssueId {
-        self.issue
-    }
-
-    /// Its order.
-    #[must_use]
-    pub const fn order(&self) -> OrderId {
-        self.order
-    }
-
     /// Where it stands.
     #[must_use]
     pub const fn state(&self) -> &IssueState {
         &self.state
-    }
-
-    /// What shows it, with the side that showed it.
-    #[must_use]
-    pub fn evidence(&self) -> &[(Party, Evidence)] {
-        &self.evidence
     }
 
     /// On which side somebody is.

@@ -1,6 +1,6 @@
 //! Issues as their parties and staff see them.
 
-use fairground_types::command::{Decision, Evidence, IssueKind, MakerOffer, Party};
+use fairground_types::command::{Evidence, IssueKind, MakerOffer, Party};
 use fairground_types::text::Note;
 use fairground_types::{AssetId, BlobHash, IssueId, OrderId, Timestamp, UserId};
 use serde::Serialize;
@@ -240,12 +240,6 @@ impl Market {
     #[must_use]
     pub fn issue_for_staff(&self, id: IssueId) -> Option<IssueRow> {
         self.issue(id).map(|row| issue_row(row, OrderRole::Staff))
-    }
-
-    /// What a second person would confirm.
-    #[must_use]
-    pub fn proposed_decision(&self, id: IssueId) -> Option<Decision> {
-        self.issue(id).and_then(|row| row.proposal).map(|(decision, _)| decision)
     }
 
     /// Every picture that shows an issue: kept for as long as the issue is.

@@ -138,26 +138,6 @@ impl OfferState {
     }
 }
 
-impl Offer {
-    /// Its id.
-    #[must_use]
-    pub const fn id(&self) -> OfferId {
-        self.offer
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub const fn state(&self) -> &OfferState {
-        &self.state
-    }
-
-    /// The version of the story that it was made for.
-    #[must_use]
-    pub const fn story_version(&self) -> u64 {
-        self.story_version
-    }
-}
-
 impl Offering {
     /// Offers on one story, in the order of the log.
     pub(crate) fn on(&self, story: StoryId) -> impl DoubleEndedIterator<Item = &Arc<Offer>> {

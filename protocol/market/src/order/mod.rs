@@ -307,12 +307,6 @@ impl Order {
         self.order
     }
 
-    /// Its sale lock.
-    #[must_use]
-    pub const fn lock(&self) -> SaleLockId {
-        self.lock
-    }
-
     /// Who bought.
     #[must_use]
     pub const fn buyer(&self) -> UserId {
@@ -323,18 +317,6 @@ impl Order {
     #[must_use]
     pub const fn maker(&self) -> UserId {
         self.maker
-    }
-
-    /// The price.
-    #[must_use]
-    pub const fn amount(&self) -> Money {
-        self.amount
-    }
-
-    /// The market's share.
-    #[must_use]
-    pub const fn fee(&self) -> Money {
-        self.fee
     }
 
     /// Where it stands.

@@ -72,26 +72,6 @@ pub struct DataRequest {
     pub(crate) state: DataRequestState,
 }
 
-impl DataRequest {
-    /// Whose it is.
-    #[must_use]
-    pub const fn user(&self) -> UserId {
-        self.user
-    }
-
-    /// What it asks for.
-    #[must_use]
-    pub const fn kind(&self) -> DataRequestKind {
-        self.kind
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub const fn state(&self) -> DataRequestState {
-        self.state
-    }
-}
-
 impl Market {
     /// What still binds an account, in words; nothing when it may go.
     #[must_use]

@@ -36,12 +36,6 @@ impl Market {
         Ok(self.signed_in(user, social.sign_in, known.is_none()))
     }
 
-    /// Whose way to sign in this is.
-    #[must_use]
-    pub fn identity_owner(&self, identity: &Identity) -> Option<UserId> {
-        self.accounts.identities.get(identity).copied()
-    }
-
     fn add_identity(&mut self, user: UserId, identity: Identity) {
         self.accounts.identities.insert(identity, user);
         self.change_person(user, |person| {

@@ -236,12 +236,6 @@ impl Story {
         self.maker
     }
 
-    /// Version of its newest contents, from 1.
-    #[must_use]
-    pub const fn version(&self) -> u64 {
-        self.version
-    }
-
     /// The version that is shown; offers are made against it.
     #[must_use]
     pub const fn published(&self) -> Option<u64> {
@@ -259,12 +253,6 @@ impl Story {
     pub fn newest(&self) -> &StoryDraft {
         let edit = self.review.as_ref().and_then(|review| review.edit.as_deref());
         edit.unwrap_or(&self.contents)
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub const fn state(&self) -> &StoryState {
-        &self.state
     }
 
     /// Keeps the newest measures of moderators.

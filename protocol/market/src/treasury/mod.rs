@@ -40,8 +40,8 @@ pub(crate) use query::{charge_row, order_of, payment_of, receipt_of};
 pub(crate) use refund::RefundRequest;
 pub use refund::{Refund, RefundState};
 pub use row::{
-    ChargeRow, DeadLetterRow, DisputeRow, HoldRow, LedgerList, LedgerRow, PaymentRow,
-    PayoutAccountRow, ReceiptRow, ReceiptWithLink, RefundRow,
+    ChargeRow, DeadLetterRow, DisputeRow, HoldRow, LedgerList, LedgerRow, PaymentRow, ReceiptRow,
+    ReceiptWithLink, RefundRow,
 };
 
 use crate::Market;

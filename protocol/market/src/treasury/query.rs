@@ -5,8 +5,8 @@
 use fairground_types::{LogIndex, OrderId, SaleLockId, Timestamp, UserId, limits};
 
 use super::row::{
-    ChargeRow, DeadLetterRow, DisputeRow, HoldRow, LedgerList, LedgerRow, PaymentRow,
-    PayoutAccountRow, ReceiptRow, RefundRow,
+    ChargeRow, DeadLetterRow, DisputeRow, HoldRow, LedgerList, LedgerRow, PaymentRow, ReceiptRow,
+    RefundRow,
 };
 use super::{Charge, DeadLetter, Dispute, Payout, PayoutAccount, Refund, RefundState};
 use crate::Market;
@@ -36,13 +36,6 @@ impl Market {
     #[must_use]
     pub fn payout_account(&self, maker: UserId) -> Option<&PayoutAccount> {
         self.treasury.accounts.get(&maker)
-    }
-
-    /// The same, for its owner.
-    #[must_use]
-    pub fn payout_account_row(&self, user_id: UserId) -> Option<PayoutAccountRow> {
-        let row = self.payout_account(user_id)?;
-        Some(PayoutAccountRow { user_id, account: row.account.clone(), state: row.state })
     }
 
     /// Effects that failed for good, oldest first.

@@ -2,7 +2,7 @@
 //!
 //! Read next: `query.rs` for how they are made.
 
-use fairground_types::command::{HoldDecision, ProviderAccountState, RefundCause};
+use fairground_types::command::{HoldDecision, RefundCause};
 use fairground_types::text::Note;
 use fairground_types::{
     Digest, DisputeId, EffectId, LogIndex, Money, OrderId, RefundId, SaleLockId, Timestamp, UserId,
@@ -246,20 +246,6 @@ pub struct ReceiptWithLink {
     pub link: String,
     /// Until when.
     pub link_expires_at: Timestamp,
-}
-
-/// A maker's account at the payment provider.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PayoutAccountRow {
-    /// Whose.
-    pub user_id: UserId,
-    /// The provider's id, once there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub account: Option<String>,
-    /// Whether money can be sent to it.
-    pub state: ProviderAccountState,
 }
 
 impl std::fmt::Display for LedgerAccount {
