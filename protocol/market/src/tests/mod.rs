@@ -16,6 +16,8 @@ mod money;
 mod orders;
 mod parts;
 mod people;
+mod planted;
+mod rows;
 mod rules;
 mod stories;
 mod tables;
