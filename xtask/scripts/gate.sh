@@ -200,10 +200,10 @@ line_coverage() {
         skip "line coverage" "cargo-llvm-cov or cargo-nextest is not installed"
         return
     fi
-    # The market's own lines alone; tests and the language of their tables are no rules. The aim is 95
-    # (issue 3): rows that only daemons read are still without a test here. The floor may only rise.
+    # The market's own lines alone; tests and the language of their tables are no rules. Above the 95
+    # of issue 3, just below what was reached last. The floor may only rise.
     check "line coverage" cargo llvm-cov nextest --package fairground-market --status-level fail \
-        --ignore-filename-regex '/(tests|script|types|wire)/|script\.rs' --summary-only --fail-under-lines 88
+        --ignore-filename-regex '/(tests|script|types|wire)/|script\.rs' --summary-only --fail-under-lines 96
 }
 
 if [ "$mode" = static ]; then
