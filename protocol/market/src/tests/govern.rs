@@ -306,6 +306,19 @@ fn every_privileged_command_is_written_down_also_a_refused_one() {
     assert_eq!(world.market.violations(), Vec::<String>::new());
 }
 
+/// An entry without commands that name a lock or an effect: the market calls those after the entry
+/// that made them, so with one Tick more or less before it they are called otherwise.
+fn without_given_names(entry: &Entry) -> Entry {
+    let mut entry = entry.clone();
+    entry.commands.retain(|command| match command {
+        LogCommand::Direct(envelope) => {
+            !matches!(envelope.command, Command::Payment(_) | Command::Finance(_))
+        }
+        LogCommand::Batch(_) => true,
+    });
+    entry
+}
+
 /// Verdicts by command, without where in the log they fell.
 fn verdicts(log: &[Entry]) -> Vec<(String, Option<Code>)> {
     let mut market = Market::default();
@@ -338,6 +351,7 @@ proptest! {
         // Ticks in between, as a leader makes them when an auction is open.
         let mut ticked: Vec<Entry> = Vec::new();
         for entry in &player.world.log {
+            let entry = &without_given_names(entry);
             if let Some(last) = ticked.last() {
                 let half = Millis::new(entry.at.since(last.at).as_millis() / 2);
                 if half > Millis::ZERO && half <= Millis::from_secs(1) && entry.term == last.term {
