@@ -34,5 +34,5 @@ fix: ## mend formatting and what clippy can mend
 soak: ## repeat the whole scenario for MINUTES (default 60)
 	@$(scripts)/soak.sh "$(MINUTES)"
 
-bench: ## benches and the figures of one scenario
+bench: ## benches, the figures of one scenario, load on a market and its peers
 	@$(scripts)/bench.sh

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Measures: the benches named below, one after the other, then one release scenario; prints one table.
-# The rules and what to expect: docs/src/internals/performance.md.
+# Then load on a running market and its peers (tests/bench) with modest sizes; the full ones are
+# options of `fairground-bench`. The rules and what to expect: docs/src/internals/performance.md.
 #
-# FAIRGROUND_BENCH_ONCE=1 runs one small round of every bench in the dev profile and no scenario: it
-# shows that they run, and its figures mean nothing. Exit 1: something failed; the rest is printed.
+# FAIRGROUND_BENCH_ONCE=1 runs one small round of every bench in the dev profile, no scenario and no
+# load: it shows that they run, and its figures mean nothing (`make test` runs the load generators at
+# their smallest). Exit 1: something failed; the rest is printed.
 set -u
 cd "$(dirname "$0")/../.."
 
@@ -21,7 +23,7 @@ profile=()
 for bench in $benches; do
     cargo bench ${profile[@]+"${profile[@]}"} --no-run --package "${bench%:*}" --bench "${bench#*:}" || exit 1
 done
-[ "$once" = 1 ] || cargo build --release --package fairground || exit 1
+[ "$once" = 1 ] || cargo build --release --package fairground --package fairground-bench || exit 1
 
 row() { printf '%-48s %12s %12s %12s  %s\n' "$@"; }
 
@@ -58,4 +60,20 @@ if ! tr -d ' \n' <"$work/scenario.json" | grep -q '^{"ok":true'; then
     tail -n 20 "$work/scenario.log" >&2
     failed=1
 fi
+
+# Load through HTTPS, on the disk that FAIRGROUND_BENCH_DIR is on.
+export FAIRGROUND_BIN="$target/release/fairground"
+load() { # SUB-COMMAND OPTIONS
+    echo
+    echo "load: $*"
+    if ! timeout --kill-after=30 1200 "$target/release/fairground-bench" "$@" \
+        --dir "${FAIRGROUND_BENCH_DIR:-$work}"; then
+        echo "bench: load $1 failed" >&2
+        failed=1
+    fi
+}
+load peers --bidders 1,64,256 --seconds 5
+load many --auctions 1000 --bidders 64
+load failover --kills 3
+load closes --auctions 1000
 exit "$failed"

@@ -233,7 +233,7 @@ count_cargo_test
 must_build "build of the binary" cargo build --package fairground
 target=$(cargo metadata --format-version 1 --no-deps --offline | sed -nE 's/.*"target_directory":"([^"]+)".*/\1/p')
 export FAIRGROUND_BIN="$target/debug/fairground"
-rust_tests "cluster scenario" --package fairground-tests-cluster
+rust_tests "cluster scenario" --package fairground-tests-cluster --package fairground-bench
 if [ "$nextest" = yes ]; then
     check "table of the rules" cargo xtask coverage "$work/tests.log"
 else

@@ -132,6 +132,12 @@ const TABLE: &[Row] = &[
         tests_may_use: &[],
         must_not_see: &["openraft", "quinn", "redb"],
     },
+    Row {
+        package: "fairground-bench",
+        may_use: &[],
+        tests_may_use: &[],
+        must_not_see: &["openraft", "quinn", "redb", "reqwest"],
+    },
     Row { package: "xtask", may_use: &[], tests_may_use: &[], must_not_see: &["tokio"] },
 ];
 

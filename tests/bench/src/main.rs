@@ -1,0 +1,78 @@
+//! `fairground-bench`: load on a running market, and on what a shop would use instead.
+//!
+//! ```text
+//!  hot       one auction, several numbers of bidders; open loop at half of the peak
+//!  many      thousands of auctions, and one for comparison
+//!  peers     the market beside PostgreSQL, Redis and etcd, ratios and aims
+//!  failover  the leader killed under load
+//!  closes    many auctions that close within a minute
+//! ```
+//! Nothing of the product is linked: `FAIRGROUND_BIN` names the binary that is started and measured.
+//! Read next: `scene/` for what each does, `market/` for how a market is set up, `peer/` for the
+//! others; `docs/src/internals/performance.md` for how to run it and what it showed.
+
+mod market;
+mod peer;
+mod place;
+mod process;
+mod scene;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::peer::front::{self, FrontArgs};
+use crate::scene::closes::{self, ClosesArgs};
+use crate::scene::failover::{self, FailoverArgs};
+use crate::scene::hot::{self, HotArgs, ManyArgs};
+use crate::scene::peers::{self, PeersArgs};
+
+/// Load on a running market and on its peers.
+#[derive(Debug, Parser)]
+#[command(name = "fairground-bench", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Bid on one auction with several numbers of bidders.
+    Hot(HotArgs),
+    /// Bid on many auctions, and on one for comparison.
+    Many(ManyArgs),
+    /// Measure the market and its peers in turn.
+    Peers(PeersArgs),
+    /// Kill the leader under load and wait for the first new verdict.
+    Failover(FailoverArgs),
+    /// Let many auctions close within a minute.
+    Closes(ClosesArgs),
+    /// The batching front of a peer; started by `peers`.
+    #[command(hide = true)]
+    Front(FrontArgs),
+}
+
+fn main() -> anyhow::Result<()> {
+    let verb = Cli::parse().verb;
+    // One thread: bids leave in the order of their amounts, as the one counter gave them out.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(verb))
+}
+
+async fn run(verb: Verb) -> anyhow::Result<()> {
+    let mut stop = signal(SignalKind::terminate())?;
+    let work = async {
+        match verb {
+            Verb::Hot(arguments) => hot::hot(arguments).await,
+            Verb::Many(arguments) => hot::many(arguments).await,
+            Verb::Peers(arguments) => peers::peers(arguments).await,
+            Verb::Failover(arguments) => failover::failover(arguments).await,
+            Verb::Closes(arguments) => closes::closes(arguments).await,
+            Verb::Front(arguments) => front::serve(arguments).await,
+        }
+    };
+    // Whatever was started is killed when the work is dropped.
+    tokio::select! {
+        ended = work => ended,
+        _ = stop.recv() => anyhow::bail!("asked to stop"),
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("asked to stop"),
+    }
+}
