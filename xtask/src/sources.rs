@@ -6,7 +6,7 @@ use std::{fs, io};
 use anyhow::Context as _;
 
 /// Folders that hold nothing of ours.
-const PASSED_BY: [&str; 4] = [".git", "target", "node_modules", "__pycache__"];
+const PASSED_BY: [&str; 5] = [".git", "target", "node_modules", "__pycache__", ".hypothesis"];
 
 /// One text file of the repository.
 #[derive(Debug)]
