@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use fairground_market::{ChargeRow, DeadLetterRow, DisputeRow, HoldRow, LedgerList, RefundRow};
 use fairground_runtime::cursor::Paging;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
-use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem};
+use fairground_runtime::problem::{ApiJson, ApiPath, ApiQuery, Problem, WHOLE_NUMBER_MAX};
 use fairground_types::command::{
     Command, FinanceCommand, HoldDecision, RefundDecision, WindowChange,
 };
@@ -467,7 +467,7 @@ pub(super) async fn ledger(
 ) -> Result<Response, Problem> {
     caller.may(&api, Action::ReadMarket)?;
     let after = query.after.unwrap_or_default();
-    if i64::try_from(after.0).is_err() {
+    if after.0 > WHOLE_NUMBER_MAX {
         return Err(Problem::invalid("after", "is no entry of a log"));
     }
     let page = api.member.state.read(|market| market.ledger_lines(after));

@@ -13,6 +13,7 @@ use super::*;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Bid {
     amount_minor: u64,
+    version: Option<u64>,
     nested: Option<Nested>,
 }
 
@@ -33,7 +34,7 @@ fn routes() -> Router {
                 "/bids/{auction}",
                 post(|ApiPath(_): ApiPath<AuctionId>, ApiJson(bid): ApiJson<Bid>| async move {
                     let label = bid.nested.map(|nested| nested.label).unwrap_or_default();
-                    format!("{} {label}", bid.amount_minor)
+                    format!("{} {:?} {label}", bid.amount_minor, bid.version)
                 }),
             )
             .route(
@@ -142,9 +143,9 @@ async fn every_malformed_request_gets_its_code_and_field() {
             "POST",
             bid_path(),
             json,
-            "{\"nested\":{\"label\":\"9 \\\"99999999999999999\"},\"amountMinor\":9007199254740992}",
+            "{\"nested\":{\"label\":\"9 \\\"99999999999999999\"},\"amountMinor\":9007199254740992,\"version\":9007199254740992}",
             "VALIDATION_FAILED",
-            Some("amountMinor"),
+            Some("version"),
         ),
         ("POST", bid_path(), json, "{\"amountMinor\":1} x", "VALIDATION_FAILED", None),
         ("POST", bid_path(), json, "[]", "VALIDATION_FAILED", Some("body")),

@@ -9,7 +9,7 @@
 //!          bytes a step; empty where the commit wrote one bid
 //! ```
 //! The place of a leaf is its sequence in the journal less `firstSeq`, so one signature cannot speak
-//! for two bids of one sequence. It must not know the journal. Read next: [`merkle`].
+//! for two bids of one sequence. It must not know the journal. Read next: `merkle.rs`.
 
 mod merkle;
 
