@@ -48,6 +48,32 @@ async fn open_auction(edge: &Running, who: &str) -> String {
     opened["auctionId"].as_str().unwrap().to_owned()
 }
 
+/// Three rising bids of one bidder, each received and none judged yet.
+async fn receive_three(edge: &Running, who: &str, bids: &str) -> Vec<Value> {
+    let mut received = Vec::new();
+    for (key, minor) in [("bid-00001", 11_000), ("bid-00002", 12_000), ("bid-00003", 13_000)] {
+        let request = edge.request(Method::POST, bids).bearer_auth(who);
+        let request = request.header("Idempotency-Key", key).header("Prefer", "wait=0");
+        let answer = request.json(&money(minor)).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["state"], "received");
+        received.push(answer);
+    }
+    received
+}
+
+/// The state of a received bid, once it is judged.
+async fn judged_state(edge: &Running, who: &str, received: &Value) -> Value {
+    let path = format!("/v1/bids/{}", received["bidId"].as_str().unwrap());
+    until("the bid is judged", || async {
+        let shown = edge.request(Method::GET, &path).bearer_auth(who).send().await.unwrap();
+        let shown: Value = shown.json().await.unwrap();
+        (shown["state"] != "received").then(|| shown["state"].clone())
+    })
+    .await
+}
+
 fn claims(world: &World, receipt: &str) -> Value {
     let checked = receipt::verify(receipt, |_| Some(*world.receipt.public())).unwrap();
     serde_json::to_value(checked).unwrap()
@@ -119,16 +145,7 @@ async fn what_was_received_is_judged_after_silence_and_restart() {
     let bids = format!("/v1/auctions/{auction}/bids");
 
     serving.member.is_judging.store(false, Ordering::Release);
-    let mut received = Vec::new();
-    for (key, minor) in [("bid-00001", 11_000), ("bid-00002", 12_000), ("bid-00003", 13_000)] {
-        let request = edge.request(Method::POST, &bids).bearer_auth(&two);
-        let request = request.header("Idempotency-Key", key).header("Prefer", "wait=0");
-        let answer = request.json(&money(minor)).send().await.unwrap();
-        assert_eq!(answer.status(), 202);
-        let answer: Value = answer.json().await.unwrap();
-        assert_eq!(answer["state"], "received");
-        received.push(answer);
-    }
+    let received = receive_three(&edge, &two, &bids).await;
     let receipts: Vec<Value> =
         received.iter().map(|answer| claims(&world, answer["receipt"].as_str().unwrap())).collect();
     for pair in receipts.windows(2) {
@@ -143,14 +160,7 @@ async fn what_was_received_is_judged_after_silence_and_restart() {
     assert_eq!(waiting["state"], "received", "known from the journal");
     serving.member.is_judging.store(true, Ordering::Release);
     for answer in &received {
-        let path = format!("/v1/bids/{}", answer["bidId"].as_str().unwrap());
-        let state = until("the bid is judged", || async {
-            let shown = edge.request(Method::GET, &path).bearer_auth(&two).send().await.unwrap();
-            let shown: Value = shown.json().await.unwrap();
-            (shown["state"] != "received").then(|| shown["state"].clone())
-        })
-        .await;
-        assert_eq!(state, "accepted");
+        assert_eq!(judged_state(&edge, &two, answer).await, "accepted");
     }
     let judged = serving.member.judged();
     let distinct: BTreeSet<_> = judged.iter().map(|(_, command)| *command).collect();
@@ -174,27 +184,14 @@ async fn an_entry_that_the_disk_lost_is_passed_over_and_named() {
     let auction = open_auction(&edge, &one).await;
     let bids = format!("/v1/auctions/{auction}/bids");
     serving.member.is_judging.store(false, Ordering::Release);
-    let mut received = Vec::new();
-    for (key, minor) in [("bid-00001", 11_000), ("bid-00002", 12_000), ("bid-00003", 13_000)] {
-        let request = edge.request(Method::POST, &bids).bearer_auth(&two);
-        let request = request.header("Idempotency-Key", key).header("Prefer", "wait=0");
-        let answer: Value = request.json(&money(minor)).send().await.unwrap().json().await.unwrap();
-        received.push(answer["bidId"].as_str().unwrap().to_owned());
-    }
+    let received = receive_three(&edge, &two, &bids).await;
     edge.stop().await;
     damage_journal(dir.path(), &[3]).unwrap();
 
     serving.member.is_judging.store(true, Ordering::Release);
     let edge = start(options(dir.path())).await;
-    for bid in [&received[0], &received[2]] {
-        let path = format!("/v1/bids/{bid}");
-        let state = until("the bid is judged", || async {
-            let shown = edge.request(Method::GET, &path).bearer_auth(&two).send().await.unwrap();
-            let shown: Value = shown.json().await.unwrap();
-            (shown["state"] != "received").then(|| shown["state"].clone())
-        })
-        .await;
-        assert_eq!(state, "accepted");
+    for answer in [&received[0], &received[2]] {
+        assert_eq!(judged_state(&edge, &two, answer).await, "accepted");
     }
     let lost: Option<Vec<(u64, u64)>> = serving.member.look(|market| {
         let edge = market.edge(&world.edge)?;
