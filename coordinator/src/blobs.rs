@@ -3,13 +3,14 @@
 //! ```text
 //!  put      this member, then the others until a majority holds it
 //!  get      this member, else another one: fetched, checked by hash, kept
-//!  repair   each minute: what the market refers to and is not here is fetched
+//!  repair   each minute: what the market refers to and is not here is fetched; a picture that no
+//!           account shows any more is removed
 //! ```
 //! A blob's name is its hash, so any copy is as good as another and nothing is ever overwritten. It
 //! must not know what a blob is for, but for repair, which reads manifests.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fairground_media::Manifest;
@@ -51,6 +52,8 @@ pub(crate) struct Blobs {
     store: BlobStore,
     peers: Arc<Peers>,
     state: Arc<State>,
+    /// Pictures of accounts as the last repair knew them.
+    avatars: Mutex<BTreeSet<BlobHash>>,
 }
 
 impl Blobs {
@@ -60,7 +63,7 @@ impl Blobs {
         peers: Arc<Peers>,
         state: Arc<State>,
     ) -> Self {
-        Self { me, store, peers, state }
+        Self { me, store, peers, state, avatars: Mutex::default() }
     }
 
     fn others(&self) -> Vec<MemberId> {
@@ -230,13 +233,15 @@ impl Blobs {
     }
 
     async fn repair_once(&self) {
-        let (sources, manifests) = self.state.read(|market| {
+        let (sources, manifests, avatars) = self.state.read(|market| {
             let sources = market.assets().map(fairground_market::Asset::source);
             let manifests: Vec<BlobHash> =
                 market.view().assets().map(|asset| asset.manifest).collect();
-            (sources.chain(market.evidence_images()).collect(), manifests)
+            let avatars: BTreeSet<BlobHash> = market.avatars().collect();
+            (sources.chain(market.evidence_images()).collect(), manifests, avatars)
         });
         let mut wanted: BTreeSet<BlobHash> = sources;
+        wanted.extend(&avatars);
         for manifest in manifests {
             wanted.insert(manifest);
             let Some(bytes) = self.read(manifest).await else { continue };
@@ -246,18 +251,36 @@ impl Blobs {
             }
         }
         let mut repaired = 0_usize;
-        for hash in wanted {
+        for hash in &wanted {
             if repaired >= REPAIR_MAX {
                 break;
             }
-            if !self.store.has(&hash).await.unwrap_or(false) && self.fetch(hash).await {
+            if !self.store.has(hash).await.unwrap_or(false) && self.fetch(*hash).await {
                 repaired = repaired.saturating_add(1);
             }
         }
+        self.forget_avatars(avatars, &wanted).await;
         if repaired > 0 {
             let count = u64::try_from(repaired).unwrap_or(u64::MAX);
             metrics::counter!(crate::metrics::BLOBS_REPAIRED).increment(count);
             tracing::info!(blobs = repaired, "blobs repaired");
+        }
+    }
+}
+
+impl Blobs {
+    /// Removes pictures that some account showed at the last repair and none does now: of people who
+    /// took theirs away, changed it, or were erased.
+    async fn forget_avatars(&self, now: BTreeSet<BlobHash>, wanted: &BTreeSet<BlobHash>) {
+        let before = {
+            let mut known = self.avatars.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *known, now)
+        };
+        for hash in before.difference(wanted) {
+            match self.store.remove(hash).await {
+                Ok(_) => tracing::debug!(%hash, "a picture that nobody shows was removed"),
+                Err(error) => tracing::warn!(%hash, %error, "picture not removed"),
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ pub mod manifest;
 #[cfg(feature = "transcode")]
 pub mod mux;
 pub mod path;
+#[cfg(feature = "transcode")]
+pub mod picture;
 pub mod playlist;
 #[cfg(feature = "transcode")]
 pub mod probe;

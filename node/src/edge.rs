@@ -17,6 +17,7 @@ use crate::clock::CoordinatorTime;
 use crate::delivery::Delivery;
 use crate::delivery::prefetch::Prefetch;
 use crate::ingest::Uploads;
+use crate::ingest::picture::Pictures;
 use crate::intake::IntakeDesk;
 use crate::link::Links;
 use crate::options::Options;
@@ -46,6 +47,7 @@ pub(crate) struct Edge {
     pub(crate) delivery: Delivery,
     pub(crate) prefetch: Prefetch,
     pub(crate) uploads: Uploads,
+    pub(crate) pictures: Pictures,
     pub(crate) work: Work,
     /// Signs cursors of lists that this edge pages.
     pub(crate) cursors: CursorKey,

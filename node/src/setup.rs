@@ -33,6 +33,7 @@ use crate::edge::Edge;
 use crate::error::Error;
 use crate::identity::{self, Loaded};
 use crate::ingest::Uploads;
+use crate::ingest::picture::Pictures;
 use crate::intake::receipt::ReceiptDesk;
 use crate::intake::{DeskParts, IntakeDesk};
 use crate::link::{self, Endpoints, Links, chain};
@@ -112,6 +113,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         tasks: tasks.clone(),
     })?;
     let uploads = Uploads::open(&options.dir, store.clone(), tools.clone())?;
+    let pictures = Pictures::open(&options.dir, tools.clone())?;
     let origin = Origin::new(cache, Arc::clone(&links), tasks.clone());
     let edge = Arc::new(Edge {
         options,
@@ -131,6 +133,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         delivery: Delivery::new(origin),
         prefetch: Prefetch::default(),
         uploads,
+        pictures,
         work: Work::default(),
         cursors,
         feed: crate::feed::Feed::new(),

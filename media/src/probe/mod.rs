@@ -7,6 +7,7 @@
 mod boxes;
 mod report;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::manifest::FrameRate;
 use crate::sniff::{Container, SNIFF_BYTES, sniff};
 
 /// Decoders that ffmpeg and ffprobe may open.
-pub(crate) const DECODERS: &str = "h264,hevc,av1,libdav1d,libaom-av1,vp9,libvpx-vp9,vp8,libvpx,\
+const DECODERS: &str = "h264,hevc,av1,libdav1d,libaom-av1,vp9,libvpx-vp9,vp8,libvpx,\
 mpeg4,mpeg2video,mpeg1video,aac,aac_fixed,mp3,mp3float,mp2,mp2float,opus,libopus,flac,vorbis,\
 libvorbis,ac3,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_f32le,pcm_u8,pcm_mulaw,\
 pcm_alaw";
@@ -136,14 +137,19 @@ pub fn probe(path: &Path, tools: &Tools, policy: &ProbePolicy) -> Result<SourceF
 }
 
 /// Arguments that fence every demuxer: one format, local files only, known decoders, bounds.
-pub(crate) fn fenced_input(demuxer: &str) -> Vec<std::ffi::OsString> {
+pub(crate) fn fenced_input(demuxer: &str) -> Vec<OsString> {
+    fenced(demuxer, DECODERS)
+}
+
+/// The same for other decoders.
+pub(crate) fn fenced(demuxer: &str, decoders: &str) -> Vec<OsString> {
     words([
         "-protocol_whitelist",
         "file,pipe",
         "-format_whitelist",
         demuxer,
         "-codec_whitelist",
-        DECODERS,
+        decoders,
         "-max_streams",
         "16",
         "-probesize",

@@ -16,7 +16,7 @@
 mod aac;
 mod av1;
 mod h264;
-mod normalise;
+pub(crate) mod normalise;
 mod poster;
 mod rendition;
 

@@ -19,7 +19,7 @@ use crate::mux::fragments::Fragments;
 use crate::probe::{SourceFacts, fenced_input};
 
 /// Scaler flags whose result does not depend on the processor (measured).
-pub(super) const SCALE_FLAGS: &str = "lanczos+accurate_rnd+bitexact+full_chroma_int";
+pub(crate) const SCALE_FLAGS: &str = "lanczos+accurate_rnd+bitexact+full_chroma_int";
 /// Bytes of the header of a WAV file; a file that is not longer has no sound.
 const WAV_HEADER_MAX: u64 = 128;
 
@@ -108,7 +108,7 @@ pub(super) fn limits(facts: &SourceFacts) -> JailLimits {
 }
 
 /// Arguments that begin every run of ffmpeg.
-pub(super) fn common() -> Vec<OsString> {
+pub(crate) fn common() -> Vec<OsString> {
     words([
         "-nostdin",
         "-hide_banner",

@@ -4,8 +4,9 @@
 //!   POST /v1/orders/{order}/evidence           -> 201 image: its hash, which an issue then names
 //!   GET  /v1/issues/{issue}/evidence/{image}   -> the picture, for the parties of the issue
 //! ```
-//! A picture is never decoded here: its first bytes say what it is, and it leaves as a download of
-//! that type, which no browser runs. It must not know what an issue says. Read next: `issues.rs`.
+//! A picture is kept as it was sent, once it was decoded inside the jail; it leaves as a download of
+//! its type, which no browser runs. It must not know what an issue says. Read next: `issues.rs`,
+//! `crate::ingest::picture`.
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use axum::Json;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use fairground_media::picture::PictureRules;
 use fairground_media::sniff::picture;
 use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiBytes, ApiPath, Problem};
@@ -26,7 +29,7 @@ use super::auth::{Intent, SignedIn};
 use super::{call, problem_map};
 use crate::delivery::origin::OriginError;
 use crate::edge::Edge;
-use crate::link::blob::{BlobError, BlobSource};
+use crate::link::blob::BlobSource;
 use crate::link::chain;
 use crate::link::forward::CallError;
 
@@ -51,7 +54,8 @@ pub(super) const fn body_limit() -> DefaultBodyLimit {
     tag = "issues", params(("order" = OrderId, Path), IdempotencyKeyHeader),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 201, description = "It is kept; an issue names it.", body = EvidenceKept)),
-    security(("bearer" = [])))]
+    security(("bearer" = [])),
+    extensions(("x-codes" = json!(["MEDIA_REJECTED", "FEATURE_DISABLED"]))))]
 pub(crate) async fn add(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -59,19 +63,31 @@ pub(crate) async fn add(
     ApiPath(order): ApiPath<OrderId>,
     ApiBytes(bytes): ApiBytes,
 ) -> Result<(StatusCode, Json<EvidenceKept>), Problem> {
-    if picture(&bytes).is_none() {
-        let detail = "a picture is a JPEG, a PNG or a WebP";
-        return Err(Problem::new(Code::MediaUnsupported, detail));
-    }
+    super::avatar::require_picture(&bytes)?;
     call::read(&edge, ReadRequest::Order { user: who.user, order }).await?;
+    let decoded = edge.pictures.decode(bytes.clone(), PictureRules::EVIDENCE).await;
+    decoded.map_err(|error| problem_map::not_a_picture(&error))?;
     let image = BlobHash::of(&bytes);
-    edge.links.store(image, BlobSource::Memory(&bytes)).await.map_err(|error| not_kept(&error))?;
+    keep(&edge, image, &bytes).await?;
     Ok((StatusCode::CREATED, Json(EvidenceKept { order_id: order, image })))
 }
 
-fn not_kept(error: &BlobError) -> Problem {
-    tracing::warn!(error = %chain(error), "a picture was not kept");
-    problem_map::call(CallError::Unavailable { retry_after: BUSY_WAIT })
+/// Hands a picture to a majority of the members.
+pub(super) async fn keep(edge: &Edge, image: BlobHash, bytes: &Bytes) -> Result<(), Problem> {
+    edge.links.store(image, BlobSource::Memory(bytes)).await.map_err(|error| {
+        tracing::warn!(error = %chain(&error), "a picture was not kept");
+        problem_map::call(CallError::Unavailable { retry_after: BUSY_WAIT })
+    })
+}
+
+/// The bytes of a picture.
+pub(super) async fn fetch(edge: &Edge, image: BlobHash) -> Result<Bytes, Problem> {
+    edge.delivery.origin.get(image).await.map_err(|error| match error {
+        OriginError::Absent => Problem::from(Code::NotFound),
+        OriginError::Unavailable | OriginError::NotAManifest => {
+            problem_map::call(CallError::Unavailable { retry_after: BUSY_WAIT })
+        }
+    })
 }
 
 /// Shows a picture of an issue to its parties.
@@ -91,12 +107,7 @@ pub(crate) async fn show(
     if !shown.is_some_and(|shown| shown.iter().any(|one| one.get("image") == Some(&name))) {
         return Err(Problem::new(Code::NotFound, "the issue shows no such picture"));
     }
-    let bytes = edge.delivery.origin.get(image).await.map_err(|error| match error {
-        OriginError::Absent => Problem::from(Code::NotFound),
-        OriginError::Unavailable | OriginError::NotAManifest => {
-            problem_map::call(CallError::Unavailable { retry_after: BUSY_WAIT })
-        }
-    })?;
+    let bytes = fetch(&edge, image).await?;
     let kind = picture(&bytes).ok_or_else(|| Problem::from(Code::NotFound))?;
     let headers = [
         (header::CONTENT_TYPE, kind),

@@ -7,6 +7,7 @@
 mod addresses;
 mod auctions;
 mod auth;
+mod avatar;
 mod bids;
 mod call;
 mod decisions;
@@ -223,7 +224,9 @@ fn people() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(recovery::verify))
         .routes(routes!(recovery::deny))
         .routes(routes!(profile::mine, profile::set))
-        .routes(routes!(profile::set_avatar, profile::remove_avatar))
+        .routes(routes!(avatar::upload).layer(avatar::body_limit()))
+        .routes(routes!(avatar::remove))
+        .routes(routes!(avatar::show))
         .routes(routes!(profile::public))
         .routes(routes!(addresses::mine, addresses::add))
         .routes(routes!(addresses::change, addresses::remove))

@@ -9,6 +9,7 @@ use fairground_runtime::problem::Problem;
 use fairground_types::{Code, LogIndex, Millis, Rejection, Timestamp};
 
 use crate::delivery::DeliveryError;
+use crate::ingest::picture::PictureError;
 use crate::ingest::{CreateRefusal, FinishError, WriteError};
 use crate::intake::NotReady;
 use crate::link::forward::CallError;
@@ -79,6 +80,22 @@ pub(crate) fn not_created(refusal: CreateRefusal, bytes_max: u64) -> Problem {
                 .with_retry_after(Millis::from_secs(60))
         }
         CreateRefusal::NoTools => Problem::new(Code::FeatureDisabled, "this edge takes no uploads"),
+    }
+}
+
+/// A picture that is not taken.
+pub(crate) fn not_a_picture(error: &PictureError) -> Problem {
+    match error {
+        PictureError::Rejected(rejection) => {
+            Problem::new(Code::MediaRejected, rejection.detail.clone())
+                .with("reason", rejection.reason)
+        }
+        PictureError::NoTools => Problem::new(Code::FeatureDisabled, "this edge takes no pictures"),
+        PictureError::Busy => {
+            Problem::new(Code::RetryLater, "this edge looks at other pictures now")
+                .with_retry_after(Millis::from_secs(2))
+        }
+        PictureError::Failed(error) => Problem::internal(error),
     }
 }
 

@@ -1,21 +1,21 @@
 //! What an account says about itself, and what everybody may see of it.
 //!
 //! Texts go to the cluster as they were typed, over its own connection; a member seals them. Read next:
-//! `people.rs`, `fairground_types::command::ProfileText`.
+//! `avatar.rs` for the picture, `people.rs`, `fairground_types::command::ProfileText`.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
 use fairground_market::{ProfileRow, PublicProfileRow};
 use fairground_runtime::openapi::{IdempotencyKeyHeader, IfMatchHeader};
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_runtime::version::{self, IfMatch};
+use fairground_types::UserId;
 use fairground_types::command::{Command, PeopleCommand, ProfileText, SealedText, SetProfile};
 use fairground_types::limits::PROFILE_TEXT_MAX;
-use fairground_types::{AssetId, UserId};
 use fairground_wire::message::ReadRequest;
 use serde::Deserialize;
 use serde_json::Value;
@@ -80,48 +80,6 @@ pub(crate) async fn set(
         .await
         .map_err(|problem| seen.explain(problem))?;
     own(&edge, &who).await
-}
-
-/// A picture.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct AvatarBody {
-    /// An uploaded asset of the account.
-    asset_id: AssetId,
-}
-
-/// Takes a picture.
-#[utoipa::path(put, path = "/v1/users/me/avatar", operation_id = "setAvatar", tag = "users",
-    params(IdempotencyKeyHeader), request_body = AvatarBody,
-    responses((status = 204, description = "It is the picture.")), security(("bearer" = [])),
-    extensions(("x-codes" = json!(["NOT_FOUND"]))))]
-pub(crate) async fn set_avatar(
-    State(edge): State<Arc<Edge>>,
-    who: SignedIn,
-    intent: Intent,
-    ApiJson(body): ApiJson<AvatarBody>,
-) -> Result<StatusCode, Problem> {
-    let asset = Some(body.asset_id);
-    let id = intent.command(&who, "set-avatar", &body.asset_id.to_string());
-    let command = Command::People(PeopleCommand::SetAvatar { asset });
-    call::command(&edge, &who, id, command).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Takes the picture away.
-#[utoipa::path(delete, path = "/v1/users/me/avatar", operation_id = "removeAvatar", tag = "users",
-    params(IdempotencyKeyHeader),
-    responses((status = 204, description = "There is none.")), security(("bearer" = [])),
-    extensions(("x-codes" = json!(["NOT_FOUND"]))))]
-pub(crate) async fn remove_avatar(
-    State(edge): State<Arc<Edge>>,
-    who: SignedIn,
-    intent: Intent,
-) -> Result<StatusCode, Problem> {
-    let id = intent.command(&who, "remove-avatar", "");
-    let command = Command::People(PeopleCommand::SetAvatar { asset: None });
-    call::command(&edge, &who, id, command).await?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Shows what everybody may see of an account; nothing of one that hides it or blocks the reader.

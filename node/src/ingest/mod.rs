@@ -8,9 +8,11 @@
 //! ```
 //! An offset is acknowledged only after bytes and offset are on disk. What is complete but not
 //! registered, for want of a quorum, is tried again by [`tend`]. It must not know HTTP. Read next:
-//! `fairground_media::upload` for what tus says, [`finish`] for the end of an upload.
+//! `fairground_media::upload` for what tus says, [`finish`] for the end of an upload, [`picture`] for
+//! pictures, which come whole.
 
 mod finish;
+pub(crate) mod picture;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -307,7 +309,7 @@ fn decode(bytes: &[u8]) -> Option<UploadRecord> {
 }
 
 /// Bytes that may still be written to the disk of a folder; `None` when the system does not say.
-fn free_bytes(folder: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

@@ -11,5 +11,6 @@ mod alone;
 mod member;
 mod offers;
 mod people;
+mod pictures;
 mod support;
 mod together;

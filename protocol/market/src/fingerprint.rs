@@ -526,8 +526,8 @@ fn people_parts(parts: Parts, command: &PeopleCommand) -> Parts {
         PeopleCommand::RequestCapability { capability, task: _ } => {
             parts.text("capability").text(capability.as_str())
         }
-        PeopleCommand::SetAvatar { asset } => {
-            parts.text("avatar").text(asset.map_or_else(String::new, |asset| asset.to_string()))
+        PeopleCommand::SetAvatar { image } => {
+            parts.text("avatar").text(image.map_or_else(String::new, |image| image.to_string()))
         }
         PeopleCommand::SetPrivacy { settings, base_version } => parts
             .text("privacy")

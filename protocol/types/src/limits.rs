@@ -284,6 +284,18 @@ pub const ISSUE_TEXT_MAX: usize = 1_000;
 pub const EVIDENCE_MAX: usize = 6;
 /// Bytes of one picture that shows an issue.
 pub const EVIDENCE_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Longest side of such a picture in pixels.
+pub const EVIDENCE_SIDE_MAX: u32 = 16_384;
+/// Pixels of such a picture.
+pub const EVIDENCE_PIXELS_MAX: u64 = 50_000_000;
+/// Bytes of a picture that an account sends of itself.
+pub const AVATAR_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Longest side of it in pixels.
+pub const AVATAR_SIDE_MAX: u32 = 2_048;
+/// Pixels of it.
+pub const AVATAR_PIXELS_MAX: u64 = 4_194_304;
+/// Side of the square that everybody sees of it, in pixels.
+pub const AVATAR_SIDE: u32 = 512;
 /// Entries of the timeline of one issue.
 pub const ISSUE_ENTRIES_MAX: usize = 100;
 /// Time in which somebody of support takes an issue on.

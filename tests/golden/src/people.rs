@@ -17,7 +17,7 @@ use fairground_types::{
 };
 
 use crate::commands::sealed_text;
-use crate::{ASSET, CHALLENGE, DIGEST, SIGN_IN, USER, contact};
+use crate::{BLOB, CHALLENGE, DIGEST, SIGN_IN, USER, contact};
 
 pub(crate) const TASK: TaskId = TaskId::from_bits(31);
 const DEVICE: DeviceId = DeviceId::from_bits(32);
@@ -129,7 +129,7 @@ fn ways_in() -> Vec<PeopleCommand> {
 fn own() -> Vec<PeopleCommand> {
     vec![
         PeopleCommand::SetProfile(SetProfile { base_version: 3, sealed: sealed_text() }),
-        PeopleCommand::SetAvatar { asset: Some(ASSET) },
+        PeopleCommand::SetAvatar { image: Some(BLOB) },
         PeopleCommand::SetPrivacy { settings: PrivacySettings::default(), base_version: 1 },
         PeopleCommand::SetConsent {
             purpose: ConsentPurpose::Adult,

@@ -12,8 +12,11 @@ use crate::demo::client::text_at;
 
 const PRICE: u64 = 12_000;
 const PART: u64 = 4_000;
-/// What a PNG begins with is enough for a picture that nobody decodes.
-const PICTURE: [u8; 12] = *b"\x89PNG\r\n\x1a\n....";
+/// Four yellow pixels.
+const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x00\x02\x00\x00\x00\x02\x08\
+\x02\x00\x00\x00\xfd\xd4\x9a\x73\x00\x00\x00\x19IDAT\x78\x01\x01\x0e\x00\xf1\xff\x00\xff\xc8\x00\
+\xff\xc8\x00\x00\xff\xc8\x00\xff\xc8\x00\x35\xce\x07\x1d\x01\x5a\xc7\x02\x00\x00\x00\x00IEND\xaeB\
+\x60\x82";
 const WORDS: &str =
     "The lid has a crack from the rim to the foot, see the picture that I took today.";
 
@@ -61,7 +64,11 @@ async fn complain(people: &People, sale: &Sale) -> anyhow::Result<String> {
     let path = format!("{order}/issues");
     let bare = json!({"kind": "damaged", "description": WORDS});
     ensure!(buyer.refused(&path, &bare).await? == "VALIDATION_FAILED", "damage without evidence");
-    let shown = buyer.picture(&format!("{order}/evidence"), &PICTURE).await?;
+    let evidence = format!("{order}/evidence");
+    let cut = buyer.picture(&evidence, PICTURE.get(..60).context("shorter")?).await;
+    let refused = cut.err().context("half a picture was taken")?.to_string();
+    ensure!(refused.contains("422") && refused.contains("MEDIA_REJECTED"), "{refused}");
+    let shown = buyer.picture(&evidence, PICTURE).await?;
     let body = json!({"kind": "damaged", "description": WORDS,
         "evidence": [{"image": shown}]});
     ensure!(maker.refused(&path, &body).await? != "INTERNAL", "the maker complains");

@@ -121,7 +121,7 @@ impl Market {
                 self.claim_invitation(turn, subject.user()?, *code)
             }
             PeopleCommand::SetProfile(set) => self.set_profile(subject.user()?, set),
-            PeopleCommand::SetAvatar { asset } => self.set_avatar(subject.user()?, *asset),
+            PeopleCommand::SetAvatar { image } => self.set_avatar(subject.user()?, *image),
             PeopleCommand::SetPrivacy { settings, base_version } => {
                 self.set_privacy(subject.user()?, *settings, *base_version)
             }

@@ -6,7 +6,7 @@ use fairground_types::limits::{
     ADDRESS_TEXT_MAX, ADDRESSES_MAX, BLOCKS_MAX, FOLLOWS_MAX, PROFILE_TEXT_MAX,
 };
 use fairground_types::people::PrivacySettings;
-use fairground_types::{Accepted, AddressId, AssetId, Code, Rejection, UserId};
+use fairground_types::{Accepted, AddressId, BlobHash, Code, Rejection, UserId};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::Market;
@@ -18,7 +18,8 @@ pub(crate) struct Profile {
     /// From 1; 0 while nothing was said.
     pub(crate) version: u64,
     pub(crate) sealed: Option<SealedText>,
-    pub(crate) avatar: Option<AssetId>,
+    /// The picture; its bytes are with the members.
+    pub(crate) avatar: Option<BlobHash>,
 }
 
 /// What others may see.
@@ -62,16 +63,15 @@ impl Market {
         Ok(Accepted::Saved { version })
     }
 
-    pub(crate) fn set_avatar(&mut self, user: UserId, asset: Option<AssetId>) -> Answer {
+    pub(crate) fn set_avatar(&mut self, user: UserId, image: Option<BlobHash>) -> Answer {
         self.person(user)?;
-        if let Some(asset) = asset {
-            let is_theirs = self.assets.get(&asset).is_some_and(|row| row.owner() == user);
-            if !is_theirs {
-                return Err(super::not_found());
-            }
-        }
-        self.change_person(user, |person| person.profile.avatar = asset);
+        self.change_person(user, |person| person.profile.avatar = image);
         Ok(Accepted::Done)
+    }
+
+    /// Pictures that accounts show of themselves.
+    pub fn avatars(&self) -> impl Iterator<Item = BlobHash> + '_ {
+        self.accounts.users.values().filter_map(|account| account.person.profile.avatar)
     }
 
     pub(crate) fn set_privacy(

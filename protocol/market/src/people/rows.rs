@@ -7,7 +7,7 @@ use fairground_types::people::{
 };
 use fairground_types::text::{AddressLine, DisplayName, Handle, Note};
 use fairground_types::{
-    AddressId, AssetId, Capability, DataRequestId, DeviceId, Digest, InvitationId, Role, SignInId,
+    AddressId, BlobHash, Capability, DataRequestId, DeviceId, Digest, InvitationId, Role, SignInId,
     StrikeId, StrikeKind, TaskId, Timestamp, UserId,
 };
 use serde::Serialize;
@@ -139,9 +139,9 @@ rows! {
         #[serde(skip)]
         #[cfg_attr(feature = "openapi", schema(ignore))]
         sealed: Option<(UserId, SealedText)>,
-        /// The picture.
+        /// The picture, for `/v1/users/{user}/avatar`; another one has another hash.
         #[serde(skip_serializing_if = "Option::is_none")]
-        avatar_asset_id: Option<AssetId>,
+        avatar: Option<BlobHash>,
     }
     /// What everybody may see of an account.
     PublicProfileRow {
@@ -165,9 +165,9 @@ rows! {
         #[serde(skip)]
         #[cfg_attr(feature = "openapi", schema(ignore))]
         sealed: Option<(UserId, SealedText)>,
-        /// The picture.
+        /// The picture, for `/v1/users/{user}/avatar`; another one has another hash.
         #[serde(skip_serializing_if = "Option::is_none")]
-        avatar_asset_id: Option<AssetId>,
+        avatar: Option<BlobHash>,
         /// Whom it follows, where it shows that.
         #[serde(skip_serializing_if = "Option::is_none")]
         follows: Option<Vec<UserId>>,
@@ -404,7 +404,7 @@ impl Market {
             handle: account.handle.clone(),
             profile: ProfileText::default(),
             sealed: profile.sealed.clone().map(|text| (user, text)),
-            avatar_asset_id: profile.avatar,
+            avatar: profile.avatar,
         })
     }
 
@@ -431,7 +431,7 @@ impl Market {
             about: None,
             city: None,
             sealed: person.profile.sealed.clone().map(|text| (user, text)),
-            avatar_asset_id: person.profile.avatar,
+            avatar: person.profile.avatar,
             follows: follows.then(|| person.follows.iter().copied().collect()),
         })
     }

@@ -5,7 +5,7 @@
 
 use super::{SealedContact, SealedText};
 use crate::id::{
-    AddressId, AssetId, ChallengeId, DataRequestId, DeviceId, Digest, InvitationId, SignInId,
+    AddressId, BlobHash, ChallengeId, DataRequestId, DeviceId, Digest, InvitationId, SignInId,
     StrikeId, TaskId, UserId,
 };
 use crate::people::{
@@ -73,8 +73,8 @@ pub enum PeopleCommand {
     SetProfile(SetProfile),
     /// Sets or takes away the picture.
     SetAvatar {
-        /// The picture.
-        asset: Option<AssetId>,
+        /// The picture's bytes, which an edge drew.
+        image: Option<BlobHash>,
     },
     /// Sets what others may see.
     SetPrivacy {

@@ -63,6 +63,8 @@ fn deletion_waits_for_what_is_open_and_erases_after_thirty_days() {
     assert_eq!(request_state(&world, "a", 1), "absent");
     assert_eq!(does(&mut world, "a", delete(1, 1, true)), None);
     assert_eq!(request_state(&world, "a", 1), "waiting");
+    let image = Some(fairground_types::BlobHash::of(b"a picture"));
+    assert_eq!(does(&mut world, "a", PeopleCommand::SetAvatar { image }), None);
     let at = now(&world);
     let auction = auction_named("A").expect("a name");
     let cancel = Command::Auction(AuctionCommand::CancelAuction { auction, reason: reason() });
@@ -82,6 +84,7 @@ fn deletion_waits_for_what_is_open_and_erases_after_thirty_days() {
     assert!(matches!(account.standing(), AccountStanding::Erased { .. }));
     assert!(account.contact().wrapped_key.is_empty() && account.contact().sealed.is_empty());
     assert!(account.handle().expect("a former name").as_str().starts_with("former-"));
+    assert_eq!(world.market.avatars().count(), 0, "the picture goes too");
     assert!(world.market.account_by_identifier(&Digest::of(b"a")).is_none());
     assert_eq!(sign_in(&mut world, "a", 3), None, "the address makes a new account");
     assert_eq!(world.market.find_accounts(Some("user-a"), None), Vec::<UserId>::new());

@@ -56,9 +56,15 @@ fn profile_privacy_and_addresses_keep_their_versions_and_bounds() {
     assert_eq!(does(&mut world, "a", profile(1, sealed(2))), None);
     let row = world.market.profile_row(user("a")).expect("there");
     assert_eq!((row.version, row.sealed), (2, Some((user("a"), sealed(2)))));
-    let avatar = PeopleCommand::SetAvatar { asset: Some(fairground_types::AssetId::from_bits(1)) };
-    assert_eq!(does(&mut world, "a", avatar.clone()), Some(Code::NotFound), "another's picture");
-    assert_eq!(does(&mut world, "m", avatar), None);
+    let picture = fairground_types::BlobHash::of(b"a picture");
+    for image in [Some(picture), None, Some(picture)] {
+        assert_eq!(does(&mut world, "a", PeopleCommand::SetAvatar { image }), None);
+        let row = world.market.profile_row(user("a")).expect("there");
+        assert_eq!(row.avatar, image);
+        let public = world.market.public_profile(user("a"), None).expect("shown");
+        assert_eq!((public.avatar, row.version), (image, 2));
+    }
+    assert_eq!(world.market.avatars().collect::<Vec<_>>(), [picture]);
     let privacy = |base_version| PeopleCommand::SetPrivacy {
         settings: PrivacySettings { public_profile: false, ..PrivacySettings::default() },
         base_version,
