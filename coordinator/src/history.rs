@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use fairground_market::{
     ArchivedAudit, ArchivedSale, AuctionAudit, AuctionRecord, IssueRow, MessageList, OrderRow,
+    PublicationRow,
 };
 use fairground_runtime::shutdown::Shutdown;
 use fairground_storage::StorageError;
@@ -166,6 +167,12 @@ impl History {
     pub(crate) async fn orders(&self, party: UserId, before: u64, max: usize) -> Vec<OrderRow> {
         let sales = self.find(Key::Party(party), before, max).await;
         sales.iter().filter_map(|sale| sale.order_row(party)).collect()
+    }
+
+    /// Stories of a maker that were sold and left the state, newest first.
+    pub(crate) async fn publications(&self, maker: UserId, max: usize) -> Vec<PublicationRow> {
+        let sales = self.find(Key::Party(maker), u64::MAX, max).await;
+        sales.iter().filter_map(|sale| sale.publication_row(maker)).collect()
     }
 
     /// The record of an auction that left the state.

@@ -35,7 +35,8 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         | ReadRequest::OrderMessages { .. }
         | ReadRequest::IssueEligibility { .. }
         | ReadRequest::Issue { .. }
-        | ReadRequest::MakerDashboard { .. } => about_orders(member, read).await,
+        | ReadRequest::MakerDashboard { .. }
+        | ReadRequest::Publications { .. } => about_orders(member, read).await,
         ReadRequest::Lock { .. }
         | ReadRequest::Payment { .. }
         | ReadRequest::Receipt { .. }
@@ -112,6 +113,11 @@ async fn about_orders(member: &Member, read: &ReadRequest) -> ForwardResponse {
             board.orders_to_ship = board.orders_to_ship.into_iter().map(open).collect();
             document(&board)
         }
+        ReadRequest::Publications { user } => {
+            let mut list = state.read(|market| market.publications_of(*user));
+            list.stories.extend(member.history.publications(*user, PAGE_LONG_MAX).await);
+            document(&list)
+        }
         _ => one::<()>(None),
     }
 }
@@ -177,6 +183,7 @@ const fn shows_money(read: &ReadRequest) -> bool {
         | ReadRequest::Eligibility { .. }
         | ReadRequest::OfferPolicy { .. }
         | ReadRequest::MakerDashboard { .. }
+        | ReadRequest::Publications { .. }
         | ReadRequest::MyAuctions { .. }
         | ReadRequest::MyLocks { .. }
         | ReadRequest::Lock { .. }
@@ -248,7 +255,8 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
         | ReadRequest::PublicProfile { .. }
         | ReadRequest::DataCopy { .. }
         | ReadRequest::Addresses { .. }
-        | ReadRequest::MakerDashboard { .. } => one::<()>(None),
+        | ReadRequest::MakerDashboard { .. }
+        | ReadRequest::Publications { .. } => one::<()>(None),
         ReadRequest::MyStories { user } => {
             document(&StoryList { stories: market.stories_of(*user) })
         }

@@ -24,6 +24,7 @@ pub(crate) mod mail_events;
 mod moderation;
 mod people;
 mod quotas;
+mod report;
 mod sign_in;
 mod tracking;
 mod verification;
@@ -188,6 +189,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(finance::dead_letters))
         .routes(routes!(finance::replay))
         .routes(routes!(finance::ledger))
+        .routes(routes!(report::show))
         .routes(routes!(audit::audit))
         .routes(routes!(audit::export))
         .routes(routes!(govern::advance))

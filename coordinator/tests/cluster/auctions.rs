@@ -50,6 +50,15 @@ async fn parties_read_their_own(scene: &Scene, (maker, buyer): (UserId, UserId),
     );
     let board = scene.read(ReadRequest::MakerDashboard { user: maker }).await;
     assert_eq!(board["activeAuctions"].as_array().map(Vec::len), Some(1));
+    let figures = scene.read(ReadRequest::Publications { user: maker }).await;
+    let row = &figures["stories"][0];
+    assert_eq!(
+        (&row["state"], &row["bids"], &row["offers"]),
+        (&json!("live"), &json!(1), &json!(1))
+    );
+    assert!(row["publishedAt"].is_string() && row["sold"].is_null(), "{row}");
+    let none = scene.read(ReadRequest::Publications { user: buyer }).await;
+    assert_eq!(none["stories"], json!([]));
     let as_bidder = scene.read(ReadRequest::MyAuctions { user: buyer, as_maker: false }).await;
     assert_eq!(as_bidder["auctions"][0]["leads"], true);
     let as_maker = scene.read(ReadRequest::MyAuctions { user: buyer, as_maker: true }).await;
@@ -105,6 +114,22 @@ async fn an_admin_steps_in(scene: &Scene, auction: &str, bid: &str) {
     }
 }
 
+/// Totals for whoever may read the market, and for nobody else.
+async fn staff_reads_a_report(scene: &Scene) {
+    let report = scene.member.get("/v1/admin/reports").await;
+    assert_eq!(report["auctions"]["running"], 1, "{report}");
+    assert_eq!((&report["stories"]["live"], &report["money"]), (&json!(1), &json!([])));
+    assert!(report["accountsMade"].as_u64() >= Some(2), "{report}");
+    let until = report["from"].as_str().expect("a time");
+    let before = scene.member.get(&format!("/v1/admin/reports?until={until}")).await;
+    assert_eq!(before["accountsMade"], 0, "{before}");
+    let odd = format!("from={until}&until={until}");
+    let refused = text_of(scene, &format!("/v1/admin/reports?{odd}")).await;
+    assert!(refused.contains("VALIDATION_FAILED"), "{refused}");
+    let stranger = reqwest::get(format!("http://{}/v1/admin/reports", scene.member.http)).await;
+    assert_eq!(stranger.expect("an answer").status(), 401);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_admin_moves_a_close_and_takes_a_bid_back_with_a_reason_on_record() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -118,6 +143,7 @@ async fn an_admin_moves_a_close_and_takes_a_bid_back_with_a_reason_on_record() {
     let story = scene.publish_story(maker, asset).await;
     let (auction, bid) = scene.offer(buyer, story).await;
     parties_read_their_own(&scene, (maker, buyer), OfferId::from_bits(32)).await;
+    staff_reads_a_report(&scene).await;
     an_admin_steps_in(&scene, &auction.to_string(), &bid.to_string()).await;
     assert_eq!(scene.member.get("/v1/admin/violations").await["violations"], json!([]));
     scene.member.stop().await;

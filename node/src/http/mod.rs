@@ -17,6 +17,7 @@ mod evidence;
 mod feed;
 mod flags;
 mod issues;
+mod maker;
 mod media;
 mod notifications;
 mod offers;
@@ -197,6 +198,7 @@ fn offers() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(offers::accept))
         .routes(routes!(offers::policy, offers::set_policy))
         .routes(routes!(offers::dashboard))
+        .routes(routes!(maker::publications))
 }
 
 /// What an account does about itself.

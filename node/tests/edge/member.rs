@@ -494,6 +494,7 @@ impl FakeMember {
             }
             ReadRequest::OfferPolicy { user } => document(&market.offer_policy_row(*user)),
             ReadRequest::MakerDashboard { user } => document(&market.maker_dashboard(*user)),
+            ReadRequest::Publications { user } => document(&market.publications_of(*user)),
             ReadRequest::MyAuctions { user, as_maker: true } => {
                 document(&json!({ "auctions": market.auctions_made_by(*user) }))
             }

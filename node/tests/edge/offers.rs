@@ -192,6 +192,10 @@ async fn offers_wait_for_their_maker(scene: &Scene) -> String {
     let made = scene.offer(third, "offer-003", 14_000).await;
     let board = scene.get(maker, "/v1/maker/dashboard").await;
     assert_eq!(board["offersToReview"][0]["offerId"], made["offerId"]);
+    let figures = scene.get(maker, "/v1/maker/publication-analytics?limit=1").await;
+    let row = &figures["stories"][0];
+    assert_eq!((&row["storyId"], &row["offers"]), (&json!(STORY), &json!(3)), "{figures}");
+    assert_eq!((&row["state"], figures["nextCursor"].is_null()), (&json!("listed"), true));
     let list = format!("/v1/stories/{STORY}/offers");
     let page = scene.get(maker, &format!("{list}?limit=2")).await;
     assert_eq!(page["offers"].as_array().map(Vec::len), Some(2));

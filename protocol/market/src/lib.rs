@@ -29,6 +29,7 @@ mod deadline;
 mod dedup;
 mod edge_ledger;
 mod effect;
+mod figures;
 mod fingerprint;
 mod govern;
 mod inbox;
@@ -87,6 +88,10 @@ pub use effect::{
     ReverseTransfer, StoryCheck,
 };
 pub use fairground_types::{NoticeChannel, NoticeKind};
+pub use figures::{
+    AuctionOutcomes, MarketReport, MoneyTotals, OrderTotals, PublicationList, PublicationRow,
+    StoryTotals,
+};
 pub use govern::{
     Authored, FlagChange, FlagState, PolicyVersion, RulesReport, RulesRow, TemplateChange,
     TemplateState,

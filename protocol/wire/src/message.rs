@@ -331,6 +331,7 @@ pub enum ReadRequest {
     Notices { user: UserId },
     NoticePreferences { user: UserId },
     PushDevices { user: UserId },
+    Publications { user: UserId },
 }
 
 /// One call of an edge on behalf of a client, or of itself.

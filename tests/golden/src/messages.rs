@@ -146,6 +146,7 @@ fn reads() -> Vec<Sample> {
             ("eligibility", eligibility()),
             ("offer_policy", ReadRequest::OfferPolicy { user }),
             ("maker_dashboard", ReadRequest::MakerDashboard { user }),
+            ("publications", ReadRequest::Publications { user }),
             ("my_auctions", ReadRequest::MyAuctions { user, as_maker: true }),
             ("my_locks", ReadRequest::MyLocks { user }),
             ("lock", ReadRequest::Lock { user, lock: LOCK }),

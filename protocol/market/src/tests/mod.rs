@@ -7,6 +7,7 @@ mod against_model;
 mod archive;
 mod auctions;
 mod events;
+mod figures;
 mod govern;
 mod inbox;
 mod interleavings;
