@@ -12,6 +12,7 @@ use fairground_storage::replica::Replica;
 use fairground_types::EdgeId;
 use fairground_wire::message::EdgeStatus;
 
+use crate::analytics::Analytics;
 use crate::beat::Directory;
 use crate::clock::CoordinatorTime;
 use crate::delivery::Delivery;
@@ -48,6 +49,7 @@ pub(crate) struct Edge {
     pub(crate) prefetch: Prefetch,
     pub(crate) uploads: Uploads,
     pub(crate) pictures: Pictures,
+    pub(crate) analytics: Analytics,
     pub(crate) work: Work,
     /// Signs cursors of lists that this edge pages.
     pub(crate) cursors: CursorKey,

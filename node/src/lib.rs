@@ -15,6 +15,7 @@
 //! drained and sealed, HTTP drained, tasks joined, view persisted, connections closed. Read next:
 //! [`intake`](crate) for bids, `link/mod.rs` for the members, `http/mod.rs` for the routes.
 
+mod analytics;
 mod beat;
 mod clock;
 mod delivery;
@@ -69,8 +70,10 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     pki::install_provider();
     start_telemetry(&options)?;
     let started = setup::start(options).await?;
-    let setup::Started { edge, identity, tools, listener, tls, recorder } = started;
+    let setup::Started { edge, identity, tools, events, listener, tls, recorder } = started;
     spawn_parts(&edge, identity, tools);
+    let stop = edge.shutdown.clone();
+    edge.tasks.spawn("analytics", async move { events.run(stop.wait()).await });
     let upkeep = recording::keep(recorder.clone(), edge.shutdown.clone());
     edge.tasks.spawn("metrics", upkeep);
 

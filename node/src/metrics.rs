@@ -20,6 +20,7 @@ const CACHE_MISSES: &str = "fairground_node_cache_misses";
 const CACHE_BYTES: &str = "fairground_node_cache_bytes";
 const ORIGIN_FETCHES: &str = "fairground_node_origin_fetches_total";
 const UPLOADS: &str = "fairground_node_uploads_total";
+const ANALYTICS: &str = "fairground_node_analytics_events_total";
 const PICTURES: &str = "fairground_node_pictures_total";
 const TRANSCODES: &str = "fairground_node_transcodes_total";
 
@@ -38,6 +39,7 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(CACHE_BYTES, "Bytes of segments on disk.");
     metrics::describe_counter!(ORIGIN_FETCHES, "Blobs fetched from members, by outcome.");
     metrics::describe_counter!(UPLOADS, "Uploads by how they ended.");
+    metrics::describe_counter!(ANALYTICS, "Events of apps by what became of them.");
     metrics::describe_counter!(PICTURES, "Pictures decoded, by outcome.");
     metrics::describe_counter!(TRANSCODES, "Transcode jobs by how they ended.");
 }
@@ -109,6 +111,11 @@ pub(crate) fn origin_fetched(outcome: &'static str) {
 /// An upload ended.
 pub(crate) fn upload_ended(outcome: &'static str) {
     metrics::counter!(UPLOADS, "outcome" => outcome).increment(1);
+}
+
+/// Events of apps were taken, or not.
+pub(crate) fn analytics(outcome: &'static str, count: u64) {
+    metrics::counter!(ANALYTICS, "outcome" => outcome).increment(count);
 }
 
 /// A picture was decoded, or not.

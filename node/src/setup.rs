@@ -24,6 +24,7 @@ use fairground_storage::segment_cache::{Budget, SegmentCache};
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use crate::analytics::{self, Analytics};
 use crate::beat::Directory;
 use crate::clock::CoordinatorTime;
 use crate::delivery::Delivery;
@@ -53,6 +54,7 @@ pub(crate) struct Started {
     pub(crate) edge: Arc<Edge>,
     pub(crate) identity: Identity,
     pub(crate) tools: Option<Tools>,
+    pub(crate) events: analytics::Writer,
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) recorder: PrometheusHandle,
@@ -114,6 +116,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
     })?;
     let uploads = Uploads::open(&options.dir, store.clone(), tools.clone())?;
     let pictures = Pictures::open(&options.dir, tools.clone())?;
+    let (analytics, events) = Analytics::open(&options.dir, &receipt_key)?;
     let origin = Origin::new(cache, Arc::clone(&links), tasks.clone());
     let edge = Arc::new(Edge {
         options,
@@ -134,6 +137,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         prefetch: Prefetch::default(),
         uploads,
         pictures,
+        analytics,
         work: Work::default(),
         cursors,
         feed: crate::feed::Feed::new(),
@@ -141,7 +145,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         live_streams: 0.into(),
     });
     let Sockets { listener, tls, .. } = sockets;
-    Ok(Started { edge, identity, tools, listener, tls, recorder })
+    Ok(Started { edge, identity, tools, events, listener, tls, recorder })
 }
 
 async fn bind(options: &Options) -> Result<Sockets, Error> {

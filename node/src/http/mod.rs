@@ -5,6 +5,7 @@
 //! every refusal, `docs/src/reference` for the API.
 
 mod addresses;
+mod analytics;
 mod auctions;
 mod auth;
 mod avatar;
@@ -118,6 +119,7 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(segments::serve))
         .routes(routes!(feed::show))
         .routes(routes!(feed::interact))
+        .routes(routes!(analytics::record).layer(analytics::body_limit()))
         .routes(routes!(feed::preferences, feed::set_preferences))
         .routes(routes!(stories::create))
         .routes(routes!(stories::show, stories::save))

@@ -58,6 +58,7 @@ pub(super) fn table() -> Vec<Quota> {
             ..row("media", GET, "/p/{token}/{asset}/{revision}/{*path}", 1_000)
         },
         row("evidence", POST, "/v1/orders/{order}/evidence", 20),
+        row("analytics", POST, "/v1/analytics/events", 60),
         row("avatars", POST, "/v1/users/me/avatar/upload", 10),
         row("checkouts", POST, "/v1/sale-locks/{lock}/checkout", 20),
         row("payments", GET, "/v1/users/me/payments", 30),

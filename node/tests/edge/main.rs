@@ -8,6 +8,7 @@
 )]
 
 mod alone;
+mod analytics;
 mod member;
 mod offers;
 mod people;

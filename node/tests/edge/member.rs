@@ -476,6 +476,7 @@ impl FakeMember {
                     row
                 }))
             }
+            ReadRequest::Consents { user } => document(&market.consents_of(*user)),
             ReadRequest::Addresses { user } => {
                 let mut list = market.addresses_of(*user);
                 for row in &mut list.addresses {
