@@ -226,7 +226,7 @@ if [ "$nextest" = yes ]; then
 else
     must_build "build of the tests" cargo test --workspace --lib --bins --tests --no-run
 fi
-rust_tests "tests" --workspace --exclude fairground-tests-cluster
+rust_tests "tests" --workspace --exclude fairground-tests-cluster --exclude fairground-bench
 run "documentation tests" cargo test --workspace --doc --no-fail-fast --quiet
 count_cargo_test
 
