@@ -11,7 +11,6 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use fairground_runtime::access::AccessClaims;
 use fairground_runtime::problem::Problem;
 use fairground_types::text::IdempotencyKey;
 use fairground_types::{Code, CommandId, Millis, Role, SignInId, UserId};
@@ -56,12 +55,11 @@ fn check(edge: &Edge, token: &str) -> Result<SignedIn, Problem> {
             retry_after: Millis::from_secs(1),
         }));
     };
-    let claims: AccessClaims =
-        verifier.verify(token, edge.time.now()).map_err(problem_map::access)?;
+    let claims = verifier.verify(token, edge.time.now()).map_err(problem_map::access)?;
     if edge.view.read(|view| view.is_revoked(claims.sid)) {
         return Err(Problem::new(Code::SessionRevoked, "this sign-in was ended"));
     }
-    Ok(SignedIn { user: claims.sub, sign_in: claims.sid, roles: claims.roles })
+    Ok(SignedIn { user: claims.sub, sign_in: claims.sid, roles: claims.roles.clone() })
 }
 
 /// Whoever a request comes from, found out once: an account, nobody, or a token that does not count.
