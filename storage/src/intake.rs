@@ -11,9 +11,13 @@
 //! ```
 //! Order of the journal = order of stamps = order of sending. It must not know the market: a
 //! verdict is a value that it keeps. Reads (`lookup`, `entries_from`) touch the disk for what is
-//! not in its cache; a caller on an async thread that minds uses a blocking one.
+//! not in its cache; a caller on an async thread that minds uses a blocking one. Read next:
+//! [`commands`].
+
+mod commands;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::iter;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -31,10 +35,11 @@ use crate::error::StorageError;
 use crate::record::{KeyFile, RecordCipher};
 use crate::store::open_database;
 use crate::tables::{
-    JOURNAL_COMMANDS, JOURNAL_COMMANDS_NAME, JOURNAL_ENTRIES, JOURNAL_ENTRIES_NAME, JOURNAL_STATE,
-    JOURNAL_STATE_NAME, JOURNAL_VERDICTS, JOURNAL_VERDICTS_NAME,
+    JOURNAL_COMMANDS, JOURNAL_ENTRIES, JOURNAL_ENTRIES_NAME, JOURNAL_STATE, JOURNAL_STATE_NAME,
+    JOURNAL_VERDICTS, JOURNAL_VERDICTS_NAME,
 };
 use crate::writer::{Writer, WriterLimits};
+use commands::CommandIndex;
 
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 const LIMITS: WriterLimits = WriterLimits { queue: 16_384, batch: 2_048 };
@@ -130,13 +135,6 @@ impl Versioned for TailRecord {
     const VERSION: u8 = 1;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
-struct SeqRecord(u64);
-
-impl Versioned for SeqRecord {
-    const VERSION: u8 = 1;
-}
-
 #[expect(clippy::large_enum_variant, reason = "most jobs append")]
 enum Job {
     Append { written: Written, done: oneshot::Sender<Result<Synced, StorageError>> },
@@ -149,7 +147,7 @@ enum Job {
 enum Settled {
     Append(Box<Written>, oneshot::Sender<Result<Synced, StorageError>>),
     Done(oneshot::Sender<Result<(), StorageError>>),
-    Trim(usize, oneshot::Sender<Result<usize, StorageError>>),
+    Trim(Vec<(u64, CommandId)>, oneshot::Sender<Result<usize, StorageError>>),
 }
 
 #[derive(Debug)]
@@ -168,6 +166,7 @@ struct Ledger {
 struct Shared {
     database: Database,
     cipher: RecordCipher,
+    commands: CommandIndex,
     ledger: Mutex<Ledger>,
     tail: watch::Sender<Tail>,
 }
@@ -195,9 +194,12 @@ impl Journal {
     /// When a record of its state is damaged.
     pub fn over(database: Database, key: &KeyFile) -> Result<Self, StorageError> {
         let cipher = key.cipher("journal")?;
-        let ledger = load_ledger(&database, &cipher)?;
+        drop_old_index(&database)?;
+        let commands = CommandIndex::default();
+        let ledger = load_ledger(&database, &cipher, &commands)?;
         let (tail, _) = watch::channel(ledger.synced);
-        let shared = Arc::new(Shared { database, cipher, ledger: Mutex::new(ledger), tail });
+        let ledger = Mutex::new(ledger);
+        let shared = Arc::new(Shared { database, cipher, commands, ledger, tail });
         let for_thread = Arc::clone(&shared);
         let writer = Writer::spawn("journal-writer", LIMITS, move |jobs| for_thread.write(jobs))?;
         Ok(Self { writer, shared })
@@ -405,16 +407,8 @@ impl Journal {
     /// # Errors
     /// When a record is damaged or the database fails.
     pub fn lookup(&self, command: &CommandId) -> Result<Option<Found>, StorageError> {
+        let Some(seq) = self.shared.commands.find(command) else { return Ok(None) };
         let transaction = self.shared.database.begin_read()?;
-        let key = command.as_bytes().as_slice();
-        let Some(commands) = open_existing(transaction.open_table(JOURNAL_COMMANDS))? else {
-            return Ok(None);
-        };
-        let Some(record) = commands.get(key)? else {
-            return Ok(None);
-        };
-        let SeqRecord(seq) =
-            self.shared.cipher.open_value(JOURNAL_COMMANDS_NAME, key, record.value())?;
         let Some(entries) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? else {
             return Ok(None);
         };
@@ -422,6 +416,9 @@ impl Journal {
             return Ok(None);
         };
         let Written { entry, .. } = self.shared.open_entry(seq, record.value())?;
+        if entry.intake.command() != *command {
+            return Ok(None);
+        }
         let judged = match open_existing(transaction.open_table(JOURNAL_VERDICTS))? {
             None => None,
             Some(verdicts) => verdicts
@@ -508,7 +505,23 @@ fn open_existing<T>(table: Result<T, redb::TableError>) -> Result<Option<T>, Sto
     }
 }
 
-fn load_ledger(database: &Database, cipher: &RecordCipher) -> Result<Ledger, StorageError> {
+/// Earlier releases kept the index of commands on disk; a stale one must not be found by them.
+fn drop_old_index(database: &Database) -> Result<(), StorageError> {
+    let has_one = open_existing(database.begin_read()?.open_table(JOURNAL_COMMANDS))?.is_some();
+    if has_one {
+        let transaction = database.begin_write()?;
+        transaction.delete_table(JOURNAL_COMMANDS)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// How the journal stands, and the first entry of each command; what is damaged has no command.
+fn load_ledger(
+    database: &Database,
+    cipher: &RecordCipher,
+    commands: &CommandIndex,
+) -> Result<Ledger, StorageError> {
     let transaction = database.begin_read()?;
     let mut last = TailRecord { tail: Tail::START, stamp: None };
     if let Some(state) = open_existing(transaction.open_table(JOURNAL_STATE))?
@@ -519,7 +532,14 @@ fn load_ledger(database: &Database, cipher: &RecordCipher) -> Result<Ledger, Sto
     let mut open = BTreeSet::new();
     if let Some(entries) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? {
         for row in entries.iter()? {
-            open.insert(row?.0.value());
+            let (seq, record) = row?;
+            let seq = seq.value();
+            open.insert(seq);
+            match open_entry(cipher, seq, record.value()) {
+                Ok(written) => commands.note(iter::once((written.entry.intake.command(), seq))),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     if let Some(verdicts) = open_existing(transaction.open_table(JOURNAL_VERDICTS))? {
@@ -537,6 +557,10 @@ fn load_ledger(database: &Database, cipher: &RecordCipher) -> Result<Ledger, Sto
         open_max: JOURNAL_OPEN_MAX,
         has_failed: false,
     })
+}
+
+fn open_entry(cipher: &RecordCipher, seq: u64, record: &[u8]) -> Result<Written, StorageError> {
+    cipher.open_value(JOURNAL_ENTRIES_NAME, &seq.to_le_bytes(), record)
 }
 
 impl Ledger {
@@ -558,7 +582,7 @@ impl Shared {
     }
 
     fn open_entry(&self, seq: u64, record: &[u8]) -> Result<Written, StorageError> {
-        self.cipher.open_value(JOURNAL_ENTRIES_NAME, &seq.to_le_bytes(), record)
+        open_entry(&self.cipher, seq, record)
     }
 
     fn write(&self, jobs: Vec<Job>) {
@@ -591,6 +615,13 @@ impl Shared {
         }
         let tail = ledger.synced;
         drop(ledger);
+        // Before anybody is answered: who has a receipt must be found.
+        self.commands.note(settled.iter().filter_map(|settled| match settled {
+            Settled::Append(written, _) => {
+                Some((written.entry.intake.command(), written.entry.seq))
+            }
+            Settled::Done(_) | Settled::Trim(..) => None,
+        }));
         self.tail.send_if_modified(|known| std::mem::replace(known, tail) != tail);
         let mut written = Vec::new();
         let mut appended = Vec::new();
@@ -602,7 +633,10 @@ impl Shared {
                     appended.push(done);
                 }
                 Settled::Done(done) => drop(done.send(Ok(()))),
-                Settled::Trim(count, done) => drop(done.send(Ok(count))),
+                Settled::Trim(victims, done) => {
+                    self.commands.forget(&victims);
+                    drop(done.send(Ok(victims.len())));
+                }
             }
         }
         let group = Arc::new(Group { written, texts: OnceLock::new() });
@@ -623,13 +657,15 @@ impl Shared {
         {
             let mut entries = transaction.open_table(JOURNAL_ENTRIES)?;
             let mut verdicts = transaction.open_table(JOURNAL_VERDICTS)?;
-            let mut commands = transaction.open_table(JOURNAL_COMMANDS)?;
             let mut last = None;
             for job in jobs {
                 match job {
                     Job::Append { written, done } => {
-                        self.put_entry(&mut entries, &mut commands, &written)?;
                         let entry = &written.entry;
+                        let place = entry.seq.to_le_bytes();
+                        let record =
+                            self.cipher.seal_value(JOURNAL_ENTRIES_NAME, &place, &written)?;
+                        entries.insert(entry.seq, record.as_slice())?;
                         last = Some(TailRecord { tail: entry.tail(), stamp: Some(entry.stamp) });
                         settled.push(Settled::Append(Box::new(written), done));
                     }
@@ -650,13 +686,12 @@ impl Shared {
                     }
                     Job::Trim { upto, before, done } => {
                         let victims = self.trimmable(&entries, &verdicts, upto, before)?;
-                        for (seq, command) in &victims {
+                        for (seq, _) in &victims {
                             entries.remove(*seq)?;
                             verdicts.remove(*seq)?;
-                            self.forget(&mut commands, command, *seq)?;
                             removed.push(*seq);
                         }
-                        settled.push(Settled::Trim(victims.len(), done));
+                        settled.push(Settled::Trim(victims, done));
                     }
                     Job::GiveUp { lost: Lost { first, last }, done } => {
                         for seq in first..=last.seq {
@@ -675,48 +710,6 @@ impl Shared {
             }
         }
         transaction.commit()?;
-        Ok(())
-    }
-
-    fn put_entry(
-        &self,
-        entries: &mut redb::Table<'_, u64, &'static [u8]>,
-        commands: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
-        written: &Written,
-    ) -> Result<(), StorageError> {
-        let entry = &written.entry;
-        let place = entry.seq.to_le_bytes();
-        let record = self.cipher.seal_value(JOURNAL_ENTRIES_NAME, &place, written)?;
-        entries.insert(entry.seq, record.as_slice())?;
-        let command = entry.intake.command();
-        let key = command.as_bytes().as_slice();
-        if commands.get(key)?.is_none() {
-            let record =
-                self.cipher.seal_value(JOURNAL_COMMANDS_NAME, key, &SeqRecord(entry.seq))?;
-            commands.insert(key, record.as_slice())?;
-        }
-        Ok(())
-    }
-
-    /// A second copy of a command may outlive its first; only the first is indexed.
-    fn forget(
-        &self,
-        commands: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
-        command: &CommandId,
-        seq: u64,
-    ) -> Result<(), StorageError> {
-        let key = command.as_bytes().as_slice();
-        let is_first = match commands.get(key)? {
-            None => false,
-            Some(record) => {
-                let indexed: SeqRecord =
-                    self.cipher.open_value(JOURNAL_COMMANDS_NAME, key, record.value())?;
-                indexed == SeqRecord(seq)
-            }
-        };
-        if is_first {
-            commands.remove(key)?;
-        }
         Ok(())
     }
 

@@ -8,7 +8,6 @@
 //!                  history_keys        key and seq u64 BE        nothing
 //!  journal.redb    journal_entries     seq u64                   JournalEntry
 //!                  journal_verdicts    seq u64                   Judged
-//!                  journal_commands    command id, 32 bytes      seq of its first entry
 //!                  journal_state       "tail"                    tail and last stamp
 //!  edge.redb       edge_uploads        upload id, 16 bytes BE    opaque bytes
 //!                  edge_state          name                      opaque bytes
@@ -40,8 +39,8 @@ pub(crate) const JOURNAL_ENTRIES_NAME: &str = "journal_entries";
 pub(crate) const JOURNAL_ENTRIES: ByIndex = TableDefinition::new(JOURNAL_ENTRIES_NAME);
 pub(crate) const JOURNAL_VERDICTS_NAME: &str = "journal_verdicts";
 pub(crate) const JOURNAL_VERDICTS: ByIndex = TableDefinition::new(JOURNAL_VERDICTS_NAME);
-pub(crate) const JOURNAL_COMMANDS_NAME: &str = "journal_commands";
-pub(crate) const JOURNAL_COMMANDS: ByBytes = TableDefinition::new(JOURNAL_COMMANDS_NAME);
+/// An index that earlier releases kept; deleted where it is found.
+pub(crate) const JOURNAL_COMMANDS: ByBytes = TableDefinition::new("journal_commands");
 pub(crate) const JOURNAL_STATE_NAME: &str = "journal_state";
 pub(crate) const JOURNAL_STATE: ByName = TableDefinition::new(JOURNAL_STATE_NAME);
 
