@@ -134,7 +134,7 @@ fn check_row(row: &Row, sources: &[Source], root: &Path) -> Vec<String> {
         wrong.push(at(row, &format!("`{}` is not there", row.file)));
     }
     let exists = match row.test.rsplit_once(['/', ':', ' ']) {
-        Some((_, name)) if !row.test.contains('.') => has_function(name, sources),
+        Some((path, name)) if !row.test.contains('.') => has_function(path, name, sources),
         _ => root.join(&row.test).exists(),
     };
     if !exists {
@@ -143,9 +143,20 @@ fn check_row(row: &Row, sources: &[Source], root: &Path) -> Vec<String> {
     wrong
 }
 
-fn has_function(name: &str, sources: &[Source]) -> bool {
+/// Whether a function is in the file of the module that `path` names: `package a::b`, or `a::tests`
+/// of a module at the end of `a.rs`.
+fn has_function(path: &str, name: &str, sources: &[Source]) -> bool {
     let head = format!("fn {name}(");
-    sources.iter().any(|source| source.is_rust() && source.text.contains(&head))
+    let modules = path.rsplit_once(' ').map_or("", |(_, modules)| modules.trim_end_matches(':'));
+    let outer = modules.strip_suffix("::tests").unwrap_or(modules);
+    let file = outer.rsplit("::").next().unwrap_or_default();
+    let is_home = |source: &Source| {
+        let place = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let place = place.strip_suffix("/tests").unwrap_or(place);
+        modules.is_empty() || place.ends_with(&format!("/{file}"))
+    };
+    let mut rust = sources.iter().filter(|source| source.is_rust());
+    rust.any(|source| source.text.contains(&head) && is_home(source))
 }
 
 /// Tests that passed, as nextest prints them: `PASS [time] (n/m) package test::path`. `LEAK` is a
@@ -233,6 +244,19 @@ mod tests {
             test: "p m::t".to_owned(),
         };
         assert_eq!(rows(&table), [row]);
+    }
+
+    #[test]
+    fn a_test_is_looked_for_in_the_file_of_its_module() {
+        let sources = [
+            source("protocol/market/src/tests/people/leaving.rs", "fn one() {}"),
+            source("node/src/analytics/event.rs", "mod tests { fn two() {} }"),
+            source("tests/cluster/tests/scenario.rs", "fn three() {}"),
+        ];
+        assert!(has_function("fairground-market tests::people::leaving:", "one", &sources));
+        assert!(!has_function("fairground-market tests::people", "one", &sources));
+        assert!(has_function("fairground-node analytics::event::tests", "two", &sources));
+        assert!(has_function("fairground-tests-cluster::scenario", "three", &sources));
     }
 
     #[test]
