@@ -1,6 +1,7 @@
 // The auction beside the video: price, time left, the bid form, and what others do meanwhile.
 
 import { call, get, newKey, Problem, signIn } from "./api.js";
+import { signedBid, signedOffer } from "./device.js";
 import { fill, formatMoney, formatSpan, h, parseMinor, toInput } from "./dom.js";
 import { follow } from "./live.js";
 import { askToSignIn } from "./signin.js";
@@ -44,6 +45,7 @@ function amountForm({ id, label, button, currency, onAmount }) {
 }
 
 function describe(problem) {
+  if (problem.code.startsWith("SIGNATURE_")) return "This browser cannot sign for you yet. Please sign out, sign in again, and bid.";
   const least = problem.body.minNextBid;
   return least ? `${problem.message} The next bid is at least ${formatMoney(least)}.` : problem.message;
 }
@@ -58,9 +60,10 @@ export function offerPanel(side, story, opened) {
     button: "Make the offer",
     currency,
     onAmount: async (minor) => {
+      const intent = `${key}-${minor}`;
       const { body } = await call("POST", `/v1/stories/${story.storyId}/offers`, {
-        body: { amountMinor: minor, currency, bidIfOpen: true },
-        key: `${key}-${minor}`,
+        body: await signedOffer(story.storyId, intent, { amountMinor: minor, currency, bidIfOpen: true }),
+        key: intent,
         headers: { Prefer: "wait=10" },
       });
       if (body.bidId && body.auctionId) ownBids(body.auctionId).add(body.bidId);
@@ -98,7 +101,7 @@ export function auctionPanel(side, auctionId) {
     const intent = unanswered?.minor === minor ? unanswered : { minor, key: newKey() };
     unanswered = intent;
     const { status, body } = await call("POST", `/v1/auctions/${auctionId}/bids`, {
-      body: { amountMinor: minor, currency: auction.minNextBid.currency },
+      body: await signedBid(auctionId, intent.key, { amountMinor: minor, currency: auction.minNextBid.currency }),
       headers: { Prefer: "wait=5" },
       key: intent.key,
     }).catch((problem) => {

@@ -18,7 +18,12 @@ export async function synchronise() {
   }
 }
 
+/** Now by the server's clock, in milliseconds since 1970. */
+export function serverNow() {
+  return Math.round(Date.now() + offset);
+}
+
 /** Milliseconds from now, by the server's clock, until `instant`. */
 export function millisecondsUntil(instant) {
-  return new Date(instant).getTime() - (Date.now() + offset);
+  return new Date(instant).getTime() - serverNow();
 }

@@ -35,6 +35,8 @@ const MODULES: &[Asset] = modules!(
     "player.js",
     "story.js",
     "auction.js",
+    "device.js",
+    "signed.js",
     "live.js",
     "purchases.js"
 );
