@@ -4,6 +4,12 @@
 pub(crate) const ENTRIES_APPLIED: &str = "fairground_entries_applied_total";
 /// Bids and offers judged.
 pub(crate) const BIDS_JUDGED: &str = "fairground_bids_judged_total";
+/// Signatures of devices looked into before their entry was applied.
+pub(crate) const SIGNATURES_CHECKED: &str = "fairground_bid_signatures_checked_total";
+/// Those among them that were not the device's.
+pub(crate) const SIGNATURES_FORGED: &str = "fairground_bid_signatures_forged_total";
+/// Bids and offers refused because a signature was missing or not the device's, by code.
+pub(crate) const SIGNATURES_REFUSED: &str = "fairground_bids_signature_refused_total";
 /// Commands in one entry.
 pub(crate) const ENTRY_COMMANDS: &str = "fairground_entry_commands";
 /// Rounds of proposals that ended without a verdict.

@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairground_market::Market;
 use fairground_runtime::shutdown::Shutdown;
 use fairground_types::command::{Entry, Envelope, LogCommand};
 use fairground_types::journal::Batch;
@@ -149,6 +150,11 @@ impl Proposer {
         let bytes = encoded_len(&command).map_err(|_| ProposeError::TooLarge)?;
         if bytes > ENTRY_BYTES_MAX {
             return Err(ProposeError::TooLarge);
+        }
+        // A member with an older binary could not read it, and would stop.
+        let needed = command.rules_needed();
+        if needed > 1 && needed > self.state.read(Market::rules_version) {
+            return Err(ProposeError::Unavailable);
         }
         let (reply, waiting) = oneshot::channel();
         let proposal = Proposal { command, bytes, reply };

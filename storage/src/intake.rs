@@ -17,7 +17,6 @@
 mod commands;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::iter;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -110,6 +109,14 @@ pub struct Found {
     pub entry: JournalEntry,
     /// Its verdict.
     pub judged: Option<Judged>,
+}
+
+impl Found {
+    /// Whether its verdict leaves its command to a later entry.
+    #[must_use]
+    pub fn is_of_signature(&self) -> bool {
+        self.judged.as_ref().is_some_and(|judged| judged.verdict.is_of_signature())
+    }
 }
 
 /// How an opened journal stands.
@@ -402,7 +409,8 @@ impl Journal {
         answer.await.map_err(|_| StorageError::Closed)?
     }
 
-    /// The first entry of a command, and its verdict.
+    /// The entry of a command that counts, and its verdict: its first, unless that was refused for its
+    /// signature.
     ///
     /// # Errors
     /// When a record is damaged or the database fails.
@@ -530,19 +538,23 @@ fn load_ledger(
         last = cipher.open_value(JOURNAL_STATE_NAME, TAIL_KEY.as_bytes(), record.value())?;
     }
     let mut open = BTreeSet::new();
+    let verdicts = open_existing(transaction.open_table(JOURNAL_VERDICTS))?;
     if let Some(entries) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? {
         for row in entries.iter()? {
             let (seq, record) = row?;
             let seq = seq.value();
             open.insert(seq);
-            match open_entry(cipher, seq, record.value()) {
-                Ok(written) => commands.note(iter::once((written.entry.intake.command(), seq))),
-                Err(error) if error.is_damage() => {}
+            let entry = match open_entry(cipher, seq, record.value()) {
+                Ok(Written { entry, .. }) => entry,
+                Err(error) if error.is_damage() => continue,
                 Err(error) => return Err(error),
-            }
+            };
+            commands.note(&entry, |first| {
+                stands(cipher, &entries, verdicts.as_ref(), (first, &entry))
+            })?;
         }
     }
-    if let Some(verdicts) = open_existing(transaction.open_table(JOURNAL_VERDICTS))? {
+    if let Some(verdicts) = verdicts {
         for row in verdicts.iter()? {
             open.remove(&row?.0.value());
         }
@@ -557,6 +569,29 @@ fn load_ledger(
         open_max: JOURNAL_OPEN_MAX,
         has_failed: false,
     })
+}
+
+/// Whether the entry `first` stands for the command of a later one. An entry that was refused for its
+/// signature, or had another, makes room: what comes after it is judged by itself. What is damaged
+/// stays where it is, and is reported by whoever reads it.
+fn stands(
+    cipher: &RecordCipher,
+    entries: &impl ReadableTable<u64, &'static [u8]>,
+    verdicts: Option<&impl ReadableTable<u64, &'static [u8]>>,
+    (first, later): (u64, &JournalEntry),
+) -> Result<bool, StorageError> {
+    if let Some(verdicts) = verdicts
+        && let Some(record) = verdicts.get(first)?
+    {
+        let judged: Result<Judged, _> =
+            cipher.open_value(JOURNAL_VERDICTS_NAME, &first.to_le_bytes(), record.value());
+        if judged.is_ok_and(|judged| judged.verdict.is_of_signature()) {
+            return Ok(false);
+        }
+    }
+    let Some(record) = entries.get(first)? else { return Ok(false) };
+    let known = open_entry(cipher, first, record.value());
+    Ok(known.map_or(true, |known| known.entry.intake.signature() == later.intake.signature()))
 }
 
 fn open_entry(cipher: &RecordCipher, seq: u64, record: &[u8]) -> Result<Written, StorageError> {
@@ -615,13 +650,6 @@ impl Shared {
         }
         let tail = ledger.synced;
         drop(ledger);
-        // Before anybody is answered: who has a receipt must be found.
-        self.commands.note(settled.iter().filter_map(|settled| match settled {
-            Settled::Append(written, _) => {
-                Some((written.entry.intake.command(), written.entry.seq))
-            }
-            Settled::Done(_) | Settled::Trim(..) => None,
-        }));
         self.tail.send_if_modified(|known| std::mem::replace(known, tail) != tail);
         let mut written = Vec::new();
         let mut appended = Vec::new();
@@ -665,6 +693,9 @@ impl Shared {
                         let place = entry.seq.to_le_bytes();
                         let record =
                             self.cipher.seal_value(JOURNAL_ENTRIES_NAME, &place, &written)?;
+                        self.commands.note(entry, |first| {
+                            stands(&self.cipher, &entries, Some(&verdicts), (first, entry))
+                        })?;
                         entries.insert(entry.seq, record.as_slice())?;
                         last = Some(TailRecord { tail: entry.tail(), stamp: Some(entry.stamp) });
                         settled.push(Settled::Append(Box::new(written), done));

@@ -10,11 +10,14 @@ use fairground_storage::intake::Journal;
 use fairground_storage::replica::Replica;
 use fairground_storage::segment_cache::{Budget, SegmentCache};
 use fairground_storage::{KeyFile, StorageError};
-use fairground_types::id::{AuctionId, BlobHash, CommandId, LogIndex, UploadId, UserId};
+use fairground_types::id::{
+    AuctionId, BlobHash, CommandId, DeviceKeyId, LogIndex, UploadId, UserId,
+};
 use fairground_types::journal::{Intake, JournalEntry, PlaceBid, Stamp, Tail};
 use fairground_types::money::{Currency, Money};
 use fairground_types::time::Timestamp;
-use fairground_types::verdict::{Accepted, Judged, Verdict};
+use fairground_types::verdict::{Accepted, Judged, Rejection, Verdict};
+use fairground_types::{Code, DeviceSignature};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -165,6 +168,32 @@ async fn a_command_is_found_with_its_verdict_and_the_first_copy_counts() {
     assert_eq!(journal.open_count(), 3);
     assert_eq!(journal.standing().open_from, 1);
     assert_eq!(journal.lookup(&command(99)).expect("readable"), None);
+}
+
+#[tokio::test]
+async fn an_entry_that_was_refused_for_its_signature_leaves_its_command_to_the_next() {
+    let folder = folder();
+    let journal = filled(folder.path(), 2).await;
+    let refused = Rejection::new(Code::SignatureRequired, "unsigned");
+    let refused = Judged { verdict: Verdict::Rejected(refused), ..judged(7) };
+    journal.set_verdict(2, refused.clone()).await.expect("kept");
+    let found = journal.lookup(&command(2)).expect("readable").expect("journalled");
+    assert_eq!((found.entry.seq, found.judged.as_ref()), (2, Some(&refused)));
+    assert!(found.is_of_signature());
+    let signature = DeviceSignature { key: DeviceKeyId::from_bits(1), bytes: [1; 64] };
+    let signed = bid(2).signed(signature);
+    assert_eq!(journal.append(stamp(50, 52), signed).await.expect("room").entry.seq, 3);
+    let found = journal.lookup(&command(2)).expect("readable").expect("journalled");
+    assert_eq!((found.entry.seq, found.judged), (3, None));
+    // The same entry once more, unjudged, is a copy: the first one counts.
+    let copy = bid(2).signed(signature);
+    assert_eq!(journal.append(stamp(53, 54), copy).await.expect("room").entry.seq, 4);
+    assert_eq!(journal.lookup(&command(2)).expect("readable").expect("there").entry.seq, 3);
+    journal.set_verdict(3, judged(8)).await.expect("kept");
+    drop(journal);
+    let journal = open_journal(folder.path());
+    let found = journal.lookup(&command(2)).expect("readable").expect("journalled");
+    assert_eq!((found.entry.seq, found.judged), (3, Some(judged(8))));
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ set -u
 cd "$(dirname "$0")/../.."
 
 once="${FAIRGROUND_BENCH_ONCE:-0}"
-benches="fairground-market:apply fairground-wire:codec fairground-storage:durable"
+benches="fairground-market:apply fairground-market:signatures fairground-wire:codec fairground-storage:durable"
+# The signing half of a table is a tool of tests.
+features() { [ "$1" = fairground-market:signatures ] && echo "--features test-util"; }
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -21,7 +23,7 @@ profile=()
 
 # Everything is built before anything is measured.
 for bench in $benches; do
-    cargo bench ${profile[@]+"${profile[@]}"} --no-run --package "${bench%:*}" --bench "${bench#*:}" || exit 1
+    cargo bench ${profile[@]+"${profile[@]}"} --no-run --package "${bench%:*}" $(features "$bench") --bench "${bench#*:}" || exit 1
 done
 [ "$once" = 1 ] || cargo build --release --package fairground --package fairground-bench || exit 1
 
@@ -30,7 +32,7 @@ row() { printf '%-48s %12s %12s %12s  %s\n' "$@"; }
 echo "$(nproc) cores, load $(cut -d ' ' -f 1 /proc/loadavg), $(date -u +%Y-%m-%dT%H:%MZ)"
 row name median min max unit
 for bench in $benches; do
-    if ! cargo bench ${profile[@]+"${profile[@]}"} --quiet --package "${bench%:*}" --bench "${bench#*:}"; then
+    if ! cargo bench ${profile[@]+"${profile[@]}"} --quiet --package "${bench%:*}" $(features "$bench") --bench "${bench#*:}"; then
         echo "bench: $bench failed" >&2
         failed=1
     fi

@@ -189,6 +189,8 @@ fn is_of_an_account(command: &Command) -> bool {
             | Command::People(PeopleCommand::SignOutEverywhere)
             | Command::People(PeopleCommand::RegisterDevice(_))
             | Command::People(PeopleCommand::RevokeDevice { .. })
+            | Command::People(PeopleCommand::RegisterDeviceKey(_))
+            | Command::People(PeopleCommand::RemoveDeviceKey { .. })
             | Command::People(PeopleCommand::RequestCapability { .. })
             | Command::People(PeopleCommand::ClaimInvitation { .. })
             | Command::People(PeopleCommand::SetProfile(_))

@@ -26,6 +26,7 @@ mod people;
 mod quotas;
 mod report;
 mod sign_in;
+mod signatures;
 mod tracking;
 mod verification;
 #[cfg(feature = "stripe")]
@@ -196,6 +197,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(govern::policies, govern::change_policies))
         .routes(routes!(govern::policy_history))
         .routes(routes!(govern::revert_policies))
+        .routes(routes!(signatures::policy, signatures::set_policy))
         .routes(routes!(govern::flags))
         .routes(routes!(govern::set_flag))
         .routes(routes!(govern::kill_flag))

@@ -26,6 +26,7 @@ pub(crate) mod network;
 pub(crate) mod office;
 pub(crate) mod rules;
 pub(crate) mod serve;
+mod signatures;
 pub(crate) mod state_machine;
 
 /// Raft with our types and our state machine.

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //!  entry bytes -> Entry -> Market::apply -> Applied -> backlog (feeds, verdicts, effects)
-//!                                    \-> digest(n) = BLAKE3(digest(n-1) | index | entry | applied)
+//!                   |  ^             \-> digest(n) = BLAKE3(digest(n-1) | index | entry | applied)
+//!                   v  |
+//!                signatures (threads)
 //!  snapshot    = digest | encoded Market                  kept by storage, sent to slow members
 //! ```
 //! The running digest is equal on members that have applied the same log the same way; `status`
@@ -13,23 +15,22 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fairground_market::{Applied, Market, Snapshot};
+use fairground_market::{Applied, Market, SNAPSHOT_VERSION, SinceVersion1, Snapshot};
 use fairground_storage::raft_types::{snapshot_meta_from_wire, snapshot_meta_to_wire};
 use fairground_storage::snapshot::SnapshotStore;
-use fairground_types::{Digest, LogIndex};
+use fairground_types::{Code, Digest, LogIndex};
 use fairground_wire::codec;
 use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
 use openraft::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 
+use super::signatures::SignaturePool;
 use super::{ApplyReply, TypeConfig};
 use crate::history::History;
 use crate::state::State;
 
 const DIGEST_LEN: usize = 32;
-/// Shape of the state in a snapshot; raised together with the market's own version.
-const STATE_VERSION: u8 = 1;
 
 /// What of the log is applied.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +45,7 @@ pub(crate) struct StateMachine {
     state: Arc<State>,
     snapshots: SnapshotStore,
     history: History,
+    signatures: SignaturePool,
     progress: Progress,
 }
 
@@ -61,7 +63,9 @@ impl StateMachine {
         snapshots: SnapshotStore,
         history: History,
     ) -> io::Result<Self> {
-        let mut machine = Self { state, snapshots, history, progress: Progress::default() };
+        let signatures = SignaturePool::new();
+        let progress = Progress::default();
+        let mut machine = Self { state, snapshots, history, signatures, progress };
         if let Some((meta, bytes)) = load(&machine.snapshots).await? {
             machine.adopt(&meta, &bytes)?;
         }
@@ -89,7 +93,10 @@ impl StateMachine {
             }
             EntryPayload::Normal(payload) => {
                 let decoded = codec::decode_entry(&payload.0).map_err(io::Error::other)?;
-                let mut applied = self.state.write(|market| market.apply(index, &decoded));
+                let claims = self.state.read(|market| market.claims(&decoded));
+                let verified = self.signatures.check(claims).await;
+                let mut applied =
+                    self.state.write(|market| market.apply_verified(index, &decoded, verified));
                 self.progress.digest =
                     next_digest(&self.progress.digest, index, &payload.0, &applied)?;
                 note(&applied);
@@ -136,6 +143,14 @@ fn note(applied: &Applied) {
     metrics::counter!(crate::metrics::ENTRIES_APPLIED).increment(1);
     let judged = u64::try_from(applied.judged.len()).unwrap_or(u64::MAX);
     metrics::counter!(crate::metrics::BIDS_JUDGED).increment(judged);
+    for row in &applied.judged {
+        if let Some(code @ (Code::SignatureRequired | Code::SignatureRefused)) =
+            row.judged.verdict.code()
+        {
+            let code = code.as_str();
+            metrics::counter!(crate::metrics::SIGNATURES_REFUSED, "code" => code).increment(1);
+        }
+    }
 }
 
 fn next_digest(
@@ -151,7 +166,11 @@ fn next_digest(
 }
 
 fn encode_snapshot(market: &Snapshot, progress: &Progress) -> io::Result<Vec<u8>> {
-    let state = codec::encode_state(STATE_VERSION, market).map_err(io::Error::other)?;
+    let state = match market.shape() {
+        1 => codec::encode_state_before(1, market, &SinceVersion1::default()),
+        shape => codec::encode_state(shape, market),
+    };
+    let state = state.map_err(io::Error::other)?;
     let mut bytes = Vec::with_capacity(state.len().saturating_add(DIGEST_LEN));
     bytes.extend_from_slice(&progress.digest);
     bytes.extend_from_slice(&state);
@@ -161,9 +180,13 @@ fn encode_snapshot(market: &Snapshot, progress: &Progress) -> io::Result<Vec<u8>
 fn decode_snapshot(bytes: &[u8]) -> io::Result<(Market, [u8; DIGEST_LEN])> {
     let short = || io::Error::new(io::ErrorKind::InvalidData, "a snapshot without a digest");
     let (digest, state) = bytes.split_first_chunk::<DIGEST_LEN>().ok_or_else(short)?;
-    let (_, snapshot) =
-        codec::decode_state::<Snapshot>(STATE_VERSION, state).map_err(io::Error::other)?;
-    Ok((Market::restore(snapshot), *digest))
+    let (version, payload) =
+        codec::open_state(SNAPSHOT_VERSION, state).map_err(io::Error::other)?;
+    let snapshot: Result<Snapshot, _> = match version {
+        1 => codec::decode_state_before(payload, &SinceVersion1::default()),
+        shape => codec::decode_state(shape, state).map(|(_, snapshot)| snapshot),
+    };
+    Ok((Market::restore(snapshot.map_err(io::Error::other)?), *digest))
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {

@@ -12,16 +12,21 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fairground_market::PublicView;
 use fairground_runtime::openapi::{IdempotencyKeyHeader, PreferHeader};
 use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::journal::{Eligibility, Intake, Maximum, PlaceBid, SubmitOffer};
 use fairground_types::limits::{
     BID_VALID_DEFAULT, BID_VALID_MAX, BID_VALID_MIN, BID_WAIT_DEFAULT, BID_WAIT_MAX,
 };
+use fairground_types::signature::SIGNED_BIDS_RULES;
 use fairground_types::text::{Country, OfferNote};
 use fairground_types::verdict::{Accepted, BidState, Judged};
 use fairground_types::{
-    AuctionId, BidId, Code, Currency, LogIndex, Millis, Money, OfferId, StoryId, Timestamp, Verdict,
+    AuctionId, BidId, Code, Currency, DeviceKeyId, DeviceSignature, LogIndex, Millis, Money,
+    OfferId, StoryId, Timestamp, Verdict,
 };
 use fairground_wire::message::ReadRequest;
 use serde::{Deserialize, Serialize};
@@ -51,6 +56,23 @@ pub(crate) struct BidRequest {
     /// How long the bid may wait for its verdict; 120,000 unless said.
     #[serde(default)]
     valid_for_ms: Option<u64>,
+    /// Until when the bid may wait, instead of `validForMs`; a signed bid says it so.
+    #[serde(default)]
+    valid_until: Option<Timestamp>,
+    /// The device's signature.
+    #[serde(default)]
+    signature: Option<BidSignature>,
+}
+
+/// A device's signature under a bid or an offer.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct BidSignature {
+    /// The key, as its registration named it.
+    key_id: DeviceKeyId,
+    /// The 64 bytes of the signature, base64url without padding.
+    #[schema(min_length = 86, max_length = 86)]
+    value: String,
 }
 
 /// An offer as it is typed.
@@ -77,6 +99,12 @@ pub(crate) struct OfferRequest {
     bid_if_open: bool,
     #[serde(default)]
     valid_for_ms: Option<u64>,
+    /// Until when the offer may wait, instead of `validForMs`; a signed offer says it so.
+    #[serde(default)]
+    valid_until: Option<Timestamp>,
+    /// The device's signature.
+    #[serde(default)]
+    signature: Option<BidSignature>,
 }
 
 /// A bid or an offer that was taken.
@@ -142,16 +170,46 @@ pub(crate) struct BidStatus {
 }
 
 /// Until when a bid may take effect: counted from the earliest that it can have been received, so
-/// that the log never finds it valid for too long.
-fn valid_until(edge: &Edge, valid_for_ms: Option<u64>) -> Result<Timestamp, Problem> {
+/// that the log never finds it valid for too long. An instant that the client has signed is taken as
+/// it is, also when it is past: only the log expires a bid.
+fn valid_until(
+    edge: &Edge,
+    (valid_for_ms, valid_until): (Option<u64>, Option<Timestamp>),
+    is_signed: bool,
+) -> Result<Timestamp, Problem> {
+    let from = edge.time.interval().map_or_else(|| edge.time.now(), |stamp| stamp.earliest);
+    if let Some(until) = valid_until {
+        if valid_for_ms.is_some() {
+            return Err(Problem::invalid("validUntil", "comes instead of validForMs"));
+        }
+        if until > from.plus(BID_VALID_MAX) {
+            return Err(Problem::invalid("validUntil", "is more than 300 s from now"));
+        }
+        return Ok(until);
+    }
+    if is_signed {
+        return Err(Problem::invalid("validUntil", "a signed bid says until when it is valid"));
+    }
     let valid_for = valid_for_ms.map_or(BID_VALID_DEFAULT, Millis::new);
     if !(BID_VALID_MIN..=BID_VALID_MAX).contains(&valid_for) {
         let detail =
             format!("must be {} to {}", BID_VALID_MIN.as_millis(), BID_VALID_MAX.as_millis());
         return Err(Problem::invalid("validForMs", detail));
     }
-    let from = edge.time.interval().map_or_else(|| edge.time.now(), |stamp| stamp.earliest);
     Ok(from.plus(valid_for))
+}
+
+/// A bid or an offer with the signature that came with it. Before the rules know signatures none is
+/// kept: no account has a key yet, and an older member could not read it.
+fn signed(edge: &Edge, intake: Intake, signature: Option<BidSignature>) -> Result<Intake, Problem> {
+    let Some(BidSignature { key_id, value }) = signature else { return Ok(intake) };
+    let bytes = URL_SAFE_NO_PAD.decode(value).ok().and_then(|bytes| bytes.try_into().ok());
+    let malformed = || Problem::invalid("signature.value", "is not 64 bytes in base64url");
+    let signature = DeviceSignature { key: key_id, bytes: bytes.ok_or_else(malformed)? };
+    if edge.view.read(PublicView::rules) < SIGNED_BIDS_RULES {
+        return Ok(intake);
+    }
+    Ok(intake.signed(signature))
 }
 
 fn wait_of(preferred: PreferredWait) -> Duration {
@@ -175,7 +233,8 @@ fn maximum_of(body: &BidRequest) -> Result<Option<Maximum>, Problem> {
     security(("bearer" = [])),
     extensions(("x-codes" = json!(["AMOUNT_OUT_OF_RANGE", "CURRENCY_MISMATCH", "SELF_BID",
         "NOT_ELIGIBLE", "BID_TOO_LOW", "BID_EXPIRED", "STAMP_REFUSED", "CLOSING", "TOO_MANY_BIDS",
-        "AUCTION_CLOSED", "AUCTION_LOCKED", "NOT_BID_READY"]))))]
+        "AUCTION_CLOSED", "AUCTION_LOCKED", "NOT_BID_READY", "SIGNATURE_REQUIRED",
+        "SIGNATURE_REFUSED"]))))]
 pub(crate) async fn place(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -184,15 +243,16 @@ pub(crate) async fn place(
     ApiPath(auction): ApiPath<AuctionId>,
     ApiJson(body): ApiJson<BidRequest>,
 ) -> Result<Response, Problem> {
+    let is_signed = body.signature.is_some();
     let bid = PlaceBid {
         command: intent.command(&who, "bid", &auction.to_string()),
         auction,
         bidder: who.user,
         amount: money_of(body.amount_minor, body.amount.as_deref(), body.currency)?,
         maximum: maximum_of(&body)?,
-        valid_until: valid_until(&edge, body.valid_for_ms)?,
+        valid_until: valid_until(&edge, (body.valid_for_ms, body.valid_until), is_signed)?,
     };
-    take(&edge, Intake::Bid(bid), preferred).await
+    take(&edge, signed(&edge, Intake::Bid(bid), body.signature)?, preferred).await
 }
 
 /// Makes an offer, which opens an auction; or bids, when one is open and that is wanted.
@@ -207,7 +267,7 @@ pub(crate) async fn place(
     extensions(("x-codes" = json!(["AMOUNT_OUT_OF_RANGE", "CURRENCY_MISMATCH",
         "OFFER_MIN_VIOLATION", "SELF_BID", "NOT_ELIGIBLE", "BID_TOO_LOW", "BID_EXPIRED",
         "STAMP_REFUSED", "CLOSING", "TOO_MANY_BIDS", "AUCTION_ACTIVE", "AUCTION_CLOSED",
-        "AUCTION_LOCKED", "NOT_BID_READY"]))))]
+        "AUCTION_LOCKED", "NOT_BID_READY", "SIGNATURE_REQUIRED", "SIGNATURE_REFUSED"]))))]
 pub(crate) async fn offer(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
@@ -220,6 +280,7 @@ pub(crate) async fn offer(
         return Err(Problem::invalid("acceptTerms", "an offer needs the terms accepted"));
     }
     let command = intent.command(&who, "offer", &story.to_string());
+    let is_signed = body.signature.is_some();
     let offer = SubmitOffer {
         command,
         offer: offer_of(&command),
@@ -232,9 +293,9 @@ pub(crate) async fn offer(
         // No check of this deployment's own is configured.
         eligibility: Eligibility::Allowed,
         bid_if_open: body.bid_if_open,
-        valid_until: valid_until(&edge, body.valid_for_ms)?,
+        valid_until: valid_until(&edge, (body.valid_for_ms, body.valid_until), is_signed)?,
     };
-    take(&edge, Intake::Offer(offer), preferred).await
+    take(&edge, signed(&edge, Intake::Offer(offer), body.signature)?, preferred).await
 }
 
 async fn take(
@@ -244,8 +305,8 @@ async fn take(
 ) -> Result<Response, Problem> {
     let (bid, amount) = (intake.bid(), intake.amount());
     let offer = match &intake {
-        Intake::Bid(_) => None,
-        Intake::Offer(offer) => Some(offer.offer),
+        Intake::Bid(_) | Intake::SignedBid(..) => None,
+        Intake::Offer(offer) | Intake::SignedOffer(offer, _) => Some(offer.offer),
     };
     let wait = wait_of(preferred);
     let answer = edge.intake.take(intake, wait).await;

@@ -12,6 +12,7 @@ mod avatar;
 mod bids;
 mod call;
 mod decisions;
+mod device_keys;
 mod drafts;
 mod edges;
 mod evidence;
@@ -212,6 +213,7 @@ fn people() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(people::register_device))
         .routes(routes!(people::devices))
         .routes(routes!(people::revoke_device))
+        .routes(routes!(device_keys::register, device_keys::remove))
         .routes(routes!(people::capabilities))
         .routes(routes!(people::request_capability))
         .routes(routes!(people::task))

@@ -85,6 +85,8 @@ struct Progress {
     judged: Option<Judged>,
     failure: Option<Failure>,
     is_synced: bool,
+    /// Its place in the journal, once it has one.
+    seq: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +118,15 @@ pub(crate) struct Known {
 struct Table {
     by_command: HashMap<CommandId, Arc<Pending>>,
     by_bid: HashMap<BidId, CommandId>,
+}
+
+impl Table {
+    /// Whether a verdict is on an entry before the one that waits under its command.
+    fn is_about_another(&self, verdict: &SeqVerdict) -> bool {
+        let pending = self.by_command.get(&verdict.command);
+        let seq = pending.and_then(|pending| pending.progress.borrow().seq);
+        seq.is_some_and(|seq| seq != verdict.seq)
+    }
 }
 
 /// Takes bids and offers.
@@ -184,7 +195,8 @@ impl IntakeDesk {
             from = last.seq.saturating_add(1);
             for entry in entries {
                 let found = self.journal.lookup(&entry.intake.command())?;
-                if found.is_some_and(|found| found.judged.is_none()) {
+                // An entry before the one that counts has had its verdict.
+                if found.is_some_and(|found| found.judged.is_none() && found.entry == entry) {
                     self.wait_again(&entry);
                 }
             }
@@ -193,8 +205,12 @@ impl IntakeDesk {
 
     /// A pending command for an entry that is on disk.
     fn wait_again(&self, entry: &JournalEntry) -> Arc<Pending> {
-        let progress =
-            Progress { receipt: self.receipt_again(entry), is_synced: true, ..Progress::default() };
+        let progress = Progress {
+            receipt: self.receipt_again(entry),
+            is_synced: true,
+            seq: Some(entry.seq),
+            ..Progress::default()
+        };
         let pending = Arc::new(Pending::new(&entry.intake, self.view.index(), progress));
         let mut table = self.lock();
         let command = entry.intake.command();
@@ -220,6 +236,8 @@ impl IntakeDesk {
             return self.join(&pending, &intake, wait).await;
         }
         match self.journal.lookup(&command) {
+            // A refusal for the signature stands for its entry alone: this one is judged by itself.
+            Ok(Some(found)) if found.is_of_signature() => {}
             Ok(Some(found)) => return self.answer_found(&found, &intake, wait).await,
             Ok(None) => {}
             Err(error) => {
@@ -268,6 +286,7 @@ impl IntakeDesk {
                 pending.progress.send_modify(|progress| {
                     progress.receipt = receipt;
                     progress.is_synced = true;
+                    progress.seq = Some(synced.entry.seq);
                 });
             }
             Err(error) => {
@@ -359,9 +378,10 @@ impl IntakeDesk {
         self.lock().by_command.values().all(is_written) && self.journal.is_synced()
     }
 
-    /// Wakes who waits for these verdicts.
+    /// Wakes who waits for these verdicts. Who is refused for a signature may send the same command
+    /// again at once, so that is told only when it is on disk: see [`Self::judge`].
     pub(crate) fn wake_judged(&self, verdicts: &[SeqVerdict]) {
-        for verdict in verdicts {
+        for verdict in verdicts.iter().filter(|row| !row.judged.verdict.is_of_signature()) {
             self.wake(&verdict.command, || verdict.judged.clone());
         }
     }
@@ -373,9 +393,17 @@ impl IntakeDesk {
         self.journal.set_verdicts(to_store).await?;
         let mut table = self.lock();
         for verdict in &verdicts {
+            let is_of_signature = verdict.judged.verdict.is_of_signature();
+            if is_of_signature && table.is_about_another(verdict) {
+                continue;
+            }
             if let Some(pending) = table.by_command.remove(&verdict.command) {
                 table.by_bid.remove(&pending.bid);
                 self.remembered.insert(pending.bid, verdict.command);
+                if is_of_signature {
+                    let judged = Some(verdict.judged.clone());
+                    pending.progress.send_modify(|progress| progress.judged = judged);
+                }
             }
         }
         Ok(())
@@ -485,8 +513,10 @@ fn first_look(view: &PublicView, intake: &Intake) -> Option<Answer> {
     let command = intake.command();
     if let Some(placed) = admission::placed(view, &command) {
         let is_same = match intake {
-            Intake::Bid(bid) => placed.auction == bid.auction && placed.amount == bid.amount,
-            Intake::Offer(offer) => placed.amount == offer.amount,
+            Intake::Bid(bid) | Intake::SignedBid(bid, _) => {
+                placed.auction == bid.auction && placed.amount == bid.amount
+            }
+            Intake::Offer(offer) | Intake::SignedOffer(offer, _) => placed.amount == offer.amount,
         };
         if !is_same {
             let detail = "the Idempotency-Key was used for another amount or piece";
@@ -496,10 +526,7 @@ fn first_look(view: &PublicView, intake: &Intake) -> Option<Answer> {
         let judged = judged_by_view(view, placed, &command);
         return Some(Answer::Judged { judged, receipt: None });
     }
-    let admitted = match intake {
-        Intake::Bid(bid) => admission::admit_bid(view, bid),
-        Intake::Offer(offer) => admission::admit_offer(view, offer),
-    };
+    let admitted = admission::admit(view, intake);
     let refusal = admitted.err()?;
     Some(Answer::Refused { rejection: refusal.rejection, index: refusal.index })
 }

@@ -40,8 +40,8 @@ impl ReceiptDesk {
 
     fn claims(&self, Written { entry, previous }: &Written, view: LogIndex) -> Claims {
         let (auction_id, story_id) = match &entry.intake {
-            Intake::Bid(bid) => (Some(bid.auction), None),
-            Intake::Offer(offer) => (None, Some(offer.story)),
+            Intake::Bid(bid) | Intake::SignedBid(bid, _) => (Some(bid.auction), None),
+            Intake::Offer(offer) | Intake::SignedOffer(offer, _) => (None, Some(offer.story)),
         };
         Claims {
             bid_id: entry.intake.bid(),

@@ -13,5 +13,6 @@ mod member;
 mod offers;
 mod people;
 mod pictures;
+mod signing;
 mod support;
 mod together;

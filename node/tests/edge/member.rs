@@ -18,17 +18,17 @@ use fairground_runtime::secret::SigningPair;
 use fairground_runtime::shutdown::{Shutdown, Tasks};
 use fairground_types::command::{
     AccountCommand, Actor, Channel, Clip, ClusterCommand, Command, CreateAccount, CreateJoinToken,
-    Entry, Envelope, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy,
-    MediaCommand, PeopleCommand, ProfileText, PublishRevision, RegisterAsset, RegisterEdge,
-    RegisterMember, ReviewDecision, SaveDraft, SealedContact, SealedText, StoryCommand, StoryDraft,
-    StoryPolicy,
+    Entry, Envelope, GovernCommand, InitialiseCluster, JoinProof, JoinRole, LogCommand,
+    MarketPolicy, MediaCommand, PeopleCommand, ProfileText, PublishRevision, RegisterAsset,
+    RegisterEdge, RegisterMember, ReviewDecision, SaveDraft, SealedContact, SealedText,
+    SetSignaturePolicy, SignaturePolicy, StoryCommand, StoryDraft, StoryPolicy, UnsignedMax,
 };
 use fairground_types::journal::Mark;
-use fairground_types::text::{Category, ClipLabel, Handle, Overview, Region, Summary, Title};
+use fairground_types::text::{Category, ClipLabel, Handle, Note, Overview, Region, Summary, Title};
 use fairground_types::verdict::Judged;
 use fairground_types::{
     AssetId, BlobHash, Code, CommandId, Currency, Digest, JoinTokenId, LogIndex, MemberId, Millis,
-    Money, PlaybackId, Rejection, Role, StoryId, UserId, Verdict,
+    Money, PlaybackId, Rejection, Role, StoryId, UserId, Verdict, limits,
 };
 use fairground_wire::codec::{self, Decode, Encode};
 use fairground_wire::frame::frame_len;
@@ -129,6 +129,14 @@ impl FakeMember {
                 rules: fairground_market::RULES_VERSION,
             })),
         );
+        // What is bid here is mostly unsigned, and of any amount.
+        let unsigned_max_minor = UnsignedMax::flat(limits::AMOUNT_MAX_MINOR);
+        let set = SetSignaturePolicy {
+            base_version: 0,
+            policy: SignaturePolicy { unsigned_max_minor, ..SignaturePolicy::DEFAULT },
+            reason: Note::parse("tests have few devices").unwrap(),
+        };
+        self.must(Actor::Cluster, Command::Govern(GovernCommand::SetSignaturePolicy(set)));
         self.must(
             Actor::Cluster,
             Command::Cluster(ClusterCommand::RegisterMember(RegisterMember {

@@ -68,7 +68,7 @@ fn state(effort: Effort) {
     let mut read = Figure::new("state: snapshot read and restored", "ms", 3);
     for _ in 0..=effort.rounds() {
         let (copied, snapshot) = took(|| black_box(floor.market.snapshot()));
-        let version = u8::try_from(SNAPSHOT_VERSION).expect("one byte");
+        let version = SNAPSHOT_VERSION;
         let (written, bytes) = took(|| codec::encode_state(version, &snapshot).expect("bounded"));
         drop(snapshot);
         let (restored, market) = took(|| {

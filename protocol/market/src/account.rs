@@ -448,6 +448,7 @@ impl Market {
             account.sign_ins.remove(&id);
         });
         self.inbox.end_sign_in(gone.user, id);
+        self.signing.end_sign_in(gone.user, id);
     }
 
     /// A sign-in ended by time; its access tokens are older than their own life by then.

@@ -23,6 +23,7 @@ use crate::fingerprint::fingerprint;
 use crate::memory::memory_of;
 use crate::offer::{Candidate, reused};
 use crate::permission::Subject;
+use crate::signing::Verified;
 use crate::{Applied, JudgedIntake, Market};
 
 /// What a rule says to a command.
@@ -39,12 +40,14 @@ pub(crate) struct Turn {
     pub(crate) archived: Vec<ArchivedSale>,
     pub(crate) archived_audit: Vec<ArchivedAudit>,
     pub(crate) effects_added: bool,
+    /// Signatures that were looked into before.
+    pub(crate) verified: Verified,
     /// Held bids that an extension lets go, in the order of bids.
     released: BTreeMap<(u64, EdgeId, u64), Candidate>,
 }
 
 impl Turn {
-    const fn new(index: LogIndex, at: Timestamp) -> Self {
+    fn new(index: LogIndex, at: Timestamp) -> Self {
         Self {
             index,
             at,
@@ -54,6 +57,7 @@ impl Turn {
             archived: Vec::new(),
             archived_audit: Vec::new(),
             effects_added: false,
+            verified: Verified::default(),
             released: BTreeMap::new(),
         }
     }
@@ -106,7 +110,19 @@ impl Market {
     /// Applies one entry. Total and deterministic: the same state and entry give the same outcome
     /// on every machine.
     pub fn apply(&mut self, index: LogIndex, entry: &Entry) -> Applied {
+        self.apply_verified(index, entry, Verified::default())
+    }
+
+    /// [`Market::apply`] with what was looked into before, by [`Market::claims`]: the same outcome,
+    /// sooner.
+    pub fn apply_verified(
+        &mut self,
+        index: LogIndex,
+        entry: &Entry,
+        verified: Verified,
+    ) -> Applied {
         let mut turn = self.move_time(index, entry);
+        turn.verified = verified;
         self.fire_due(&mut turn);
         self.take_marks(entry);
         let outcomes = self.run_direct(&mut turn, entry);

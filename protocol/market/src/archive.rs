@@ -261,6 +261,7 @@ impl Market {
             .collect();
         let issues = self.let_issues_go(order.as_deref());
         self.auctions.remove(&id);
+        self.signing.let_go(id);
         for lock in &locks {
             self.locks.remove(&lock.lock);
         }

@@ -88,6 +88,10 @@ fn govern_parts(parts: Parts, command: &GovernCommand) -> Parts {
         GovernCommand::ActivateRules { version, reason } => {
             parts.text("rules").text(version).text(reason)
         }
+        GovernCommand::SetSignaturePolicy(set) => {
+            let parts = parts.text("signatures").text(set.base_version).text(&set.reason);
+            parts.text(format!("{:?}", set.policy))
+        }
         // Told by machines, one for one request: the id alone tells.
         GovernCommand::ReportRules { .. } => parts.text("machine"),
     }
@@ -523,6 +527,10 @@ fn people_parts(parts: Parts, command: &PeopleCommand) -> Parts {
     match command {
         PeopleCommand::UnlinkIdentity { provider } => parts.text("unlink").text(provider.as_str()),
         PeopleCommand::RevokeDevice { device } => parts.text("device").text(device),
+        PeopleCommand::RegisterDeviceKey(register) => {
+            parts.text("device key").text(register.device).text(register.key.id())
+        }
+        PeopleCommand::RemoveDeviceKey { device, .. } => parts.text("no device key").text(device),
         PeopleCommand::RequestCapability { capability, task: _ } => {
             parts.text("capability").text(capability.as_str())
         }

@@ -27,6 +27,7 @@ impl Market {
         self.check_memory(&mut broken);
         self.check_view(&mut broken);
         self.check_people(&mut broken);
+        self.check_signers(&mut broken);
         broken.extend(self.audit.faults());
         broken.extend(self.inbox.faults());
         self.check_social(&mut broken);

@@ -52,6 +52,7 @@ mod row;
 mod sale;
 #[cfg(any(test, feature = "test-util"))]
 pub mod script;
+mod signing;
 mod snapshot;
 mod social;
 mod story;
@@ -116,9 +117,9 @@ pub use payment::{Attempt, AttemptState, FinanceHold};
 pub use people::{
     AccountList, AccountRow, AccountStanding, AddressList, AddressRow, CapabilityList,
     CapabilityRow, CapabilityState, ConsentList, ConsentRow, DataRequest, DataRequestRow,
-    DataRequestState, Device, DeviceList, DeviceRow, FollowList, IdentityList, InvitationList,
-    InvitationRow, PrivacyRow, ProfileRow, PublicProfileRow, SignInList, SignInRow, Strike,
-    StrikeRow, TaskRow,
+    DataRequestState, Device, DeviceKeyRow, DeviceList, DeviceRow, FollowList, IdentityList,
+    InvitationList, InvitationRow, PrivacyRow, ProfileRow, PublicProfileRow, SignInList, SignInRow,
+    Strike, StrikeRow, TaskRow,
 };
 pub use row::{
     AssetList, AssetRow, AuctionRecord, BidList, BidRow, EdgeRow, JobList, JobRow, JoinTokenList,
@@ -128,7 +129,10 @@ pub use row::{
     AuditFilter, AuditRow, NoticeList, NoticeRow, PreferenceRow, PushDeviceList, PushDeviceRow,
 };
 pub use sale::{LockState, SaleLock};
-pub use snapshot::{SNAPSHOT_VERSION, Snapshot};
+pub use signing::{
+    Checked, Claim, DeviceKey, KeyError, SignaturePolicyVersion, Verified, parse_key,
+};
+pub use snapshot::{SNAPSHOT_VERSION, SinceVersion1, Snapshot};
 pub use social::{FeedProfile, SavedList, ViewerState};
 pub use story::{
     FieldChange, Measure, MeasureKind, MeasureRow, QueueRow, ReportCount, Review, ReviewRow,
@@ -146,7 +150,7 @@ pub use view::{
 };
 
 /// The newest rules that this crate knows. A state applies the rules that it names.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;
 
 /// Everything that the log decides.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -185,6 +189,8 @@ pub struct Market {
     pub(crate) inbox: inbox::Inbox,
     pub(crate) social: social::Social,
     pub(crate) view: PublicView,
+    /// Last, so that a state from before it can be read: see `snapshot.rs`.
+    pub(crate) signing: signing::Signing,
 }
 
 impl Default for Market {
@@ -222,6 +228,7 @@ impl Default for Market {
             inbox: inbox::Inbox::default(),
             social: social::Social::default(),
             view: PublicView::default(),
+            signing: signing::Signing::default(),
         }
     }
 }

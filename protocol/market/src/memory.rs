@@ -37,6 +37,7 @@ const fn govern_memory(command: &GovernCommand) -> Memory {
         | GovernCommand::RevertPolicy { .. }
         | GovernCommand::SetFlag(_)
         | GovernCommand::SetTemplate(_)
+        | GovernCommand::SetSignaturePolicy(_)
         | GovernCommand::ActivateRules { .. } => Memory::Long,
     }
 }
@@ -199,6 +200,8 @@ const fn people_memory(command: &PeopleCommand) -> Memory {
         | PeopleCommand::DenyRecovery { .. }
         | PeopleCommand::SignOutEverywhere
         | PeopleCommand::RegisterDevice(_)
+        | PeopleCommand::RegisterDeviceKey(_)
+        | PeopleCommand::RemoveDeviceKey { .. }
         | PeopleCommand::CompleteTask(_)
         | PeopleCommand::ClaimInvitation { .. } => Memory::Short,
         PeopleCommand::LinkIdentity { .. }

@@ -3,6 +3,7 @@
 //! ```text
 //!  Candidate -> retry of a judged command?  answered with the first verdict
 //!            -> stamp not to be believed?   STAMP_REFUSED
+//!            -> not the bidder's own word?  SIGNATURE_REFUSED, SIGNATURE_REQUIRED (signing/)
 //!            -> bid: auction/decide.rs      offer: opens an auction, or becomes a bid
 //!            -> verdict remembered, told to the journal, put in the record
 //! ```
@@ -27,6 +28,7 @@ use crate::edge_ledger::StampCheck;
 use crate::effect::NoticeKind;
 use crate::notice::about_auction;
 use crate::offering::Taken;
+use crate::signing::refusal_of;
 use crate::story::StoryState;
 
 /// A journal entry on its way to a verdict.
@@ -97,6 +99,13 @@ impl Market {
             turn.tell(&candidate, &judged);
             return;
         }
+        // Before anything about the auction: a copy that is not the bidder's word joins nothing.
+        let is_fresh = candidate.held_in.is_none() && candidate.check == StampCheck::Good;
+        if is_fresh && let Err(rejection) = self.check_signature(&turn.verified, &candidate.intake)
+        {
+            self.refuse_signature(turn, &candidate, rejection);
+            return;
+        }
         let Some(candidate) = self.join_held(turn, candidate) else { return };
         let switched_off = self.switched_off(&candidate);
         let ruling = match candidate.check {
@@ -108,8 +117,12 @@ impl Market {
             }
             StampCheck::Good => match (candidate.held_in, &candidate.intake) {
                 (Some(auction), _) => self.rule_in_auction(turn, &candidate, auction),
-                (None, Intake::Bid(bid)) => self.rule_in_auction(turn, &candidate, bid.auction),
-                (None, Intake::Offer(offer)) => self.rule_on_offer(turn, &candidate, offer),
+                (None, Intake::Bid(bid) | Intake::SignedBid(bid, _)) => {
+                    self.rule_in_auction(turn, &candidate, bid.auction)
+                }
+                (None, Intake::Offer(offer) | Intake::SignedOffer(offer, _)) => {
+                    self.rule_on_offer(turn, &candidate, offer)
+                }
             },
         };
         match ruling {
@@ -125,6 +138,15 @@ impl Market {
                 self.dedup.remember(command, Memory::Long, Remembered { body, user, judged });
             }
         }
+    }
+
+    /// A refusal that stands for this journal entry alone: the same command, signed, is still judged.
+    fn refuse_signature(&mut self, turn: &mut Turn, candidate: &Candidate, rejection: Rejection) {
+        let judged = turn.judged(Verdict::Rejected(rejection));
+        turn.tell(candidate, &judged);
+        let name = refusal_of(&candidate.edge, candidate.seq);
+        let entry = Remembered { body: candidate.body, user: None, judged };
+        self.dedup.remember(name, Memory::Short, entry);
     }
 
     /// A copy of a held command joins it; the earlier stamp stands. Returns the candidate that is to
@@ -168,19 +190,21 @@ impl Market {
     /// The auction that a journal entry is a bid in, as things stand.
     pub(crate) fn auction_meant(&self, intake: &Intake) -> Option<AuctionId> {
         match intake {
-            Intake::Bid(bid) => Some(bid.auction),
-            Intake::Offer(offer) => match &self.stories.get(&offer.story)?.state {
-                StoryState::Live { auction } => Some(*auction),
-                StoryState::Draft
-                | StoryState::Submitted { .. }
-                | StoryState::Rejected { .. }
-                | StoryState::Approved { .. }
-                | StoryState::Scheduled { .. }
-                | StoryState::Listed { .. }
-                | StoryState::Sold { .. }
-                | StoryState::TakenDown { .. }
-                | StoryState::Archived { .. } => None,
-            },
+            Intake::Bid(bid) | Intake::SignedBid(bid, _) => Some(bid.auction),
+            Intake::Offer(offer) | Intake::SignedOffer(offer, _) => {
+                match &self.stories.get(&offer.story)?.state {
+                    StoryState::Live { auction } => Some(*auction),
+                    StoryState::Draft
+                    | StoryState::Submitted { .. }
+                    | StoryState::Rejected { .. }
+                    | StoryState::Approved { .. }
+                    | StoryState::Scheduled { .. }
+                    | StoryState::Listed { .. }
+                    | StoryState::Sold { .. }
+                    | StoryState::TakenDown { .. }
+                    | StoryState::Archived { .. } => None,
+                }
+            }
         }
     }
 
@@ -424,6 +448,9 @@ impl Market {
             return None;
         }
         let at_present = |verdict| Judged { index: self.index, at: self.at, verdict };
+        if let Some(refused) = self.dedup.get(&refusal_of(edge, entry.seq)) {
+            return Some(refused.judged.clone());
+        }
         if let Some(known) = self.dedup.get(&entry.intake.command()) {
             if known.body == entry.intake.body_digest() {
                 return Some(known.judged.clone());

@@ -93,6 +93,7 @@ const fn govern_need(command: &GovernCommand) -> Need<'_> {
         | GovernCommand::RevertPolicy { .. }
         | GovernCommand::SetFlag(_)
         | GovernCommand::SetTemplate(_)
+        | GovernCommand::SetSignaturePolicy(_)
         | GovernCommand::ActivateRules { .. } => Need::DutyOrCluster(Action::Administer),
         GovernCommand::ReportRules { member: Some(_), .. } => Need::Cluster,
         GovernCommand::ReportRules { member: None, .. } => Need::AnyEdge,
@@ -266,6 +267,8 @@ const fn people_need(command: &PeopleCommand) -> Need<'_> {
         | PeopleCommand::SignOutEverywhere
         | PeopleCommand::RegisterDevice(_)
         | PeopleCommand::RevokeDevice { .. }
+        | PeopleCommand::RegisterDeviceKey(_)
+        | PeopleCommand::RemoveDeviceKey { .. }
         | PeopleCommand::RequestCapability { .. }
         | PeopleCommand::ClaimInvitation { .. }
         | PeopleCommand::SetProfile(_)

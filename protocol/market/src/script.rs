@@ -35,6 +35,8 @@ use fairground_types::{
 use self::notation::{DAY, parse_length, parse_money, parse_time, set_policy};
 use crate::{Applied, Market};
 
+pub use self::signing::DeviceSigner;
+
 mod auctions;
 mod govern;
 mod money;
@@ -42,6 +44,7 @@ mod notation;
 mod orders;
 mod said;
 mod setup;
+mod signing;
 mod stories;
 
 /// Everybody who has an account.
@@ -102,6 +105,7 @@ struct Options {
     key: Option<String>,
     if_open: bool,
     maximum: Option<Money>,
+    signed: Option<DeviceSigner>,
     note: Option<OfferNote>,
     ship_to: Option<Country>,
     eligibility: Option<Eligibility>,
@@ -161,6 +165,7 @@ impl World {
             Actor::Cluster,
             Command::Cluster(ClusterCommand::RegisterMember(member)),
         )?;
+        world.sign_nothing(start)?;
         for name in ["e1", "e2", "e3"] {
             world.join_edge(start, name)?;
         }
@@ -181,7 +186,8 @@ impl World {
         Ok(world)
     }
 
-    /// Plays a table. Its head may set `policy NAME LENGTH, ...` and `intake e1 e2`.
+    /// Plays a table. Its head may set `policy NAME LENGTH, ...`, `intake e1 e2` and
+    /// `signed above EUR 500.00`, without which no amount needs a signature.
     ///
     /// # Errors
     /// When a line cannot be read, or something else came of it than it says.
@@ -189,13 +195,16 @@ impl World {
         let mut policy = MarketPolicy::default();
         let mut intake = vec!["e1"];
         let mut rules = crate::RULES_VERSION;
+        let mut signed_above = None;
         let mut lines: Vec<Line<'_>> = Vec::new();
         for (number, text) in (1_usize..).zip(table.lines()) {
             let text = text.trim();
             if text.is_empty() || text.starts_with('#') {
                 continue;
             }
-            if let Some(rest) = text.strip_prefix("policy ") {
+            if let Some(rest) = text.strip_prefix("signed above ") {
+                signed_above = Some(signing::parse_amount(rest)?);
+            } else if let Some(rest) = text.strip_prefix("policy ") {
                 set_policy(&mut policy, rest)?;
             } else if let Some(rest) = text.strip_prefix("rules ") {
                 rules = rest.parse().map_err(|_| format!("rules {rest}"))?;
@@ -207,8 +216,25 @@ impl World {
             }
         }
         let mut world = Self::under_rules(policy, &intake, rules)?;
+        if let Some(amount) = signed_above {
+            world.sign_above(amount)?;
+        }
         world.play_lines(&lines)?;
         Ok(world)
+    }
+
+    /// The entry that intake lines make at `time`, without applying it.
+    ///
+    /// # Errors
+    /// When a line cannot be read.
+    pub fn entry_of(&mut self, time: &str, lines: &[String]) -> Result<Entry, String> {
+        let at = parse_time(time)?;
+        let mut entry = Entry { term: self.term, at, marks: vec![], commands: vec![] };
+        for text in lines {
+            let text = format!("+ {text}");
+            self.read(&parse_line(0, &text, at)?, &mut entry)?;
+        }
+        Ok(entry)
     }
 
     /// Goes on with the lines of a table.
@@ -358,6 +384,7 @@ impl World {
                 self.silent.insert(edge_named(words.next("edge")?)?);
                 Ok(None)
             }
+            "in" => self.read_sign_in(&mut words, line.at, entry).map(Some),
             "bid" | "offer" => self.read_intake(verb, &mut words, line.at, entry).map(Some),
             _ => {
                 let (actor, command) = self.read_command(verb, &mut words, line.at)?;
@@ -443,6 +470,10 @@ impl World {
                 valid_until,
             })
         };
+        let intake = match &options.signed {
+            Some(signer) => signer.sign(self.cluster(), intake),
+            None => intake,
+        };
         let edge = options.via.map_or_else(|| edge_named("e1"), Ok::<EdgeId, String>)?;
         let stamp = Stamp { earliest: stamp, latest: stamp.plus(Millis::new(options.width)) };
         let journaled = JournalEntry::after(self.tail(&edge), stamp, intake);
@@ -499,6 +530,7 @@ impl World {
             _ if orders::is_verb(verb) => self.read_order(verb, words, at),
             _ => match self.read_money(verb, words, at)? {
                 Some(read) => Ok(read),
+                None if signing::VERBS.contains(&verb) => self.read_signing(verb, words),
                 None if auctions::VERBS.contains(&verb) => self.read_auction_command(verb, words),
                 None => self.read_govern(verb, words),
             },
@@ -616,6 +648,7 @@ fn read_options(words: &mut Words<'_>) -> Result<Options, String> {
             "valid" => options.valid = Some(parse_length(words.next("length")?)?),
             "key" => options.key = Some(words.next("key")?.to_owned()),
             "if-open" => options.if_open = true,
+            "signed" => options.signed = Some(DeviceSigner::named(words.next("key")?)),
             "up-to" => options.maximum = Some(words.money()?),
             "note" => {
                 let note = OfferNote::parse(words.next("note")?);

@@ -1,5 +1,8 @@
 //! The permanent error codes, in order of precedence: when several apply, the first is answered.
 //!
+//! A code's place is its number in what is stored, so a later one stands at the end of the list;
+//! where it comes in is said by its page.
+//!
 //! A code never changes its meaning or its status. Each has a page under
 //! `docs/src/reference/errors/`. Statuses follow RFC 9110, RFC 4918 (423) and RFC 6585 (429).
 
@@ -134,6 +137,8 @@ codes! {
     NotBidReady "NOT_BID_READY" 503 "This edge takes no bids now" true;
     FeatureDisabled "FEATURE_DISABLED" 503 "Switched off here" false;
     UpstreamTimeout "UPSTREAM_TIMEOUT" 504 "The cluster did not answer in time" true;
+    SignatureRequired "SIGNATURE_REQUIRED" 403 "The bid must be signed by a device" false;
+    SignatureRefused "SIGNATURE_REFUSED" 403 "The device's signature was refused" false;
 }
 
 impl Code {

@@ -159,6 +159,8 @@ typed_id! {
     EffectId = "eff";
     /// A device of an account.
     DeviceId = "dev";
+    /// A device's public key, derived from it.
+    DeviceKeyId = "dky";
     /// An invitation.
     InvitationId = "inv";
     /// A check of a person by a provider.

@@ -17,6 +17,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::id::{AuctionId, BidId, ChainHash, CommandId, Digest, EdgeId, OfferId, StoryId, UserId};
 use crate::money::Money;
+use crate::signature::{DeviceSignature, SIGNED_BIDS_RULES};
 use crate::text::{Country, OfferNote};
 use crate::time::{Millis, Timestamp};
 
@@ -160,15 +161,55 @@ pub enum Intake {
     Bid(PlaceBid),
     /// An offer on a listed story.
     Offer(SubmitOffer),
+    /// A bid with the signature of its bidder's device; since rules 3.
+    SignedBid(PlaceBid, DeviceSignature),
+    /// An offer with the signature of its buyer's device; since rules 3.
+    SignedOffer(SubmitOffer, DeviceSignature),
 }
 
 impl Intake {
+    /// With a device's signature, in place of any that it had.
+    #[must_use]
+    pub fn signed(self, signature: DeviceSignature) -> Self {
+        match self {
+            Self::Bid(bid) | Self::SignedBid(bid, _) => Self::SignedBid(bid, signature),
+            Self::Offer(offer) | Self::SignedOffer(offer, _) => Self::SignedOffer(offer, signature),
+        }
+    }
+
+    /// Without a signature.
+    #[must_use]
+    pub fn unsigned(self) -> Self {
+        match self {
+            Self::Bid(bid) | Self::SignedBid(bid, _) => Self::Bid(bid),
+            Self::Offer(offer) | Self::SignedOffer(offer, _) => Self::Offer(offer),
+        }
+    }
+
+    /// The device's signature, if it has one.
+    #[must_use]
+    pub const fn signature(&self) -> Option<&DeviceSignature> {
+        match self {
+            Self::Bid(_) | Self::Offer(_) => None,
+            Self::SignedBid(_, signature) | Self::SignedOffer(_, signature) => Some(signature),
+        }
+    }
+
+    /// The oldest rules under which a log may hold this shape.
+    #[must_use]
+    pub const fn rules_needed(&self) -> u32 {
+        match self {
+            Self::Bid(_) | Self::Offer(_) => 1,
+            Self::SignedBid(..) | Self::SignedOffer(..) => SIGNED_BIDS_RULES,
+        }
+    }
+
     /// Identity of the intent.
     #[must_use]
     pub const fn command(&self) -> CommandId {
         match self {
-            Self::Bid(bid) => bid.command,
-            Self::Offer(offer) => offer.command,
+            Self::Bid(bid) | Self::SignedBid(bid, _) => bid.command,
+            Self::Offer(offer) | Self::SignedOffer(offer, _) => offer.command,
         }
     }
 
@@ -176,8 +217,8 @@ impl Intake {
     #[must_use]
     pub const fn user(&self) -> UserId {
         match self {
-            Self::Bid(bid) => bid.bidder,
-            Self::Offer(offer) => offer.buyer,
+            Self::Bid(bid) | Self::SignedBid(bid, _) => bid.bidder,
+            Self::Offer(offer) | Self::SignedOffer(offer, _) => offer.buyer,
         }
     }
 
@@ -185,8 +226,8 @@ impl Intake {
     #[must_use]
     pub const fn amount(&self) -> Money {
         match self {
-            Self::Bid(bid) => bid.amount,
-            Self::Offer(offer) => offer.amount,
+            Self::Bid(bid) | Self::SignedBid(bid, _) => bid.amount,
+            Self::Offer(offer) | Self::SignedOffer(offer, _) => offer.amount,
         }
     }
 
@@ -194,8 +235,8 @@ impl Intake {
     #[must_use]
     pub const fn maximum(&self) -> Option<Maximum> {
         match self {
-            Self::Bid(bid) => bid.maximum,
-            Self::Offer(_) => None,
+            Self::Bid(bid) | Self::SignedBid(bid, _) => bid.maximum,
+            Self::Offer(_) | Self::SignedOffer(..) => None,
         }
     }
 
@@ -203,8 +244,8 @@ impl Intake {
     #[must_use]
     pub const fn valid_until(&self) -> Timestamp {
         match self {
-            Self::Bid(bid) => bid.valid_until,
-            Self::Offer(offer) => offer.valid_until,
+            Self::Bid(bid) | Self::SignedBid(bid, _) => bid.valid_until,
+            Self::Offer(offer) | Self::SignedOffer(offer, _) => offer.valid_until,
         }
     }
 
@@ -214,19 +255,19 @@ impl Intake {
         BidId::of(&self.command())
     }
 
-    /// What makes two uses of one `Idempotency-Key` the same request. Ids that an edge makes and
-    /// `valid_until` are left out: they differ between honest retries.
+    /// What makes two uses of one `Idempotency-Key` the same request. Ids that an edge makes,
+    /// `valid_until` and the signature over it are left out: they differ between honest retries.
     #[must_use]
     pub fn body_digest(&self) -> Digest {
         let mut hasher = Hasher::new_from_context_key(&BODY_KEY);
         match self {
-            Self::Bid(bid) => {
+            Self::Bid(bid) | Self::SignedBid(bid, _) => {
                 hasher.update(b"bid").update(&bid.auction.to_bits().to_le_bytes());
                 if let Some(maximum) = bid.maximum {
                     hash_money(hasher.update(b"maximum"), maximum.reveal());
                 }
             }
-            Self::Offer(offer) => {
+            Self::Offer(offer) | Self::SignedOffer(offer, _) => {
                 hasher
                     .update(b"offer")
                     .update(&offer.story.to_bits().to_le_bytes())
@@ -294,7 +335,7 @@ impl JournalEntry {
             .update(&intake.user().to_bits().to_le_bytes())
             .update(body.as_bytes())
             .update(&intake.valid_until().as_unix_millis().to_le_bytes());
-        if let Intake::Offer(offer) = intake {
+        if let Intake::Offer(offer) | Intake::SignedOffer(offer, _) = intake {
             hasher
                 .update(&offer.offer.to_bits().to_le_bytes())
                 .update(&offer.auction.to_bits().to_le_bytes())
@@ -303,6 +344,10 @@ impl JournalEntry {
                     Eligibility::Denied => 1,
                     Eligibility::Unknown => 2,
                 }]);
+        }
+        if let Some(signature) = intake.signature() {
+            let key = signature.key.to_bits().to_le_bytes();
+            hasher.update(b"signed").update(&key).update(&signature.bytes);
         }
         ChainHash::from_bytes(*hasher.finalize().as_bytes())
     }
@@ -359,5 +404,21 @@ mod tests {
         let altered = JournalEntry { intake: bid(101), ..entry.clone() };
         assert!(!altered.follows(Tail::START));
         assert!(!entry.follows(entry.tail()));
+    }
+
+    #[test]
+    fn a_signature_is_part_of_the_chain_and_not_of_the_request() {
+        let stamp = Stamp {
+            earliest: Timestamp::from_unix_millis(1),
+            latest: Timestamp::from_unix_millis(2),
+        };
+        let signature =
+            DeviceSignature { key: crate::id::DeviceKeyId::from_bits(1), bytes: [1; 64] };
+        let entry = JournalEntry::after(Tail::START, stamp, bid(100).signed(signature));
+        assert_eq!(entry.intake.body_digest(), bid(100).body_digest());
+        assert_eq!(entry.intake.rules_needed(), SIGNED_BIDS_RULES);
+        for intake in [bid(100), bid(100).signed(DeviceSignature { bytes: [2; 64], ..signature })] {
+            assert!(!JournalEntry { intake, ..entry.clone() }.follows(Tail::START));
+        }
     }
 }

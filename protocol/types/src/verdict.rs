@@ -37,6 +37,13 @@ impl Verdict {
             Self::Rejected(rejection) => Some(rejection.code),
         }
     }
+
+    /// Whether it stands for one journal entry alone: the same command, sent again with another
+    /// signature, is still judged.
+    #[must_use]
+    pub const fn is_of_signature(&self) -> bool {
+        matches!(self.code(), Some(Code::SignatureRequired | Code::SignatureRefused))
+    }
 }
 
 /// What an accepted command made.

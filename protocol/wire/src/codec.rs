@@ -75,6 +75,9 @@ pub enum CodecError {
     /// The payload is not the value that was wanted.
     #[error("malformed payload")]
     Malformed(#[source] wincode::ReadError),
+    /// The value has something for which an older version of its shape has no place.
+    #[error("a value that version {0} has no place for")]
+    NoPlace(u8),
     /// The value has no representation.
     #[error("unrepresentable value")]
     Unrepresentable(#[source] wincode::WriteError),
@@ -265,6 +268,10 @@ pub fn decode_entry(bytes: &[u8]) -> Result<Entry, CodecError> {
 pub fn encode_state<T: EncodeState>(version: u8, state: &T) -> Result<Vec<u8>, CodecError> {
     let payload =
         wincode::config::serialize(state, STATE_FORMAT).map_err(CodecError::Unrepresentable)?;
+    seal_state(version, &payload)
+}
+
+fn seal_state(version: u8, payload: &[u8]) -> Result<Vec<u8>, CodecError> {
     let length = payload.len();
     if length > STATE_MAX {
         return Err(CodecError::TooLarge(length));
@@ -273,8 +280,8 @@ pub fn encode_state<T: EncodeState>(version: u8, state: &T) -> Result<Vec<u8>, C
     let mut bytes = Vec::with_capacity(length.saturating_add(STATE_HEADER_LEN));
     bytes.push(version);
     bytes.extend_from_slice(&prefix.to_le_bytes());
-    bytes.extend_from_slice(&checksum(version, &payload).to_le_bytes());
-    bytes.extend_from_slice(&payload);
+    bytes.extend_from_slice(&checksum(version, payload).to_le_bytes());
+    bytes.extend_from_slice(payload);
     Ok(bytes)
 }
 
@@ -300,6 +307,39 @@ pub fn open_state(newest: u8, bytes: &[u8]) -> Result<(u8, &[u8]), CodecError> {
         return Err(CodecError::Version { found: version, known: newest });
     }
     Ok((version, payload))
+}
+
+/// Writes a state in the shape of an older version: without what was put behind it `since`, which
+/// must be as it is there in a state that has none of it.
+///
+/// # Errors
+/// When it is larger than [`STATE_MAX`], or has something that the older shape has no place for.
+pub fn encode_state_before<T: EncodeState, U: EncodeState>(
+    version: u8,
+    state: &T,
+    since: &U,
+) -> Result<Vec<u8>, CodecError> {
+    let payload =
+        wincode::config::serialize(state, STATE_FORMAT).map_err(CodecError::Unrepresentable)?;
+    let behind =
+        wincode::config::serialize(since, STATE_FORMAT).map_err(CodecError::Unrepresentable)?;
+    let older = payload.strip_suffix(behind.as_slice()).ok_or(CodecError::NoPlace(version))?;
+    seal_state(version, older)
+}
+
+/// Reads the payload of a state of an older version, taken off its envelope by [`open_state`]:
+/// completed by what was put behind it `since`.
+///
+/// # Errors
+/// When the bytes are not exactly this state.
+pub fn decode_state_before<T: DecodeState, U: EncodeState>(
+    payload: &[u8],
+    since: &U,
+) -> Result<T, CodecError> {
+    let behind =
+        wincode::config::serialize(since, STATE_FORMAT).map_err(CodecError::Unrepresentable)?;
+    let whole = [payload, &behind].concat();
+    wincode::config::deserialize_exact(&whole, STATE_FORMAT).map_err(CodecError::Malformed)
 }
 
 /// Reads a state with a version from 1 to `newest`.

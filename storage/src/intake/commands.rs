@@ -1,4 +1,4 @@
-//! Which entry of the journal was a command's first: in memory, made from the entries at opening.
+//! Which entry of the journal stands for a command: in memory, made from the entries at opening.
 //!
 //! On disk such an index has random keys: a commit of many bids copies about as many pages as it has
 //! bids, while everything else of it goes to the end. Only the first eight bytes of a command, which
@@ -9,32 +9,48 @@ use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fairground_types::id::CommandId;
+use fairground_types::journal::JournalEntry;
 
-/// First entries by command. As many as the journal has entries, 17 bytes each and room to grow.
+use crate::error::StorageError;
+
+/// Entries by command. As many as the journal has entries, 17 bytes each and room to grow.
 #[derive(Debug, Default)]
 pub(super) struct CommandIndex {
-    first: Mutex<HashMap<u64, u64>>,
+    entries: Mutex<HashMap<u64, u64>>,
 }
 
 impl CommandIndex {
-    /// The entry that may be the command's first.
+    /// The entry that may stand for the command.
     pub(super) fn find(&self, command: &CommandId) -> Option<u64> {
         self.lock().get(&key(command)).copied()
     }
 
-    /// Notes entries in the order of the journal; the first of a command stays.
-    pub(super) fn note(&self, entries: impl Iterator<Item = (CommandId, u64)>) {
-        let mut first = self.lock();
-        for (command, seq) in entries {
-            first.entry(key(&command)).or_insert(seq);
+    /// Notes an entry, unless the one that is known stands for its command as well.
+    ///
+    /// # Errors
+    /// As `stands`.
+    pub(super) fn note(
+        &self,
+        entry: &JournalEntry,
+        stands: impl FnOnce(u64) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        let command = entry.intake.command();
+        let is_known = self.find(&command).map_or(Ok(false), stands)?;
+        if !is_known {
+            self.set(&command, entry.seq);
         }
+        Ok(())
     }
 
-    /// Forgets entries that have left. A second copy may outlive its first; only the first is known.
-    pub(super) fn forget(&self, entries: &[(u64, CommandId)]) {
-        let mut first = self.lock();
-        for (seq, command) in entries {
-            if let Entry::Occupied(known) = first.entry(key(command))
+    fn set(&self, command: &CommandId, seq: u64) {
+        self.lock().insert(key(command), seq);
+    }
+
+    /// Forgets entries that have left. A copy may outlive the entry that stood for its command.
+    pub(super) fn forget(&self, gone: &[(u64, CommandId)]) {
+        let mut entries = self.lock();
+        for (seq, command) in gone {
+            if let Entry::Occupied(known) = entries.entry(key(command))
                 && known.get() == seq
             {
                 known.remove();
@@ -44,7 +60,7 @@ impl CommandIndex {
 
     /// Every change is one infallible step, so a poisoned lock is used on.
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,15 +81,16 @@ mod tests {
     }
 
     #[test]
-    fn first_entry_of_a_command_stays_until_it_leaves() {
+    fn entry_of_a_command_stays_until_it_leaves() {
         let index = CommandIndex::default();
         let (one, two) = (command(1), command(2));
-        index.note([(one, 1), (two, 2), (one, 3)].into_iter());
+        index.set(&one, 1);
+        index.set(&two, 2);
         assert_eq!(index.find(&one), Some(1));
         assert_eq!(index.find(&two), Some(2));
         assert_eq!(index.find(&command(3)), None);
         index.forget(&[(3, one)]);
-        assert_eq!(index.find(&one), Some(1), "the copy was not the first");
+        assert_eq!(index.find(&one), Some(1), "a copy that did not stand for it");
         index.forget(&[(1, one)]);
         assert_eq!(index.find(&one), None);
     }

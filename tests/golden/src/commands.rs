@@ -143,7 +143,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 104;
+const COMMANDS: usize = 105;
 
 fn auction_commands() -> Vec<Command> {
     let (auction, reason) = (AUCTION, note());

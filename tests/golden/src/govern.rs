@@ -2,7 +2,8 @@
 
 use fairground_types::command::{
     AddPushDevice, ChangePolicy, Command, GovernCommand, MarketPolicy, MutedNotice, NoticeCommand,
-    NoticePreferences, PushPlatform, QuietHours, SetFlag, SetTemplate, TemplateKey, TemplateText,
+    NoticePreferences, PushPlatform, QuietHours, SetFlag, SetSignaturePolicy, SetTemplate,
+    SignaturePolicy, TemplateKey, TemplateText,
 };
 use fairground_types::flag::{FlagSetting, FlagValue};
 use fairground_types::id::MemberId;
@@ -38,6 +39,7 @@ pub(crate) fn govern_name(command: &GovernCommand) -> &'static str {
         GovernCommand::SetTemplate(_) => "set_template",
         GovernCommand::ActivateRules { .. } => "activate_rules",
         GovernCommand::ReportRules { .. } => "report_rules",
+        GovernCommand::SetSignaturePolicy(_) => "set_signature_policy",
     }
 }
 
@@ -105,6 +107,11 @@ pub(crate) fn govern_commands() -> Vec<Command> {
         })),
         Command::Govern(GovernCommand::ActivateRules { version: 2, reason: reason() }),
         Command::Govern(GovernCommand::ReportRules { member: Some(MemberId(1)), known: 2 }),
+        Command::Govern(GovernCommand::SetSignaturePolicy(SetSignaturePolicy {
+            base_version: 0,
+            policy: SignaturePolicy::default(),
+            reason: reason(),
+        })),
         Command::Notice(NoticeCommand::SetPreferences {
             preferences: Box::new(preferences),
             base_version: 0,

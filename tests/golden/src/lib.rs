@@ -14,13 +14,15 @@ mod stored;
 
 use fairground_types::command::SealedContact;
 use fairground_types::id::{
-    AssetId, AuctionId, BidId, BlobHash, ChallengeId, ClusterId, CommandId, Digest, EdgeId,
-    EffectId, JoinTokenId, LogIndex, OfferId, OrderId, SaleLockId, SignInId, StoryId, UserId,
+    AssetId, AuctionId, BidId, BlobHash, ChallengeId, ClusterId, CommandId, DeviceKeyId, Digest,
+    EdgeId, EffectId, JoinTokenId, LogIndex, OfferId, OrderId, SaleLockId, SignInId, StoryId,
+    UserId,
 };
 use fairground_types::journal::{
     Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::money::{Currency, Money};
+use fairground_types::signature::DeviceSignature;
 use fairground_types::text::{Handle, Region};
 use fairground_types::time::Timestamp;
 use fairground_wire::codec::{Decode, Encode};
@@ -122,6 +124,18 @@ pub(crate) const fn offer() -> Intake {
         bid_if_open: true,
         valid_until: at(120),
     })
+}
+
+const fn signature() -> DeviceSignature {
+    DeviceSignature { key: DeviceKeyId::from_bits(0xD3), bytes: [0x55; 64] }
+}
+
+/// What a device signed, behind what none did.
+pub(crate) fn signed_journal() -> Vec<JournalEntry> {
+    let bid = bid().signed(signature());
+    let bid = JournalEntry::after(tail(), stamp(), bid);
+    let offer = JournalEntry::after(bid.tail(), stamp(), offer().signed(signature()));
+    vec![bid, offer]
 }
 
 pub(crate) fn journal() -> Vec<JournalEntry> {

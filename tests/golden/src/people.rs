@@ -2,8 +2,8 @@
 
 use fairground_types::command::{
     CapabilityDecision, Command, CompleteTask, Invite, PeopleCommand, RedeemRecovery,
-    RegisterDevice, RequestRecovery, SaveAddress, SetProfile, SignInSocial, StaffCommand,
-    TaskOutcome,
+    RegisterDevice, RegisterDeviceKey, RequestRecovery, SaveAddress, SetProfile, SignInSocial,
+    StaffCommand, TaskOutcome,
 };
 use fairground_types::people::{
     Blocker, ConsentPurpose, DevicePlatform, DeviceSignals, Identity, IdentityProvider,
@@ -13,7 +13,7 @@ use fairground_types::role::Role;
 use fairground_types::text::{BlockerCode, Note};
 use fairground_types::time::Millis;
 use fairground_types::{
-    AddressId, Capability, DataRequestId, DeviceId, InvitationId, StrikeId, TaskId,
+    AddressId, Capability, DataRequestId, DeviceId, DevicePublicKey, InvitationId, StrikeId, TaskId,
 };
 
 use crate::commands::sealed_text;
@@ -26,7 +26,7 @@ const ADDRESS: AddressId = AddressId::from_bits(34);
 pub(crate) const REQUEST: DataRequestId = DataRequestId::from_bits(35);
 const STRIKE: StrikeId = StrikeId::from_bits(36);
 
-pub(crate) const COMMANDS: usize = 32;
+pub(crate) const COMMANDS: usize = 34;
 
 pub(crate) fn name(command: &PeopleCommand) -> &'static str {
     match command {
@@ -53,6 +53,8 @@ pub(crate) fn name(command: &PeopleCommand) -> &'static str {
         PeopleCommand::RequestExport { .. } => "request_export",
         PeopleCommand::RequestDeletion { .. } => "request_deletion",
         PeopleCommand::Staff(command) => staff_name(command),
+        PeopleCommand::RegisterDeviceKey(_) => "register_device_key",
+        PeopleCommand::RemoveDeviceKey { .. } => "remove_device_key",
     }
 }
 
@@ -117,6 +119,12 @@ fn ways_in() -> Vec<PeopleCommand> {
             signals: DeviceSignals { rooted: true, ..DeviceSignals::default() },
         }),
         PeopleCommand::RevokeDevice { device: DEVICE },
+        PeopleCommand::RegisterDeviceKey(RegisterDeviceKey {
+            device: DEVICE,
+            sign_in: SIGN_IN,
+            key: DevicePublicKey::Ed25519([0x44; 32]),
+        }),
+        PeopleCommand::RemoveDeviceKey { device: DEVICE, sign_in: SIGN_IN },
         PeopleCommand::RequestCapability { capability: Capability::Publish, task: TASK },
         PeopleCommand::CompleteTask(CompleteTask {
             task: TASK,

@@ -6,7 +6,7 @@ use fairground_wire::Versioned;
 use fairground_wire::codec::{encode_payload, encode_state};
 
 use crate::messages::{LOG_ID, VOTE, log_entries, membership, snapshot_meta};
-use crate::{Sample, batch, journal, mark, sealed, tail};
+use crate::{Sample, batch, journal, mark, sealed, signed_journal, tail};
 
 fn record() -> Sample {
     let key = KeyFile::from_bytes([0x42; 32]).derive("raft");
@@ -23,11 +23,14 @@ fn record() -> Sample {
 
 pub(crate) fn samples() -> Vec<Sample> {
     let [bid, offer] = <[_; 2]>::try_from(journal()).expect("two entries");
+    let [signed_bid, signed_offer] = <[_; 2]>::try_from(signed_journal()).expect("two entries");
     let [blank, normal, changed] = <[_; 3]>::try_from(log_entries()).expect("three entries");
     let state = vec![("a".to_owned(), 1_u64), ("b".to_owned(), 2)];
     vec![
         sealed("journal_entry_bid", &bid),
         sealed("journal_entry_offer", &offer),
+        sealed("journal_entry_signed_bid", &signed_bid),
+        sealed("journal_entry_signed_offer", &signed_offer),
         sealed("batch", &batch()),
         sealed("mark", &mark()),
         sealed("tail", &tail()),

@@ -56,6 +56,31 @@ enum Intake {
         bid_if_open: bool,
         valid_until: u64,
     },
+    SignedBid {
+        command: [u8; 32],
+        auction: u128,
+        bidder: u128,
+        amount: Money,
+        maximum: Option<Money>,
+        valid_until: u64,
+        key: u128,
+        signature: [[u8; 32]; 2],
+    },
+    SignedOffer {
+        command: [u8; 32],
+        offer: u128,
+        auction: u128,
+        story: u128,
+        buyer: u128,
+        amount: Money,
+        note: Option<String>,
+        ship_to: Option<String>,
+        eligibility: Eligibility,
+        bid_if_open: bool,
+        valid_until: u64,
+        key: u128,
+        signature: [[u8; 32]; 2],
+    },
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -143,7 +168,12 @@ fn bincode_reads_our_bytes() {
 
 #[test]
 fn bincode_writes_our_bytes() {
-    for name in ["journal_entry_bid", "journal_entry_offer"] {
+    for name in [
+        "journal_entry_bid",
+        "journal_entry_offer",
+        "journal_entry_signed_bid",
+        "journal_entry_signed_offer",
+    ] {
         let bytes = payload(name);
         let entry: JournalEntry = bincode::deserialize(&bytes).expect("bincode's own format");
         assert_eq!(bincode::serialize(&entry).expect("small"), bytes, "{name}");

@@ -11,21 +11,21 @@ use std::hint::black_box;
 use fairground_market::{Applied, Market};
 use fairground_types::command::{
     AccountCommand, Actor, Carrier, Channel, Clip, ClusterCommand, Command, CreateAccount,
-    CreateJoinToken, Entry, Envelope, IncrementFloors, InitialiseCluster, JoinProof, JoinRole,
-    LogCommand, MarketPolicy, MediaCommand, OrderCommand, PaymentCommand, ProviderEvent,
+    CreateJoinToken, Entry, Envelope, GovernCommand, IncrementFloors, InitialiseCluster, JoinProof,
+    JoinRole, LogCommand, MarketPolicy, MediaCommand, OrderCommand, PaymentCommand, ProviderEvent,
     ProviderEventKind, PublishRevision, RegisterAsset, RegisterEdge, ReviewDecision, SaveDraft,
-    SealedContact, StoryCommand, StoryDraft,
+    SealedContact, SetSignaturePolicy, SignaturePolicy, StoryCommand, StoryDraft, UnsignedMax,
 };
 use fairground_types::journal::{
     Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
 };
 use fairground_types::money::BasisPoints;
 use fairground_types::text::{
-    Category, ClipLabel, Overview, Region, Summary, Title, TrackingNumber,
+    Category, ClipLabel, Note, Overview, Region, Summary, Title, TrackingNumber,
 };
 use fairground_types::{
     AssetId, AuctionId, BlobHash, ClusterId, CommandId, Currency, Digest, EdgeId, JoinTokenId,
-    LogIndex, Millis, Money, OfferId, OrderId, Role, StoryId, Timestamp, UserId,
+    LogIndex, Millis, Money, OfferId, OrderId, Role, StoryId, Timestamp, UserId, limits,
 };
 
 use crate::measure::{quotient, took};
@@ -109,6 +109,14 @@ impl Floor {
             receipt_key: [7; 32],
             takes_bids: true,
         };
+        let unsigned = SetSignaturePolicy {
+            base_version: 0,
+            policy: SignaturePolicy {
+                unsigned_max_minor: UnsignedMax::flat(limits::AMOUNT_MAX_MINOR),
+                ..SignaturePolicy::DEFAULT
+            },
+            reason: Note::parse("bids of any amount, unsigned").expect("a note"),
+        };
         let edge = self.edge.clone();
         self.direct(vec![
             (
@@ -118,9 +126,10 @@ impl Floor {
                     policy,
                     keys: vec![],
                     sandbox: false,
-                    rules: 2,
+                    rules: fairground_market::RULES_VERSION,
                 })),
             ),
+            (Actor::Cluster, Command::Govern(GovernCommand::SetSignaturePolicy(unsigned))),
             (
                 Actor::Cluster,
                 Command::Cluster(ClusterCommand::CreateJoinToken(CreateJoinToken {

@@ -1,13 +1,13 @@
 //! What an edge may refuse by itself.
 //!
 //! Only facts that cannot become untrue: an auction that stopped taking bids, a price that has been
-//! passed, another currency, the maker's own piece, an impossible amount. It must not look at
-//! clocks, standing or anything that a later entry may change. Read next: `decide.rs` for the
-//! final word.
+//! passed, another currency, the maker's own piece, an impossible amount, a signature that is none. It
+//! must not look at clocks, standing, keys or anything that a later entry may change. Read next:
+//! `decide.rs` for the final word.
 
 use fairground_types::command::AuctionPolicy;
 use fairground_types::event::LockReason;
-use fairground_types::journal::{Maximum, PlaceBid, SubmitOffer};
+use fairground_types::journal::{Intake, Maximum, PlaceBid, SubmitOffer};
 use fairground_types::{Code, CommandId, LogIndex, Money, Rejection, limits};
 
 use crate::view::{AuctionStatus, AuctionView, Placed, PublicView, StoryStatus};
@@ -19,6 +19,22 @@ pub struct Refusal {
     pub rejection: Rejection,
     /// Index of the view.
     pub index: LogIndex,
+}
+
+/// Whether an edge must refuse a bid or an offer at once. Look for [`placed`] first.
+///
+/// # Errors
+/// The refusal, true at the index that it names and at every later one.
+pub fn admit(view: &PublicView, intake: &Intake) -> Result<(), Refusal> {
+    // No key makes such a signature. Whose key it is, and who must sign, is the log's to say.
+    if intake.signature().is_some_and(|signature| !signature.is_well_formed()) {
+        let rejection = Rejection::new(Code::SignatureRefused, "half of the signature is nothing");
+        return Err(Refusal { rejection, index: view.index() });
+    }
+    match intake {
+        Intake::Bid(bid) | Intake::SignedBid(bid, _) => admit_bid(view, bid),
+        Intake::Offer(offer) | Intake::SignedOffer(offer, _) => admit_offer(view, offer),
+    }
 }
 
 /// Whether an edge must refuse a bid at once. Look for [`placed`] first.

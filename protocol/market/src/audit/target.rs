@@ -41,6 +41,7 @@ pub(super) enum Target {
     Template(TemplateKey),
     Clock,
     Rules,
+    Signatures,
 }
 
 impl fmt::Display for Target {
@@ -64,6 +65,7 @@ impl fmt::Display for Target {
             }
             Self::Clock => f.write_str("clock"),
             Self::Rules => f.write_str("rules"),
+            Self::Signatures => f.write_str("signatures"),
         }
     }
 }
@@ -112,6 +114,7 @@ fn govern_target(command: &GovernCommand) -> Target {
         GovernCommand::SetFlag(set) => Target::Flag(set.flag),
         GovernCommand::SetTemplate(set) => Target::Template(set.key.clone()),
         GovernCommand::ActivateRules { .. } | GovernCommand::ReportRules { .. } => Target::Rules,
+        GovernCommand::SetSignaturePolicy(_) => Target::Signatures,
     }
 }
 
@@ -198,6 +201,7 @@ pub(super) const fn reason_of(command: &Command) -> Option<&Note> {
         Command::Story(StoryCommand::TakeDownStory(takedown)) => Some(&takedown.reason),
         Command::Govern(GovernCommand::ChangePolicy(change)) => Some(&change.reason),
         Command::Govern(GovernCommand::SetFlag(set)) => Some(&set.reason),
+        Command::Govern(GovernCommand::SetSignaturePolicy(set)) => Some(&set.reason),
         Command::Govern(GovernCommand::SetTemplate(set)) => Some(&set.reason),
         _ => None,
     }
@@ -257,6 +261,7 @@ impl Market {
             Target::Template(key) => digest(self.template(key)),
             Target::Clock => digest(Some(&self.govern.clock)),
             Target::Rules => digest(Some(&self.rules_version)),
+            Target::Signatures => digest(Some(&self.signature_policy().policy)),
         }
     }
 }

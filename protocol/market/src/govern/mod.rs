@@ -60,13 +60,13 @@ pub struct Authored {
 }
 
 impl Authored {
-    fn of(turn: &Turn, subject: &Subject, reason: &Note) -> Self {
+    pub(crate) fn of(turn: &Turn, subject: &Subject, reason: &Note) -> Self {
         Self { at: turn.at, author: subject.user, reason: reason.clone() }
     }
 }
 
 /// Refuses who saw another version than the one in force.
-fn same_version(seen: u64, now: u64) -> Result<(), Rejection> {
+pub(crate) fn same_version(seen: u64, now: u64) -> Result<(), Rejection> {
     if seen == now {
         Ok(())
     } else {
@@ -96,6 +96,7 @@ impl Market {
             GovernCommand::ReportRules { member, known } => {
                 self.report_rules(subject, *member, *known)
             }
+            GovernCommand::SetSignaturePolicy(set) => self.set_signature_policy(turn, subject, set),
         }
     }
 }

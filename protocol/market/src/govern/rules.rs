@@ -3,6 +3,7 @@
 //! ```text
 //!  1   the rules that every market began with
 //!  2   an auction closes at a full second (`first_close`)
+//!  3   bids and offers may be signed by devices, and some must be (`signing/`)
 //! ```
 //! A step is refused until every member and every edge of the intake has said that it knows the new
 //! rules, so no machine applies an entry by rules that it does not have. What an auction took from

@@ -143,6 +143,7 @@ impl Market {
         self.change_offer(id, |offer| offer.state = OfferState::Accepted { at: turn.at });
         self.open.insert((closes_at, auction_id));
         self.auctions.insert(auction_id, Arc::new(auction));
+        self.freeze_signature_policy(auction_id);
         self.plan_end_notice(turn, auction_id);
         let mut told = BTreeSet::from([offer.buyer]);
         for other in self.offering.pending_on(story) {

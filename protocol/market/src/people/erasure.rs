@@ -284,6 +284,7 @@ impl Market {
             };
         });
         self.inbox.erase(user);
+        self.signing.erase(user);
         self.social.preferences.remove(&user);
         self.social.shared.remove(&user);
         if let Some(handle) = former.filter(|_| roles.contains(&Role::Maker)) {

@@ -47,9 +47,9 @@ pub(crate) use profile::{Address, Privacy, Profile};
 pub(crate) use recovery::Recovery;
 pub use rows::{
     AccountList, AccountRow, AddressList, AddressRow, CapabilityList, CapabilityRow, ConsentList,
-    ConsentRow, DataRequestRow, DeviceList, DeviceRow, FollowList, IdentityList, InvitationList,
-    InvitationRow, PrivacyRow, ProfileRow, PublicProfileRow, SignInList, SignInRow, StrikeRow,
-    TaskRow,
+    ConsentRow, DataRequestRow, DeviceKeyRow, DeviceList, DeviceRow, FollowList, IdentityList,
+    InvitationList, InvitationRow, PrivacyRow, ProfileRow, PublicProfileRow, SignInList, SignInRow,
+    StrikeRow, TaskRow,
 };
 pub use strikes::{AccountStanding, Strike};
 
@@ -140,6 +140,12 @@ impl Market {
             }
             PeopleCommand::RequestDeletion { request, sign_in, waits } => {
                 self.request_deletion(turn, subject.user()?, (*request, *sign_in), *waits)
+            }
+            PeopleCommand::RegisterDeviceKey(register) => {
+                self.register_device_key(turn, subject.user()?, register)
+            }
+            PeopleCommand::RemoveDeviceKey { device, sign_in } => {
+                self.remove_device_key(turn, subject.user()?, (*device, *sign_in))
             }
         }
     }

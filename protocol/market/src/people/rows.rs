@@ -7,8 +7,8 @@ use fairground_types::people::{
 };
 use fairground_types::text::{AddressLine, DisplayName, Handle, Note};
 use fairground_types::{
-    AddressId, BlobHash, Capability, DataRequestId, DeviceId, Digest, InvitationId, Role, SignInId,
-    StrikeId, StrikeKind, TaskId, Timestamp, UserId,
+    AddressId, BlobHash, Capability, DataRequestId, DeviceId, DeviceKeyId, Digest, InvitationId,
+    KeyAlgorithm, Role, SignInId, StrikeId, StrikeKind, TaskId, Timestamp, UserId,
 };
 use serde::Serialize;
 
@@ -57,6 +57,9 @@ rows! {
         trust: u16,
         /// Whether push messages go to it.
         takes_push: bool,
+        /// The key that it signs bids with, while its sign-in lasts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signing_key: Option<DeviceKeyRow>,
         /// When it was registered.
         registered_at: Timestamp,
         /// When it was last heard of.
@@ -64,6 +67,15 @@ rows! {
         /// When it was revoked.
         #[serde(skip_serializing_if = "Option::is_none")]
         revoked_at: Option<Timestamp>,
+    }
+    /// The key that a device signs bids with.
+    DeviceKeyRow {
+        /// Names it in signatures.
+        key_id: DeviceKeyId,
+        /// By what it signs.
+        algorithm: KeyAlgorithm,
+        /// When it was registered.
+        registered_at: Timestamp,
     }
     /// Devices of an account.
     DeviceList {
@@ -323,6 +335,11 @@ impl Market {
                 platform: row.platform,
                 trust: row.trust,
                 takes_push: self.is_pushed_to(user, row.device),
+                signing_key: self.device_key(user, row.device).map(|key| DeviceKeyRow {
+                    key_id: key.public().id(),
+                    algorithm: key.public().algorithm(),
+                    registered_at: key.registered_at(),
+                }),
                 registered_at: row.registered_at,
                 seen_at: row.seen_at,
                 revoked_at: row.revoked_at,

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::laws::{Player, step};
 use crate::row::AuditFilter;
 use crate::script::{World, person};
-use crate::{AuditRow, Market};
+use crate::{AuditRow, Market, RULES_VERSION};
 
 fn plays(table: &str) -> World {
     World::play(table).unwrap_or_else(|why| panic!("{why}"))
@@ -249,7 +249,7 @@ fn rules_2_close_an_auction_at_a_full_second_and_rules_1_do_not() {
     assert_eq!(close(1, latest), 70_001);
     assert_eq!(close(2, latest), 71_000);
     assert_eq!(close(2, Timestamp::from_unix_millis(70_500)), 70_500);
-    assert!(World::under_rules(MarketPolicy::default(), &[], 3).is_err());
+    assert!(World::under_rules(MarketPolicy::default(), &[], RULES_VERSION + 1).is_err());
     assert!(World::under_rules(MarketPolicy::default(), &[], 0).is_err());
 }
 

@@ -406,10 +406,7 @@ impl Player {
         let journaled = JournalEntry::after(tail, stamp, intake);
         self.tails.insert(edge.clone(), (journaled.tail(), stamp));
         let command = journaled.intake.command();
-        let refused = match &journaled.intake {
-            Intake::Bid(bid) => admission::admit_bid(&self.stale, bid).is_err(),
-            Intake::Offer(offer) => admission::admit_offer(&self.stale, offer).is_err(),
-        };
+        let refused = admission::admit(&self.stale, &journaled.intake).is_err();
         let known = admission::placed(&self.stale, &command).copied();
         let batch = Batch { edge, mark: None, entries: vec![journaled] };
         self.entry(vec![], vec![LogCommand::Batch(batch)]);

@@ -20,6 +20,7 @@ mod people;
 mod planted;
 mod rows;
 mod rules;
+mod signing;
 mod stories;
 mod tables;
 mod trade;

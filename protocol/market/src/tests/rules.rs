@@ -20,6 +20,17 @@ fn table(rules: u32) -> String {
         1 => ("13:00:00.500", "13:15:00.500"),
         _ => ("13:00:01", "13:15:01"),
     };
+    // From version 3 on who has a key signs.
+    let signed = match rules {
+        1 | 2 => "",
+        _ => {
+            "12:20:00      in d                           -> done
+        12:20:01      key d ed                       -> done
+        12:20:02      bid A d EUR 110.00             -> SIGNATURE_REQUIRED
+        12:20:03      bid A d EUR 110.00 signed p    -> SIGNATURE_REFUSED
+        12:20:04      bid A d EUR 106.00 signed ed   -> BID_TOO_LOW minimum 110.00"
+        }
+    };
     format!(
         "rules {rules}
         policy initial 1h, window 15m, extension 15m
@@ -27,6 +38,7 @@ fn table(rules: u32) -> String {
         12:00:00.500  offer S1 a EUR 100.00          -> opened A; A closes {closes}
         12:10:00      bid A b EUR 105.00 via e2      -> placed
         12:10:01      bid A c EUR 105.00             -> BID_TOO_LOW minimum 110.00
+        {signed}
         12:50:00      bid A c EUR 110.00             -> placed; A closes {extended}
         13:15:02      tick marks 13:15:02            -> A locked to c at 110.00 (AutoAtClose)
         13:20:00      paid A EUR 110.00 ev_1         -> done; A closed (Sold); S1 sold

@@ -3,7 +3,7 @@
 //! Each carries the version that its author saw and a reason; both are kept. Read next:
 //! `fairground-market`'s `govern`.
 
-use super::MarketPolicy;
+use super::{MarketPolicy, SetSignaturePolicy};
 use crate::flag::{Flag, FlagSetting};
 use crate::id::MemberId;
 use crate::notice::{NoticeChannel, NoticeKind};
@@ -51,6 +51,8 @@ pub enum GovernCommand {
         /// The newest version that it knows.
         known: u32,
     },
+    /// Says who must sign bids and offers; since rules 3.
+    SetSignaturePolicy(SetSignaturePolicy),
 }
 
 /// See [`GovernCommand::ChangePolicy`].

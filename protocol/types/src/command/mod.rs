@@ -22,6 +22,7 @@ mod payment;
 mod people;
 mod policy;
 mod sealed;
+mod signature;
 mod social;
 mod story;
 
@@ -38,6 +39,7 @@ pub use payment::*;
 pub use people::*;
 pub use policy::*;
 pub use sealed::*;
+pub use signature::*;
 pub use social::*;
 pub use story::*;
 

@@ -3,7 +3,7 @@
 //!
 //! Personal texts come sealed under the account's own key. Read next: `fairground-market`'s `people`.
 
-use super::{SealedContact, SealedText};
+use super::{RegisterDeviceKey, SealedContact, SealedText};
 use crate::id::{
     AddressId, BlobHash, ChallengeId, DataRequestId, DeviceId, Digest, InvitationId, SignInId,
     StrikeId, TaskId, UserId,
@@ -131,6 +131,15 @@ pub enum PeopleCommand {
     },
     /// What staff do about somebody.
     Staff(StaffCommand),
+    /// Gives the device of a sign-in its key; since rules 3.
+    RegisterDeviceKey(RegisterDeviceKey),
+    /// Takes the key of a device away; since rules 3.
+    RemoveDeviceKey {
+        /// Whose key.
+        device: DeviceId,
+        /// The sign-in that asks; it must be fresh.
+        sign_in: SignInId,
+    },
 }
 
 /// What staff do about accounts, each with its reason.

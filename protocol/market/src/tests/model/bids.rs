@@ -110,8 +110,10 @@ impl Model {
 
     pub(super) fn meant(&self, intake: &Intake) -> Option<AuctionId> {
         match intake {
-            Intake::Bid(bid) => Some(bid.auction),
-            Intake::Offer(offer) => self.live(offer.story).filter(|_| offer.bid_if_open),
+            Intake::Bid(bid) | Intake::SignedBid(bid, _) => Some(bid.auction),
+            Intake::Offer(offer) | Intake::SignedOffer(offer, _) => {
+                self.live(offer.story).filter(|_| offer.bid_if_open)
+            }
         }
     }
 
@@ -146,15 +148,17 @@ impl Model {
                 let id = self.meant(&bid.intake).or_else(|| self.held_in(bid))?;
                 self.rule_in(id, bid, true, released)
             }
-            Intake::Bid(placed) => self.rule_in(placed.auction, bid, false, released),
-            Intake::Offer(_) => self.rule_on_offer(bid, released),
+            Intake::Bid(placed) | Intake::SignedBid(placed, _) => {
+                self.rule_in(placed.auction, bid, false, released)
+            }
+            Intake::Offer(_) | Intake::SignedOffer(..) => self.rule_on_offer(bid, released),
         }
     }
 
     pub(super) fn held_in(&self, bid: &Waiting) -> Option<AuctionId> {
         match &bid.intake {
-            Intake::Bid(placed) => Some(placed.auction),
-            Intake::Offer(offer) => {
+            Intake::Bid(placed) | Intake::SignedBid(placed, _) => Some(placed.auction),
+            Intake::Offer(offer) | Intake::SignedOffer(offer, _) => {
                 let of_story = self.auctions.iter().filter(|(_, row)| row.story == offer.story);
                 of_story.map(|(id, _)| *id).next_back()
             }
