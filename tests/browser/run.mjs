@@ -13,7 +13,8 @@ import { assert, Checks, until } from "./runner.mjs";
 // the person's last bid is out of its reach.
 const BOT_BUDGET = 400;
 const AUCTION = "60s";
-const WINNING_BID = "500.00";
+// More than may come unsigned.
+const WINNING_BID = "620.00";
 const BUYER = "buyer-7@browser.example";
 
 const checks = new Checks();
@@ -129,6 +130,7 @@ const sideways = (page) => page.evaluate(() => document.scrollingElement.scrollW
 async function viewer(browser, demo) {
   const [edge] = demo.viewers;
   const page = await openPage(browser, edge);
+  let sent = {};
   const story = `${edge}/#/story/${demo.storyId}`;
 
   await checks.check("feed_shows_the_live_auction", {}, async () => {
@@ -172,8 +174,23 @@ async function viewer(browser, demo) {
     until("being outbid", async () => (await standing(page)).includes("You were outbid."), 45_000));
 
   await checks.check("higher_bid_takes_the_lead_back", { needs: ["outbid_is_shown_live"] }, async () => {
+    const sending = page.waitForRequest((request) => request.method() === "POST" && request.url().endsWith("/bids"));
     await bid(page, WINNING_BID);
+    sent = (await sending).postDataJSON();
     await until("the lead", async () => (await standing(page)).includes("You lead."));
+  });
+
+  await checks.check("bid_is_signed_by_a_key_that_stays_in_the_browser", { needs: ["higher_bid_takes_the_lead_back"] }, async () => {
+    assert(sent.signature?.keyId?.startsWith("dky_") && sent.validUntil, `no signature: ${JSON.stringify(sent)}`);
+    const extractable = await page.evaluate(() => new Promise((resolve, reject) => {
+      const opening = indexedDB.open("fairground");
+      opening.onerror = () => reject(opening.error);
+      opening.onsuccess = () => {
+        const keys = opening.result.transaction("keys").objectStore("keys").getAll();
+        keys.onsuccess = () => resolve(keys.result.map((key) => key.privateKey.extractable));
+      };
+    }));
+    assert(JSON.stringify(extractable) === "[false]", `keys that can be taken: ${JSON.stringify(extractable)}`);
   });
 
   await checks.check("h264_plays", { within: 90_000 }, async () => {

@@ -12,6 +12,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { startDemo } from "../browser/demo.mjs";
 import { assert, Checks, until } from "../browser/runner.mjs";
+import { bidBytes, makeKeys, signatureOf } from "../../node/web/signed.js";
 import { contract } from "./contract.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -94,6 +95,11 @@ async function client(demo) {
     edge,
     payAt,
     codeFor: (address, notBefore) => codeFor(demo, address, notBefore),
+    device: async () => {
+      const keys = await makeKeys(crypto.subtle);
+      const signBid = (bid) => signatureOf(crypto.subtle, { ...keys, keyId: bid.keyId }, bidBytes(bid));
+      return { algorithm: keys.algorithm, publicKey: keys.publicKey, signBid };
+    },
     until: (what, look) => until(what, look, 90_000),
   };
   if (!existsSync(join(generated, "out/walk.js"))) return checks.skip("the generated client's walk", "it was not compiled");

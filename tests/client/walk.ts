@@ -5,6 +5,23 @@ import createClient from "openapi-fetch";
 import type { components, paths } from "./edge.js";
 
 type Schemas = components["schemas"];
+/** A device with a key of its own. */
+export interface Device {
+  algorithm: Schemas["KeyAlgorithm"];
+  publicKey: string;
+  /** Signs a bid in an auction. */
+  signBid: (bid: {
+    keyId: string;
+    clusterId: string;
+    userId: string;
+    target: string;
+    key: string;
+    amountMinor: number;
+    currency: string;
+    validUntil: string;
+  }) => Promise<{ keyId: string; value: string }>;
+}
+
 type Step = (name: string, step: () => Promise<void>) => Promise<void>;
 
 export interface Market {
@@ -13,6 +30,8 @@ export interface Market {
   codeFor: (address: string, notBefore: number) => Promise<string>;
   /** Pays on the provider's page, as a browser would. */
   payAt: (url: string) => Promise<void>;
+  /** Makes a device. */
+  device: () => Promise<Device>;
   until: <T>(what: string, look: () => Promise<T | null>) => Promise<T>;
 }
 
@@ -92,6 +111,45 @@ export async function walk(market: Market, step: Step): Promise<void> {
       const page = must(await first.api.GET("/v1/stories/{story}", { params: { path: { story } } }));
       return page.auction?.auctionId ?? null;
     });
+  });
+
+  await step("generated client: a device registers its key, and an account that has one signs its bids", async () => {
+    const signer = new Person(market, "buyer-14@client.example");
+    const { user } = await signer.signIn();
+    const header = () => ({ "Idempotency-Key": key() });
+    const named = must(
+      await signer.api.POST("/v1/devices/register", {
+        params: { header: header() },
+        body: { installationId: key(), platform: "web" },
+      }),
+    );
+    const device = await market.device();
+    const { keyId, clusterId } = must(
+      await signer.api.PUT("/v1/devices/{device}/key", {
+        params: { path: { device: named.deviceId }, header: header() },
+        body: { algorithm: device.algorithm, publicKey: device.publicKey },
+      }),
+    );
+    const amountMinor = minimum.amountMinor + 500;
+    const { currency } = minimum;
+    const bid = (intent: string, body: Schemas["BidRequest"]) =>
+      signer.api.POST("/v1/auctions/{auction}/bids", {
+        params: { path: { auction }, header: { "Idempotency-Key": intent, Prefer: "wait=10" } },
+        body,
+      });
+    const intent = key();
+    const unsigned = await bid(intent, { amountMinor, currency });
+    same(unsigned.error?.code, "SIGNATURE_REQUIRED", "the code of an unsigned bid");
+    const validUntil = new Date(Date.now() + 60_000).toISOString();
+    const signature = await device.signBid({
+      keyId, clusterId, userId: user.userId, target: auction, key: intent, amountMinor, currency, validUntil,
+    });
+    const altered = await bid(intent, { amountMinor: amountMinor + 500, currency, validUntil, signature });
+    same(altered.error?.code, "SIGNATURE_REFUSED", "the code of an altered bid");
+    const placed = must(await bid(intent, { amountMinor, currency, validUntil, signature }));
+    same(placed.state, "accepted", "the signed bid");
+    const { devices } = must(await signer.api.GET("/v1/devices"));
+    same(devices[0]?.signingKey?.keyId, keyId, "the key of the device");
   });
 
   await step("generated client: a bid too low is refused with the least next bid, a decimal one leads", async () => {

@@ -78,7 +78,7 @@ pub(crate) struct DemoArgs {
     /// How long the live auction lasts, unless extended.
     #[arg(long, default_value = "10m", value_parser = parse_duration)]
     pub(crate) auction: Duration,
-    /// Where bots stop, in whole euros.
+    /// Where bots stop, in whole euros; at 485 in any case: above 500 a bid is signed by a device.
     #[arg(long, default_value_t = 180)]
     pub(crate) bot_budget: u64,
 }

@@ -75,6 +75,12 @@ impl Client {
         self.post_patiently(path, body, None).await?.ok().with_context(|| format!("POST {path}"))
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let key = uuid::Uuid::new_v4().to_string();
+        let request = self.request(Method::PUT, path).header("Idempotency-Key", key).json(body);
+        read(request).await?.ok().with_context(|| format!("PUT {path}"))
+    }
+
     /// Sends a command until it is answered otherwise than "not now" (503), under one key.
     pub(crate) async fn post_patiently(
         &self,

@@ -19,6 +19,9 @@ use crate::output;
 const STORIES: [(&str, u64); 2] =
     [("Walnut bowl, turned green", 2_000), ("Indigo scarf, woven twice", 4_500)];
 
+/// What may come unsigned by default, less what bots put on top of the least next bid.
+const BOT_BUDGET_MAX_MINOR: u64 = 50_000 - 1_500;
+
 /// What was seeded.
 struct Seeded {
     listings: Vec<Listing>,
@@ -54,7 +57,8 @@ async fn serve(dir: &Path, arguments: &DemoArgs, cluster: &Cluster) -> anyhow::R
     announce(arguments, cluster, &seeded)?;
     let manner = Manner {
         pause: Duration::from_secs(4),
-        budget_minor: arguments.bot_budget.saturating_mul(100),
+        // Bots have no device that signs: above the default limit their bids would be refused.
+        budget_minor: arguments.bot_budget.saturating_mul(100).min(BOT_BUDGET_MAX_MINOR),
         wait: 5,
     };
     let edges = cluster.edge_urls();
