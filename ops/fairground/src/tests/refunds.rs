@@ -31,6 +31,7 @@ async fn a_large_refund_takes_two_people_and_an_archived_sale_keeps_its_receipt(
         return Ok(());
     }
     let sandbox = Sandbox::start(1).await?;
+    sandbox.console()?.sign_nothing().await?;
     let mut people = People {
         maker: sandbox.maker(0, "maker-1").await?,
         buyer: sandbox.person(1, "buyer-1").await?,
