@@ -94,7 +94,7 @@ count_cargo_test() {
 }
 
 # Packages whose tests start the built binary.
-starters=(fairground-tests-cluster fairground-bench)
+starters=(fairground-tests-cluster fairground-tests-faults fairground-bench)
 
 # Runs the tests of those packages, or of all others. Nextest filters what the whole workspace built:
 # another selection of packages may mean other features, and building once more.

@@ -61,6 +61,7 @@ look_for_tools() {
     wanted=""
     { has chromium || [ -x /usr/bin/chromium ]; } || required="$required chromium"
     has dav1d || required="$required dav1d"
+    ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || required="$required libfaketime"
     python3 -c 'import ensurepip' 2>/dev/null || required="$required python3-venv"
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Repeats the whole scenario until the time is over: `soak.sh MINUTES`. A round that fails, or that
-# leaves a process or a file behind, keeps its output and is counted; the exit status is 1 then.
+# Thirty rounds of faults (300 kills of one member, 30 of all of them), then the whole scenario again
+# and again until the time is over: `soak.sh MINUTES`. A round that fails, or that leaves a process or
+# a file behind, keeps its output and is counted; the exit status is 1 then.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -8,7 +9,7 @@ minutes="${1:-60}"
 case "$minutes" in '' | *[!0-9]*) echo "soak: MINUTES must be a whole number" >&2; exit 2 ;; esac
 
 xtask/scripts/setup.sh demo
-cargo build --release --package fairground
+cargo build --release --package fairground --package fairground-tests-faults
 target=$(cargo metadata --format-version 1 --no-deps --offline | sed -nE 's/.*"target_directory":"([^"]+)".*/\1/p')
 binary=$(readlink -f "$target/release/fairground")
 kept="${XDG_CACHE_HOME:-$HOME/.cache}/fairground/soak/$(date -u +%Y%m%dT%H%M%SZ)"
@@ -31,6 +32,10 @@ others=$(left_behind)
 ends=$((SECONDS + minutes * 60))
 rounds=0
 failures=0
+if ! FAIRGROUND_BIN="$binary" TMPDIR="$scratch/tmp" "$target/release/fairground-faults" run \
+    --rounds 30 --single 10 --whole 1 --edges 3 --pauses 3 --troubles 15 --keep "$kept"; then
+    failures=$((failures + 1))
+fi
 while [ "$SECONDS" -lt "$ends" ] || [ "$rounds" -eq 0 ]; do
     rounds=$((rounds + 1))
     begun=$SECONDS

@@ -133,6 +133,12 @@ const TABLE: &[Row] = &[
         must_not_see: &["openraft", "quinn", "redb"],
     },
     Row {
+        package: "fairground-tests-faults",
+        may_use: &[],
+        tests_may_use: &[],
+        must_not_see: &["openraft", "quinn", "redb"],
+    },
+    Row {
         package: "fairground-bench",
         may_use: &[],
         tests_may_use: &[],
