@@ -61,7 +61,7 @@ pub async fn sign_in(edge: &str, inbox: &str, address: &str) -> anyhow::Result<P
     let tokens = api.post("/v1/auth/otp/verify", &typed).await?;
     let token = text_at(&tokens, "accessToken")?;
     let api = api.with_authorization(&format!("Bearer {token}"));
-    Ok(Person { user: text_at(&tokens, "userId")?, api, address: address.to_owned() })
+    Ok(Person { user: text_at(&tokens["user"], "userId")?, api, address: address.to_owned() })
 }
 
 /// The six digits of a mail about a code.
