@@ -46,6 +46,9 @@ const RECENT_BYTES: usize = 16 * 1024 * 1024;
 const READ_ENTRIES: u64 = 256;
 /// Bytes of one read for replication.
 const READ_BYTES: usize = 2 * 1024 * 1024;
+/// Looks at a part of the log that is not as it must be, before it counts as damaged.
+const LOOKS: u32 = 4;
+const LOOK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 const VOTE: &str = "vote";
 const COMMITTED: &str = "committed";
 const PURGED: &str = "purged";
@@ -70,6 +73,8 @@ struct View {
     committed: Option<LogIdWire>,
     purged: Option<LogIdWire>,
     last: Option<LogIdWire>,
+    /// The first entry of a log that was never purged.
+    begins: Option<u64>,
     cache: BTreeMap<u64, Arc<LogEntryWire>>,
     cache_bytes: usize,
     durable: u64,
@@ -77,9 +82,17 @@ struct View {
 }
 
 impl View {
+    /// The part of a half-open range that is in the log.
+    fn clamp(&self, (start, end): (u64, u64)) -> (u64, u64) {
+        let first = self.purged.map_or(self.begins, |purged| Some(purged.index.saturating_add(1)));
+        let behind = self.last.map_or(0, |last| last.index.saturating_add(1));
+        (start.max(first.unwrap_or(0)), end.min(behind))
+    }
+
     fn insert(&mut self, entry: Arc<LogEntryWire>) {
         self.cache_bytes = self.cache_bytes.saturating_add(weight(&entry));
         self.last = Some(entry.log_id);
+        self.begins.get_or_insert(entry.log_id.index);
         if let Some(old) = self.cache.insert(entry.log_id.index, entry) {
             self.cache_bytes = self.cache_bytes.saturating_sub(weight(&old));
         }
@@ -179,6 +192,7 @@ fn load_view(database: &Database, cipher: &RecordCipher) -> Result<View, Storage
     let log = transaction.open_table(RAFT_LOG)?;
     let first_kept = purged.map_or(0, |purged| purged.index.saturating_add(1));
     let mut last = purged;
+    let mut begins = None;
     if let Some((index, record)) = log.last()?
         && index.value() >= first_kept
     {
@@ -196,8 +210,10 @@ fn load_view(database: &Database, cipher: &RecordCipher) -> Result<View, Storage
             });
         }
         last = Some(entry.log_id);
+        begins = Some(first);
     }
     Ok(View {
+        begins,
         vote,
         committed: position(COMMITTED)?,
         purged,
@@ -417,27 +433,41 @@ fn half_open(range: &impl RangeBounds<u64>) -> (u64, u64) {
 
 impl LogReader {
     /// Entries of the half-open range that are there: from the cache, and from disk below it.
-    async fn read(&self, (start, end): (u64, u64)) -> Result<Vec<EntryOf<TypeConfig>>, io::Error> {
-        let (start, cached) = {
-            let view = self.shared.lock();
-            let start = start.max(view.purged.map_or(0, |purged| purged.index.saturating_add(1)));
-            let end = end.min(view.last.map_or(0, |last| last.index.saturating_add(1)));
-            if start >= end {
-                return Ok(Vec::new());
+    ///
+    /// A database whose own pages are damaged may leave rows out without a word, so what comes is
+    /// compared with what must be there. A truncation shows on disk a moment before it shows here.
+    async fn read(&self, range: (u64, u64)) -> Result<Vec<EntryOf<TypeConfig>>, io::Error> {
+        let mut missing = 0;
+        for _ in 0..LOOKS {
+            let (start, end, cached) = {
+                let view = self.shared.lock();
+                let (start, end) = view.clamp(range);
+                if start >= end {
+                    return Ok(Vec::new());
+                }
+                let cached: Vec<_> =
+                    view.cache.range(start..end).map(|(_, entry)| Arc::clone(entry)).collect();
+                (start, end, cached)
+            };
+            let cached_from = cached.first().map_or(end, |entry| entry.log_id.index);
+            let mut entries = Vec::new();
+            if start < cached_from {
+                let shared = Arc::clone(&self.shared);
+                entries = blocking(move || shared.stored((start, cached_from))).await?;
             }
-            let cached: Vec<_> =
-                view.cache.range(start..end).map(|(_, entry)| Arc::clone(entry)).collect();
-            (start, (cached, end))
-        };
-        let (cached, end) = cached;
-        let cached_from = cached.first().map_or(end, |entry| entry.log_id.index);
-        let mut entries = Vec::new();
-        if start < cached_from {
-            let shared = Arc::clone(&self.shared);
-            entries = blocking(move || shared.stored((start, cached_from))).await?;
+            entries.extend(cached.iter().map(|entry| LogEntryWire::clone(entry)));
+            let wrong = (start..end).zip(&entries).find(|(it, entry)| *it != entry.log_id.index);
+            let wrong = wrong.map(|(index, _)| index);
+            let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+            if wrong.is_none() && count == end.saturating_sub(start) {
+                return Ok(entries.into_iter().map(entry_from_wire).collect::<Result<_, _>>()?);
+            }
+            missing = wrong.unwrap_or_else(|| start.saturating_add(count));
+            // Purged meanwhile, or truncated: then the view knows by now, or in a moment.
+            tokio::time::sleep(LOOK_PAUSE).await;
         }
-        entries.extend(cached.iter().map(|entry| LogEntryWire::clone(entry)));
-        Ok(entries.into_iter().map(entry_from_wire).collect::<Result<_, _>>()?)
+        let key = missing.to_string();
+        Err(StorageError::Damaged { table: RAFT_LOG_NAME, key }.into())
     }
 }
 
