@@ -7,6 +7,9 @@
 //! durable. Layouts are drawn in `docs/src/internals/formats.md`. Read next: [`record`], then
 //! [`intake`] for the edge or [`raft_log`] for a member.
 
+#[cfg(feature = "raft")]
+#[cfg(test)]
+mod bit_flip_tests;
 pub mod blob;
 pub mod error;
 #[cfg(any(test, feature = "test-util"))]
@@ -30,6 +33,9 @@ mod sealed_file;
 pub mod segment_cache;
 #[cfg(feature = "raft")]
 pub mod snapshot;
+#[cfg(feature = "raft")]
+#[cfg(test)]
+mod snapshot_cut_tests;
 mod store;
 mod tables;
 mod writer;
