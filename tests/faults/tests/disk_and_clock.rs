@@ -96,31 +96,31 @@ async fn an_edge_on_a_full_disk_declines_and_loses_nothing() -> anyhow::Result<(
             return Ok(());
         }
     };
-    let dir = disk.0.join("e1");
+    let dir = disk.0.join("e2");
     let shape =
-        Shape { initial: Duration::from_secs(30), edge_dir: Some((0, dir)), ..Shape::default() };
+        Shape { initial: Duration::from_secs(30), edge_dir: Some((1, dir)), ..Shape::default() };
     let mut stage = Stage::set(&binary, folder.path(), shape, SIZE, 3).await?;
     let file = folder.path().join("history.jsonl");
     let (report, declined) = stage
         .play(3, &file, async |market, scene| {
             sleep(Duration::from_secs(3)).await;
-            note(scene, "the disk of e1 is full")?;
+            note(scene, "the disk of e2 is full")?;
             disk.fill()?;
             // The journal has room of its own inside its file; bids use it up.
-            let edge = Api::new(&market.edges[0].url)?;
+            let edge = Api::new(&market.edges[1].url)?;
             let declined = until("an edge that declines", Duration::from_secs(25), async || {
                 let ready = edge.send("GET", "/readyz", &[], Vec::new()).await?;
                 Ok((ready.status == 503).then(|| ready.body.to_string()))
             });
             let declined = declined.await;
             sleep(Duration::from_secs(2)).await;
-            note(scene, "the disk of e1 has room again")?;
+            note(scene, "the disk of e2 has room again")?;
             disk.empty()?;
             // A store that failed is never written again; its daemon starts from what is durable.
             if declined.is_ok() {
-                market.edges[0].kill().await?;
-                market.edges[0].start()?;
-                market.edges[0].daemon.ready(Duration::from_secs(30)).await?;
+                market.edges[1].kill().await?;
+                market.edges[1].start()?;
+                market.edges[1].daemon.ready(Duration::from_secs(30)).await?;
                 market.wait_until_bid_ready(Duration::from_secs(30)).await?;
             }
             sleep(Duration::from_secs(2)).await;
@@ -172,6 +172,14 @@ impl Clock {
     }
 }
 
+/// What a daemon takes for the time.
+async fn wall(url: &str) -> anyhow::Result<jiff::Timestamp> {
+    let answer = reqwest::Client::builder().no_proxy().build()?;
+    let answer = answer.get(format!("{url}/livez")).send().await?;
+    let date = answer.headers().get("date").context("no date")?.to_str()?;
+    Ok(jiff::fmt::rfc2822::parse(date)?.timestamp())
+}
+
 #[tokio::test]
 async fn wall_clocks_that_step_close_nothing_early() -> anyhow::Result<()> {
     let name = "wall_clocks_that_step_close_nothing_early";
@@ -197,6 +205,9 @@ async fn wall_clocks_that_step_close_nothing_early() -> anyhow::Result<()> {
         note(scene, "the wall clock of e1 steps a day, that of e2 back an hour")?;
         clocks[3].step("+86400s")?;
         clocks[4].step("-3600s")?;
+        let shifted = (wall(&market.edges[0].url).await?, wall(&market.edges[1].url).await?);
+        let ahead = shifted.0.duration_since(shifted.1).as_secs();
+        ensure!(ahead > 86_400, "the clocks of the edges are only {ahead} s apart");
         sleep(Duration::from_secs(4)).await;
         note(scene, "the wall clock of m1 is right again")?;
         clocks[leader].step("+0")?;

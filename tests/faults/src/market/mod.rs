@@ -232,6 +232,14 @@ eur = 1
         std::fs::create_dir_all(&dir)?;
         let last = u8::try_from(number + 2).context("too many edges")?;
         let http = free_tcp(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)))?;
+        if self.shape.edge_dir.as_ref().is_some_and(|(which, _)| *which == number) {
+            // A place of its own is a small one: bids are what is looked at there.
+            let config = format!(
+                "dir = {dir:?}\nhttp_listen = \"{http}\"\npublic_url = \"http://{http}\"\n\
+                 [transcode]\nenabled = false\n[cache]\nbudget = \"4 MiB\"\n"
+            );
+            std::fs::write(dir.join("node.toml"), config)?;
+        }
         let token = self.token(&dir, "edge").await?;
         let (folder, http_text) = (dir.to_string_lossy().into_owned(), http.to_string());
         let rest = ["join", "--name", &name, "--token-file", &token, "--dir", &folder];
