@@ -1,7 +1,8 @@
 //! The office clock: what a leader stamps log time with.
 //!
 //! ```text
-//!  taking office   ask every member for its clock, allow for half the round trip, take the median
+//!  taking office   ask every member for its clock, allow for half the round trip, take the median,
+//!                  once the clocks of more than half of all voters are within 500 ms of it
 //!  in office       median + time that passed on the clock that counts suspension
 //!  every 10 s      a new median; the difference is made up at 300 ppm at most
 //!  over 500 ms off the leader gives up office
@@ -58,6 +59,18 @@ pub(crate) fn median(readings: &[Reading], monotonic: Millis) -> Option<Timestam
     Some(Timestamp::from_unix_millis(lower.midpoint(upper)))
 }
 
+/// The median of clocks, when those of more than half of all `voters` are near it. Of two clocks that
+/// differ nobody can say which one is right, and their mean is neither.
+pub(crate) fn agreed(readings: &[Reading], voters: usize, monotonic: Millis) -> Option<Timestamp> {
+    let median = median(readings, monotonic)?;
+    let is_near = |reading: &&Reading| {
+        let clock = reading.at(monotonic);
+        clock.since(median).max(median.since(clock)) <= OFFICE_OFF_MAX
+    };
+    let near = readings.iter().filter(is_near).count();
+    (near.saturating_mul(2) > voters).then_some(median)
+}
+
 impl OfficeClock {
     /// Takes office at `median`.
     pub(crate) fn take(median: Timestamp, monotonic: Millis) -> Self {
@@ -110,6 +123,19 @@ mod tests {
         assert_eq!(median(&readings, Millis::ZERO), Some(Timestamp::from_unix_millis(1_010)));
         assert_eq!(median(&readings[..2], Millis::ZERO), Some(Timestamp::from_unix_millis(1_005)));
         assert_eq!(median(&[], Millis::ZERO), None);
+    }
+
+    #[test]
+    fn clocks_of_a_majority_of_all_voters_must_agree() {
+        let near = [reading(1_000, 0, 0), reading(1_400, 0, 0)];
+        assert_eq!(agreed(&near, 3, Millis::ZERO), Some(Timestamp::from_unix_millis(1_200)));
+        assert_eq!(agreed(&near, 4, Millis::ZERO), None, "two of four are no majority");
+        let apart = [reading(1_000, 0, 0), reading(3_601_000, 0, 0)];
+        assert_eq!(agreed(&apart, 3, Millis::ZERO), None, "their mean is nobody's clock");
+        let third = [apart[0], apart[1], reading(1_100, 0, 0)];
+        assert_eq!(agreed(&third, 3, Millis::ZERO), Some(Timestamp::from_unix_millis(1_100)));
+        assert_eq!(agreed(&apart[..1], 1, Millis::ZERO), Some(Timestamp::from_unix_millis(1_000)));
+        assert_eq!(agreed(&[], 1, Millis::ZERO), None);
     }
 
     #[test]

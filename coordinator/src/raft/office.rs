@@ -1,11 +1,12 @@
 //! Taking office: the new leader asks the members for their clocks and stamps by their median.
 //!
 //! ```text
-//!  elected in term t -> ask all, a majority answers -> clock of term t -> a Tick begins the term
+//!  elected in term t -> ask all, the clocks of a majority agree -> clock of term t -> a Tick
 //!  every 10 s        -> ask again, slew; over 500 ms off -> hand leadership over
 //!  deposed           -> the clock is dropped
 //! ```
-//! Nothing is proposed before the clock is there. The arithmetic is in `clock.rs`.
+//! Nothing is proposed before the clock is there. While clocks do not agree the members are asked again;
+//! who is in office goes on by the clock that it has. The arithmetic is in `clock.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,7 +21,7 @@ use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, RaftMetrics};
 
-use super::clock::{OfficeClock, Reading, median};
+use super::clock::{OfficeClock, Reading, agreed};
 use super::{Raft, TypeConfig};
 use crate::peers::Peers;
 use crate::propose::Proposer;
@@ -28,9 +29,9 @@ use crate::state::State;
 
 /// How long a member may take to tell its clock.
 const ASK_WAIT: Duration = Duration::from_millis(400);
-/// How long the others may take once a majority has told.
+/// How long the others may take once the clocks of a majority agree.
 const REST_WAIT: Duration = Duration::from_millis(30);
-/// Pause before the members are asked again when too few answered.
+/// Pause before the members are asked again when too few answered alike.
 const ASK_PAUSE: Duration = Duration::from_millis(50);
 /// How often a member that does not lead looks, besides being told.
 const IDLE_PERIOD: Duration = Duration::from_millis(500);
@@ -183,7 +184,7 @@ impl OfficeLoop {
         self.office.set(None);
     }
 
-    /// The members' median now; `None` when fewer than a majority answer. Once a majority has, the
+    /// The members' median now; `None` when the clocks of fewer than a majority agree. Once they do, the
     /// rest are waited for a moment only: one that is gone must not hold up a term.
     async fn ask(&self) -> Option<Timestamp> {
         let voters: Vec<u64> = self.raft.voter_ids().collect();
@@ -191,19 +192,13 @@ impl OfficeLoop {
             voters.iter().map(|voter| self.ask_one(MemberId(*voter))).collect();
         let mut readings: Vec<Reading> = Vec::with_capacity(voters.len());
         loop {
-            let has_majority = readings.len() * 2 > voters.len();
-            let wait = if has_majority { REST_WAIT } else { ASK_WAIT };
+            let agreed = agreed(&readings, voters.len(), self.clock.monotonic());
+            let wait = if agreed.is_some() { REST_WAIT } else { ASK_WAIT };
             match tokio::time::timeout(wait, asked.next()).await {
                 Ok(Some(reading)) => readings.extend(reading),
-                Ok(None) => break,
-                Err(_) if has_majority => break,
-                Err(_) => return None,
+                Ok(None) | Err(_) => return agreed,
             }
         }
-        if readings.len() * 2 <= voters.len() {
-            return None;
-        }
-        median(&readings, self.clock.monotonic())
     }
 
     async fn ask_one(&self, member: MemberId) -> Option<Reading> {
