@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use fairground_media::Manifest;
 use fairground_runtime::shutdown::Shutdown;
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_storage::blob::BlobStore;
 use fairground_types::limits::{BLOB_MAX, EVIDENCE_BYTES_MAX};
 use fairground_types::{BlobHash, MemberId};
 use fairground_wire::message::{BlobRequest, BlobResponse, StreamKind};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use quinn::{RecvStream, SendStream};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 

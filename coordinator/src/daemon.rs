@@ -26,7 +26,7 @@ use fairground_storage::history::History as Store;
 use fairground_storage::raft_log::LogStore;
 use fairground_storage::snapshot::SnapshotStore;
 use fairground_types::command::{ClusterCommand, Command, InitialiseCluster, RegisterMember};
-use fairground_types::{CommandId, MemberId, Verdict};
+use fairground_types::{ClusterId, CommandId, MemberId, Verdict};
 use openraft::async_runtime::watch::WatchReceiver;
 use quinn::Endpoint;
 use serde::Serialize;
@@ -41,11 +41,11 @@ use crate::error::Error;
 use crate::history::History;
 use crate::http::mail_events::MailHook;
 use crate::http::{Api, Webhooks, router};
-use crate::identity::{ClusterFile, DataDir};
+use crate::identity::{ClusterFile, DataDir, Secrets};
 use crate::join::Admission;
 use crate::member::Member;
 use crate::options::Options;
-use crate::peers::Peers;
+use crate::peers::{Peers, Way};
 use crate::propose::{ProposerLoop, ProposerParts, proposer};
 use crate::raft::archive::ArchiveLoop;
 use crate::raft::deadline::DeadlineLoop;
@@ -188,9 +188,25 @@ async fn bind(options: &Options, own: &Own) -> Result<Sockets, Error> {
     Ok(Sockets { endpoint, http, cluster_address, http_address, advertised })
 }
 
+/// What a member is put together from.
+pub(crate) struct Parts<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) id: MemberId,
+    pub(crate) cluster: ClusterId,
+    pub(crate) clock: Clock,
+    pub(crate) secrets: Secrets,
+    pub(crate) ca: Ca,
+    pub(crate) log: LogStore,
+    pub(crate) snapshots: SnapshotStore,
+    pub(crate) history: History,
+    pub(crate) blobs: BlobStore,
+    pub(crate) state: Arc<State>,
+    pub(crate) peers: Arc<Peers>,
+}
+
 /// A member whose loops are not running yet, and the loops.
-struct Started {
-    member: Arc<Member>,
+pub(crate) struct Started {
+    pub(crate) member: Arc<Member>,
     proposer_loop: ProposerLoop,
     office_loop: OfficeLoop,
     deadline_loop: DeadlineLoop,
@@ -210,17 +226,50 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
     let history = History::new(Store::open(&raft_folder, &own.key)?);
     let blob_store = BlobStore::open(&own.dir.path("blobs"))?;
 
-    let state = Arc::new(State::new());
-    let machine = StateMachine::open(Arc::clone(&state), snapshots, history.clone())
-        .await
-        .map_err(Error::State)?;
     let client = tls::client(&own.identity)?;
-    let peers = Arc::new(Peers::new(sockets.endpoint.clone(), cluster, client));
+    let peers = Arc::new(Peers::new(Way::Quic(sockets.endpoint.clone(), client), cluster));
     for (member, address) in &own.file.members {
         if *member != id {
             peers.learn(*member, address);
         }
     }
+    let ca = Ca::from_pem(&own.ca.certificate_pem(), &own.ca.expose_key_pem())?;
+    assemble(Parts {
+        options,
+        id,
+        cluster,
+        clock,
+        secrets,
+        ca,
+        log,
+        snapshots,
+        history,
+        blobs: blob_store,
+        state: Arc::new(State::new()),
+        peers,
+    })
+    .await
+}
+
+/// Puts a member together: its state from what is durable, Raft, and the loops around it.
+pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
+    let Parts {
+        options,
+        id,
+        cluster,
+        clock,
+        secrets,
+        ca,
+        log,
+        snapshots,
+        history,
+        blobs,
+        state,
+        peers,
+    } = parts;
+    let machine = StateMachine::open(Arc::clone(&state), snapshots, history.clone())
+        .await
+        .map_err(Error::State)?;
     let config = raft::config(&options.raft, &cluster.to_string())?;
     let network = Network::new(Arc::clone(&peers));
     let raft = Raft::new(id.0, config, network, log, machine)
@@ -237,10 +286,9 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         peers: Arc::clone(&peers),
         edges: Arc::clone(&edges),
     });
-    let blobs = Blobs::new(id, blob_store, Arc::clone(&peers), Arc::clone(&state));
+    let blobs = Blobs::new(id, blobs, Arc::clone(&peers), Arc::clone(&state));
     let auth = Auth::new(&secrets, cluster)?;
     let social = Social::new(&options.sign_in, effects::ports(clock, id.0))?;
-    let ca = Ca::from_pem(&own.ca.certificate_pem(), &own.ca.expose_key_pem())?;
     let member = Arc::new(Member {
         id,
         cluster,
@@ -282,6 +330,23 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
     })
 }
 
+impl Started {
+    /// Starts the loops that keep a member one of its cluster.
+    pub(crate) fn spawn_loops(self, loops: &Tasks, closing: &Shutdown) -> Arc<Member> {
+        let member = self.member;
+        loops.spawn("proposer", self.proposer_loop.run(closing.clone()));
+        loops.spawn("office", self.office_loop.run(closing.clone()));
+        loops.spawn("deadlines", self.deadline_loop.run(closing.clone()));
+        loops.spawn("membership", self.membership_loop.run(closing.clone()));
+        loops.spawn("archive", self.archive_loop.run(closing.clone()));
+        loops.spawn("rules", raft::rules::report(Arc::clone(&member), closing.clone()));
+        let (history, state, peers) =
+            (member.history.clone(), Arc::clone(&member.state), Arc::clone(&member.peers));
+        loops.spawn("history", history.fill(member.id, state, peers, closing.clone()));
+        member
+    }
+}
+
 async fn serve(
     options: &Options,
     own: &Own,
@@ -289,27 +354,11 @@ async fn serve(
     sockets: Sockets,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let Started {
-        member,
-        proposer_loop,
-        office_loop,
-        deadline_loop,
-        archive_loop,
-        membership_loop,
-    } = started;
     // The loops outlive the HTTP listener, so that running requests can end: they stop by a token
     // of their own. When one panics the whole daemon stops.
     let closing = Shutdown::new();
     let loops = Tasks::new(shutdown.clone());
-    loops.spawn("proposer", proposer_loop.run(closing.clone()));
-    loops.spawn("office", office_loop.run(closing.clone()));
-    loops.spawn("deadlines", deadline_loop.run(closing.clone()));
-    loops.spawn("membership", membership_loop.run(closing.clone()));
-    loops.spawn("archive", archive_loop.run(closing.clone()));
-    loops.spawn("rules", raft::rules::report(Arc::clone(&member), closing.clone()));
-    let (history, state, peers) =
-        (member.history.clone(), Arc::clone(&member.state), Arc::clone(&member.peers));
-    loops.spawn("history", history.fill(member.id, state, peers, closing.clone()));
+    let member = started.spawn_loops(&loops, &closing);
     loops
         .spawn("health", watch_health(Arc::clone(&member), [shutdown, &closing].map(Clone::clone)));
     let outlets = Outlets::new(options, &member)?;
@@ -331,7 +380,8 @@ async fn serve(
         }
     });
     if own.file.founder {
-        begin(&member, options, &sockets.advertised).await?;
+        let rules = fairground_market::RULES_VERSION;
+        begin(&member, options, &sockets.advertised, rules).await?;
     }
     let webhooks = Webhooks {
         secrets: webhook_secrets(options)?,
@@ -404,7 +454,12 @@ fn secret_of(file: Option<&Path>) -> Result<Option<Secret>, Error> {
 }
 
 /// Begins the cluster, once: Raft with one voter, then the first two commands of the log.
-async fn begin(member: &Arc<Member>, options: &Options, address: &str) -> Result<(), Error> {
+pub(crate) async fn begin(
+    member: &Arc<Member>,
+    options: &Options,
+    address: &str,
+    rules: u32,
+) -> Result<(), Error> {
     let raft_error = |error: &dyn std::error::Error| Error::Raft(error.to_string());
     let is_initialised = member.raft.is_initialized().await.map_err(|error| raft_error(&error))?;
     if !is_initialised {
@@ -423,7 +478,7 @@ async fn begin(member: &Arc<Member>, options: &Options, address: &str) -> Result
                 policy: options.policy.clone(),
                 keys: member.secrets.public_keys(),
                 sandbox: options.sandbox,
-                rules: fairground_market::RULES_VERSION,
+                rules,
             })),
         ),
         (
@@ -479,7 +534,7 @@ async fn has_begun(member: &Member) -> bool {
 }
 
 /// What ended Raft, if it ended by itself: a disk that fails stops it for good.
-fn raft_runs(member: &Member) -> Result<(), Error> {
+pub(crate) fn raft_runs(member: &Member) -> Result<(), Error> {
     let metrics = member.raft.metrics();
     let running = metrics.borrow_watched().running_state.clone();
     running.map_err(|fatal| Error::Raft(fatal.to_string()))
@@ -511,7 +566,7 @@ async fn watch_health(member: Arc<Member>, [daemon, shutdown]: [Shutdown; 2]) {
 
 /// Gives leadership away before stopping, so that nobody waits for an election: to a voter that has
 /// just been heard, if there is one.
-async fn hand_over(member: &Member) {
+pub(crate) async fn hand_over(member: &Member) {
     let Some(next) = member.leads().then(|| heir(&member.raft, member.id)).flatten() else {
         return;
     };

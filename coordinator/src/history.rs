@@ -16,6 +16,7 @@ use fairground_market::{
     PublicationRow,
 };
 use fairground_runtime::shutdown::Shutdown;
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_storage::StorageError;
 use fairground_storage::history::History as Store;
 use fairground_types::limits::FRAME_MAX;
@@ -25,7 +26,6 @@ use fairground_wire::history::{
     HISTORY_RECORDS_MAX, HistoryRecord, HistoryRequest, HistoryResponse,
 };
 use fairground_wire::message::StreamKind;
-use quinn::{RecvStream, SendStream};
 
 use crate::peers::Peers;
 use crate::state::State;

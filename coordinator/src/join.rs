@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairground_runtime::pki::{Ca, PeerIdentity, Role};
+use fairground_seam::link::{Connection, RecvStream, SendStream};
 use fairground_types::command::{
     Actor, ClusterCommand, Command, Envelope, JoinProof, RegisterEdge, RegisterMember,
 };
@@ -19,7 +20,6 @@ use fairground_types::{Accepted, Code, CommandId, Digest, JoinTokenId, Rejection
 use fairground_wire::message::{
     JoinKind, JoinRequest, JoinResponse, JoinSecret, JoinWelcome, PrivateBytes, StreamKind,
 };
-use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::Semaphore;
 
 use crate::identity::Secrets;

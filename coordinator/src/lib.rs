@@ -40,6 +40,8 @@ mod reads;
 mod receipt;
 mod recovery;
 mod setup;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod social;
 mod state;
 mod status;

@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use fairground_runtime::pki::{MEMBER_SERVER_NAME, PeerIdentity, Role};
+use fairground_seam::link::{self, Connection, RecvStream, SendStream};
 use fairground_types::{ClusterId, MemberId};
 use fairground_wire::message::StreamKind;
 use fairground_wire::raft::{RaftReply, RaftRequest};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use quinn::{Connection, Endpoint, RecvStream, SendStream};
+use quinn::Endpoint;
 use tokio::time::Instant;
 
 use crate::quic::peer_identity;
@@ -102,11 +103,20 @@ impl LinkError {
     }
 }
 
+/// How other members are dialled.
+#[derive(Clone)]
+pub(crate) enum Way {
+    /// From this socket, with this certificate.
+    Quic(Endpoint, quinn::ClientConfig),
+    /// Over the wires of a simulated world.
+    #[cfg(feature = "sim")]
+    Memory(link::memory::Port),
+}
+
 /// The other members.
 pub(crate) struct Peers {
-    endpoint: Endpoint,
+    way: RwLock<Way>,
     cluster: ClusterId,
-    client: RwLock<quinn::ClientConfig>,
     addresses: RwLock<BTreeMap<MemberId, String>>,
     links: Mutex<BTreeMap<MemberId, Link>>,
 }
@@ -123,11 +133,10 @@ struct Link {
 }
 
 impl Peers {
-    pub(crate) fn new(endpoint: Endpoint, cluster: ClusterId, client: quinn::ClientConfig) -> Self {
+    pub(crate) fn new(way: Way, cluster: ClusterId) -> Self {
         Self {
-            endpoint,
+            way: RwLock::new(way),
             cluster,
-            client: RwLock::new(client),
             addresses: RwLock::default(),
             links: Mutex::default(),
         }
@@ -135,7 +144,11 @@ impl Peers {
 
     /// Dials with a new certificate from here on.
     pub(crate) fn renew(&self, client: quinn::ClientConfig) {
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        match &mut *self.way.write().unwrap_or_else(PoisonError::into_inner) {
+            Way::Quic(_, known) => *known = client,
+            #[cfg(feature = "sim")]
+            Way::Memory(_) => {}
+        }
     }
 
     /// Notes where a member is.
@@ -240,17 +253,12 @@ impl Peers {
             let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
             addresses.get(&member).cloned()
         };
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let (endpoint, cluster) = (self.endpoint.clone(), self.cluster);
+        let way = self.way.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let cluster = self.cluster;
         let dialling = async move {
             let dialled = async {
                 let address = address.ok_or(LinkError::NoAddress(member))?;
-                let address = resolve(member, &address).await?;
-                let connecting = endpoint
-                    .connect_with(client, address, MEMBER_SERVER_NAME)
-                    .map_err(|source| LinkError::Dial { member, source })?;
-                let connection =
-                    connecting.await.map_err(|source| LinkError::Connection { member, source })?;
+                let connection = way.dial(member, &address).await?;
                 let meant = PeerIdentity { cluster, role: Role::Member(member) };
                 if peer_identity(&connection).is_some_and(|identity| identity == meant) {
                     Ok(connection)
@@ -262,6 +270,23 @@ impl Peers {
             dialled.unwrap_or(Err(LinkError::Timeout(member))).map_err(Arc::new)
         };
         dialling.boxed().shared()
+    }
+}
+
+impl Way {
+    async fn dial(&self, member: MemberId, address: &str) -> Result<Connection, LinkError> {
+        let lost = |source| LinkError::Connection { member, source };
+        match self {
+            Self::Quic(endpoint, client) => {
+                let address = resolve(member, address).await?;
+                let connecting = endpoint
+                    .connect_with(client.clone(), address, MEMBER_SERVER_NAME)
+                    .map_err(|source| LinkError::Dial { member, source })?;
+                connecting.await.map(link::over_quic).map_err(lost)
+            }
+            #[cfg(feature = "sim")]
+            Self::Memory(port) => port.dial(address).await.map(Connection::Memory).map_err(lost),
+        }
     }
 }
 

@@ -16,12 +16,13 @@ use aws_lc_rs::hmac;
 use fairground_runtime::ids::random_bytes;
 use fairground_runtime::pki::{self, PeerIdentity, Role};
 use fairground_runtime::shutdown::Shutdown;
+use fairground_seam::link::{self, Connection, RecvStream, SendStream};
 use fairground_types::limits::EDGES_MAX;
 use fairground_wire::message::StreamKind;
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{
-    Connection, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout,
-    Incoming, RecvStream, SendStream, TokioRuntime, TransportConfig, VarInt,
+    ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, Incoming,
+    TokioRuntime, TransportConfig, VarInt,
 };
 use rustls_pki_types::CertificateDer;
 use tokio::task::JoinSet;
@@ -113,12 +114,16 @@ pub(crate) fn bind(
 
 /// Who is at the other end, by its certificate.
 pub(crate) fn peer_identity(connection: &Connection) -> Option<PeerIdentity> {
-    let presented = connection.peer_identity()?;
+    #[cfg(feature = "sim")]
+    if let Some(peer) = connection.simulated_peer() {
+        return peer.downcast_ref::<PeerIdentity>().cloned();
+    }
+    let presented = link::quic(connection)?.peer_identity()?;
     let chain = presented.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     PeerIdentity::from_cert(chain.first()?).ok()
 }
 
-fn protocol(connection: &Connection) -> Option<Vec<u8>> {
+fn protocol(connection: &quinn::Connection) -> Option<Vec<u8>> {
     let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
     data.protocol
 }
@@ -155,19 +160,25 @@ async fn serve_connection(member: Arc<Member>, incoming: Incoming) {
         }
         Err(_) => return,
     };
-    let served = match protocol(&connection).as_deref() {
+    let (remote, protocol) = (connection.remote_address(), protocol(&connection));
+    let connection = link::over_quic(connection);
+    let served = match protocol.as_deref() {
         Some(pki::ALPN_JOIN) => join::serve_connection(&member, &connection).await,
         Some(pki::ALPN) => serve_peer(&member, &connection).await,
         Some(_) | None => Err("protocol"),
     };
     if let Err(reason) = served {
         metrics::counter!(crate::metrics::PEERS_REFUSED).increment(1);
-        tracing::warn!(peer = %connection.remote_address(), reason, "peer refused");
+        tracing::warn!(peer = %remote, reason, "peer refused");
         connection.close(CLOSE_REFUSED, reason.as_bytes());
     }
 }
 
-async fn serve_peer(member: &Arc<Member>, connection: &Connection) -> Result<(), &'static str> {
+/// Serves the streams of a connection until it ends.
+pub(crate) async fn serve_peer(
+    member: &Arc<Member>,
+    connection: &Connection,
+) -> Result<(), &'static str> {
     let identity = peer_identity(connection).ok_or("certificate required")?;
     if identity.cluster != member.cluster {
         return Err("another cluster");

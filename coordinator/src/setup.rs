@@ -16,6 +16,7 @@ use fairground_runtime::ids;
 use fairground_runtime::pki::{
     self, Ca, Identity, JoinToken, MEMBER_SERVER_NAME, join_client_config, new_key_and_csr,
 };
+use fairground_seam::link::over_quic;
 use fairground_storage::KeyFile;
 use fairground_types::command::JoinRole;
 use fairground_types::{ClusterId, MemberId};
@@ -194,7 +195,7 @@ async fn ask_one(
     let connecting = endpoint
         .connect_with(client, address, MEMBER_SERVER_NAME)
         .map_err(|error| error.to_string())?;
-    let connection = connecting.await.map_err(|error| error.to_string())?;
+    let connection = over_quic(connecting.await.map_err(|error| error.to_string())?);
     let asked = async {
         let (mut send, mut receive) =
             connection.open_bi().await.map_err(|error| error.to_string())?;

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fairground_market::{Applied, Market};
+use fairground_seam::watch;
 use fairground_types::limits::FEED_BACKLOG_MAX;
 use fairground_types::{Digest, LogIndex, Millis, Timestamp};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What one entry did, as sessions need it.
@@ -47,6 +47,9 @@ pub(crate) struct State {
     position: watch::Sender<Position>,
     /// How far the test clock of a sandbox was moved, in milliseconds.
     clock_offset: AtomicU64,
+    /// Looks at every entry right after it was applied here.
+    #[cfg(feature = "sim")]
+    observer: std::sync::OnceLock<crate::sim::Observer>,
 }
 
 #[derive(Default)]
@@ -64,7 +67,30 @@ impl State {
             backlog: RwLock::default(),
             position: watch::Sender::new(Position::default()),
             clock_offset: AtomicU64::new(0),
+            #[cfg(feature = "sim")]
+            observer: std::sync::OnceLock::new(),
         }
+    }
+
+    /// A state that shows every applied entry to `observer`.
+    #[cfg(feature = "sim")]
+    pub(crate) fn observed(observer: crate::sim::Observer) -> Self {
+        let state = Self::new();
+        // There is none yet.
+        let _ = state.observer.set(observer);
+        state
+    }
+
+    /// Shows an entry that was just published to the observer.
+    #[cfg(feature = "sim")]
+    pub(crate) fn observe(&self, entry: &fairground_types::command::Entry, index: LogIndex) {
+        let Some((observer, applied)) = self.observer.get().zip(self.published(index)) else {
+            return;
+        };
+        let digest = self.digest().map(|(_, digest)| digest);
+        self.read(|market| {
+            observer(&crate::sim::Seen { index, entry, applied: &applied, market, digest });
+        });
     }
 
     /// Reads the market.

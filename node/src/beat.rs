@@ -14,13 +14,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use fairground_seam::link::{RecvStream, SendStream};
+use fairground_seam::watch;
 use fairground_types::journal::Mark;
 use fairground_types::limits::BEAT_PERIOD;
 use fairground_types::{EdgeId, MemberId};
 use fairground_wire::message::{BeatDown, BeatUp, EdgeStatus, StreamKind};
 use fairground_wire::session::beat::{BeatDue, BeatSchedule, Heard};
-use quinn::{RecvStream, SendStream};
-use tokio::sync::watch;
 
 use crate::edge::Edge;
 use crate::link::{LinkError, Live, chain, stream};

@@ -19,6 +19,7 @@ use std::time::Duration;
 use fairground_runtime::clock::Clock;
 use fairground_runtime::pki::{self, Identity, JoinToken, PeerIdentity, Role};
 use fairground_runtime::secret::SigningPair;
+use fairground_seam::link::over_quic;
 use fairground_types::command::{JoinRole, MemberRow};
 use fairground_types::{ClusterId, Code, EdgeId, Rejection};
 use fairground_wire::message::{
@@ -222,6 +223,7 @@ async fn ask_one(
     let connecting = endpoint.connect_with(client.clone(), target, MEMBER_NAME)?;
     let connection =
         tokio::time::timeout(CONNECT_WAIT, connecting).await.map_err(|_| LinkError::Timeout)??;
+    let connection = over_quic(connection);
     let exchange = async {
         let (mut send, mut receive) = connection.open_bi().await?;
         send.write_all(&[StreamKind::Join.to_byte()]).await.map_err(stream::StreamError::from)?;

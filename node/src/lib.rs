@@ -31,6 +31,8 @@ mod metrics;
 mod options;
 mod replica;
 mod setup;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod uplink;
 mod worker;
 
@@ -126,9 +128,10 @@ fn start_telemetry(options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-fn spawn_parts(edge: &Arc<Edge>, identity: Identity, tools: Option<Tools>) {
+/// Starts what an edge takes bids with.
+fn spawn_intake(edge: &Arc<Edge>) {
     let tasks = &edge.tasks;
-    let (beats, content) = tokio::sync::watch::channel(None);
+    let (beats, content) = fairground_seam::watch::channel(None);
     replica::follow_members(edge);
     tasks.spawn("feed", replica::follow(Arc::clone(edge)));
     tasks.spawn("beat schedule", beat::schedule(Arc::clone(edge), beats));
@@ -136,6 +139,11 @@ fn spawn_parts(edge: &Arc<Edge>, identity: Identity, tools: Option<Tools>) {
     tasks.spawn("uplink", uplink::run(Arc::clone(edge)));
     tasks.spawn("admission", uplink::stay_admitted(Arc::clone(edge)));
     tasks.spawn("rules", uplink::report_rules(Arc::clone(edge)));
+}
+
+fn spawn_parts(edge: &Arc<Edge>, identity: Identity, tools: Option<Tools>) {
+    let tasks = &edge.tasks;
+    spawn_intake(edge);
     tasks.spawn("prefetch", delivery::prefetch::run(Arc::clone(edge)));
     tasks.spawn("uploads", ingest::tend(Arc::clone(edge)));
     tasks.spawn("certificate", identity::renew(Arc::clone(edge), identity));

@@ -15,6 +15,7 @@ use std::time::Duration;
 use fairground_market::PublicView;
 use fairground_media::token::TokenKeys;
 use fairground_runtime::access::Verifier;
+use fairground_seam::watch;
 use fairground_types::command::KeyPurpose;
 use fairground_types::event::{FeedItem, PublicEvent};
 use fairground_types::limits::{FEED_BACKLOG_MAX, VIEW_AGE_MAX};
@@ -22,7 +23,7 @@ use fairground_types::{ClusterId, LogIndex, MemberId, Millis};
 use fairground_wire::codec;
 use fairground_wire::message::{FeedDown, FeedRequest, StreamKind};
 use fairground_wire::session::feed::{FeedError, FeedEvent, FeedFollower, VIEW_VERSION};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use crate::edge::Edge;
 use crate::link::{LinkError, Live, stream};

@@ -32,12 +32,12 @@ use crate::delivery::origin::Origin;
 use crate::delivery::prefetch::Prefetch;
 use crate::edge::Edge;
 use crate::error::Error;
-use crate::identity::{self, Loaded};
+use crate::identity::{self, Joined, Loaded};
 use crate::ingest::Uploads;
 use crate::ingest::picture::Pictures;
 use crate::intake::receipt::ReceiptDesk;
 use crate::intake::{DeskParts, IntakeDesk};
-use crate::link::{self, Endpoints, Links, chain};
+use crate::link::{self, Endpoints, Links, Way, chain};
 use crate::options::{MediaOptions, Options, Sandbox};
 use crate::replica::{Followed, decode_view};
 use crate::uplink::UplinkState;
@@ -94,16 +94,54 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
 
     let key = KeyFile::load_or_create(&options.dir.join("storage.key"))?;
     let store = Replica::open(&options.dir, &key)?;
-    let view = Arc::new(Followed::new(load_view(&store)));
-    let journal = Arc::new(Journal::open(&options.dir, &key)?);
-    let time = Arc::new(CoordinatorTime::new(Clock::system(), journal.standing().last_stamp));
+    let journal = Journal::open(&options.dir, &key)?;
     let cache = open_cache(&options, &key)?;
+    let client = link::client_config(pki::client_config(&identity)?)?;
+    let way = Way::quic(Endpoints::bind()?, client);
+    let Sockets { listener, tls, public_url } = sockets;
+    let parts = Parts {
+        options,
+        joined,
+        region,
+        public_url,
+        receipt_key,
+        clock: Clock::system(),
+        way,
+        store,
+        journal,
+        cache,
+        tools: tools.clone(),
+    };
+    let (edge, events) = assemble(parts)?;
+    Ok(Started { edge, identity, tools, events, listener, tls, recorder })
+}
 
+/// What an edge is put together from.
+pub(crate) struct Parts {
+    pub(crate) options: Options,
+    pub(crate) joined: Joined,
+    pub(crate) region: String,
+    pub(crate) public_url: String,
+    /// PKCS #8.
+    pub(crate) receipt_key: Vec<u8>,
+    pub(crate) clock: Clock,
+    pub(crate) way: Way,
+    pub(crate) store: Replica,
+    pub(crate) journal: Journal,
+    pub(crate) cache: SegmentCache,
+    pub(crate) tools: Option<Tools>,
+}
+
+/// Puts an edge together; nothing runs yet.
+pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), Error> {
+    let Parts { options, joined, receipt_key, clock, way, store, journal, cache, tools, .. } =
+        parts;
+    let view = Arc::new(Followed::new(load_view(&store)));
+    let journal = Arc::new(journal);
+    let time = Arc::new(CoordinatorTime::new(clock, journal.standing().last_stamp));
     let shutdown = Shutdown::new();
     let tasks = Tasks::new(shutdown.clone());
-    let client = link::client_config(pki::client_config(&identity)?)?;
-    let links =
-        Links::new(Endpoints::bind()?, joined.cluster, client, (tasks.clone(), shutdown.clone()));
+    let links = Links::new(way, joined.cluster, (tasks.clone(), shutdown.clone()));
     let receipts = ReceiptDesk::new(joined.cluster, joined.edge.clone(), &receipt_key)?;
     let cursors = CursorKey::derive(&receipt_key);
     let intake = IntakeDesk::open(DeskParts {
@@ -115,14 +153,14 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         tasks: tasks.clone(),
     })?;
     let uploads = Uploads::open(&options.dir, store.clone(), tools.clone())?;
-    let pictures = Pictures::open(&options.dir, tools.clone())?;
+    let pictures = Pictures::open(&options.dir, tools)?;
     let (analytics, events) = Analytics::open(&options.dir, &receipt_key)?;
     let origin = Origin::new(cache, Arc::clone(&links), tasks.clone());
     let edge = Arc::new(Edge {
         options,
         id: joined.edge,
-        region,
-        public_url: sockets.public_url,
+        region: parts.region,
+        public_url: parts.public_url,
         tasks,
         shutdown,
         health: Health::new(&PARTS),
@@ -144,8 +182,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         requests: 0.into(),
         live_streams: 0.into(),
     });
-    let Sockets { listener, tls, .. } = sockets;
-    Ok(Started { edge, identity, tools, events, listener, tls, recorder })
+    Ok((edge, events))
 }
 
 async fn bind(options: &Options) -> Result<Sockets, Error> {

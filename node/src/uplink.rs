@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use fairground_seam::link::{RecvStream, SendStream};
+use fairground_seam::watch;
 use fairground_storage::StorageError;
 use fairground_types::command::{Actor, ClusterCommand, Command, Envelope, GovernCommand};
 use fairground_types::journal::{Batch, JournalEntry, Tail};
@@ -22,8 +24,7 @@ use fairground_wire::message::{
     ForwardRequest, ForwardResponse, SeqVerdict, StreamKind, UplinkDown, UplinkUp,
 };
 use fairground_wire::session::uplink::{UplinkError, UplinkEvent, UplinkLimits, UplinkSender};
-use quinn::{RecvStream, SendStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::edge::Edge;
@@ -327,7 +328,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let journal = Arc::clone(&self.edge.intake.journal);
-        let lost = tokio::task::spawn_blocking(move || journal.lost_from(seq)).await;
+        let lost = fairground_seam::blocking(move || journal.lost_from(seq)).await;
         let Some(lost) = lost.unwrap_or(Err(StorageError::Closed))? else { return Ok(()) };
         let (first, last) = (lost.first, lost.last);
         tracing::error!(
@@ -377,7 +378,7 @@ impl<'a> Session<'a> {
 
     async fn read(&self, from: u64, count: usize) -> Result<Vec<JournalEntry>, StorageError> {
         let journal = Arc::clone(&self.edge.intake.journal);
-        let read = tokio::task::spawn_blocking(move || journal.entries_from(from, count));
+        let read = fairground_seam::blocking(move || journal.entries_from(from, count));
         read.await.unwrap_or(Err(StorageError::Closed))
     }
 }

@@ -8,6 +8,7 @@
 //! unsynced operations or any subset of them; each write kept may be torn at 512 bytes. The old
 //! disk answers nothing any more; [`FaultDisk::cut_power`] gives the new one.
 
+use std::collections::BTreeMap;
 use std::io;
 #[cfg(feature = "edge")]
 use std::path::Path;
@@ -54,6 +55,7 @@ struct State {
     syncs: u64,
     fails_syncs: bool,
     writes_left: Option<u64>,
+    operations_left: Option<u64>,
     is_dead: bool,
 }
 
@@ -120,6 +122,26 @@ impl FaultDisk {
     /// After so many more writes every write fails.
     pub fn fail_writes_after(&self, writes: u64) {
         self.lock().writes_left = Some(writes);
+    }
+
+    /// After so many more writes and syncs the power goes; what survives is chosen by
+    /// [`Self::cut_power`].
+    pub fn die_after(&self, operations: u64) {
+        self.lock().operations_left = Some(operations);
+    }
+
+    /// Whether the power is off.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.lock().is_dead
+    }
+
+    /// The same bytes on another disk: an image that is put back later, or a clone.
+    #[must_use]
+    pub fn image_of_now(&self) -> Self {
+        let durable = self.lock().durable.clone();
+        let state = State { durable: durable.clone(), current: durable, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Flips one bit of the image, past all caches but the database's own.
@@ -195,8 +217,22 @@ impl FaultBackend {
         if state.is_dead { Err(broken("the power is off")) } else { Ok(state) }
     }
 
-    fn change(&self, operation: Operation) -> Result<(), io::Error> {
+    /// The same for a write or a sync, which may be the one that the power goes in.
+    fn powered(&self) -> Result<MutexGuard<'_, State>, io::Error> {
         let mut state = self.alive()?;
+        match &mut state.operations_left {
+            Some(0) => {
+                state.is_dead = true;
+                return Err(broken("the power is off"));
+            }
+            Some(left) => *left = left.saturating_sub(1),
+            None => {}
+        }
+        Ok(state)
+    }
+
+    fn change(&self, operation: Operation) -> Result<(), io::Error> {
+        let mut state = self.powered()?;
         if let Some(left) = &mut state.writes_left {
             if *left == 0 {
                 return Err(broken("no space left on this disk"));
@@ -234,7 +270,7 @@ impl StorageBackend for FaultBackend {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        let mut state = self.alive()?;
+        let mut state = self.powered()?;
         if state.fails_syncs {
             return Err(broken("the disk did not take the flush"));
         }
@@ -248,6 +284,69 @@ impl StorageBackend for FaultBackend {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         self.change(Operation::Write { offset: position(offset)?, bytes: data.to_vec() })
+    }
+}
+
+/// A folder in memory for files that are replaced as a whole. Clones are the same folder.
+#[derive(Clone, Debug, Default)]
+pub struct FaultFolder {
+    files: Arc<Mutex<Files>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Files {
+    durable: BTreeMap<String, Vec<u8>>,
+    is_dead: bool,
+    fails_writes: bool,
+}
+
+impl FaultFolder {
+    /// An empty folder.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From here on nothing can be replaced.
+    pub fn fail_writes(&self) {
+        self.lock().fails_writes = true;
+    }
+
+    /// The folder after a restart. The one before answers nothing any more.
+    #[must_use]
+    pub fn restart(&self) -> Self {
+        let mut files = self.lock();
+        files.is_dead = true;
+        let files = Files { durable: files.durable.clone(), ..Files::default() };
+        Self { files: Arc::new(Mutex::new(files)) }
+    }
+
+    /// The same files in another folder.
+    #[must_use]
+    pub fn image_of_now(&self) -> Self {
+        let files = Files { durable: self.lock().durable.clone(), ..Files::default() };
+        Self { files: Arc::new(Mutex::new(files)) }
+    }
+
+    pub(crate) fn replace(&self, name: &str, bytes: Vec<u8>) -> Result<(), io::Error> {
+        let mut files = self.lock();
+        if files.is_dead || files.fails_writes {
+            return Err(broken("the folder cannot be written"));
+        }
+        files.durable.insert(name.to_owned(), bytes);
+        Ok(())
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, io::Error> {
+        let files = self.lock();
+        if files.is_dead {
+            return Err(broken("the power is off"));
+        }
+        Ok(files.durable.get(name).cloned())
     }
 }
 

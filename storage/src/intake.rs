@@ -20,6 +20,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use fairground_seam::watch;
 use fairground_types::id::{ChainHash, CommandId};
 use fairground_types::journal::{Intake, JournalEntry, Mark, Stamp, Tail};
 use fairground_types::limits::JOURNAL_OPEN_MAX;
@@ -27,7 +28,7 @@ use fairground_types::time::{Millis, Timestamp};
 use fairground_types::verdict::Judged;
 use fairground_wire::Versioned;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::error::StorageError;

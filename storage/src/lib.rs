@@ -23,6 +23,8 @@ pub mod intake;
 mod power_cut_tests;
 #[cfg(feature = "raft")]
 pub mod raft_log;
+#[cfg(all(feature = "raft", feature = "sim"))]
+pub mod raft_runtime;
 #[cfg(feature = "raft")]
 pub mod raft_types;
 pub mod record;

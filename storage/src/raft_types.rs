@@ -82,6 +82,11 @@ impl<'de> Deserialize<'de> for ApplyReply {
     }
 }
 
+#[cfg(feature = "sim")]
+type Runtime = crate::raft_runtime::SteadyRuntime;
+#[cfg(not(feature = "sim"))]
+type Runtime = openraft::impls::TokioRuntime;
+
 openraft::declare_raft_types!(
     /// How Raft is configured here.
     pub TypeConfig:
@@ -90,6 +95,7 @@ openraft::declare_raft_types!(
         NodeId = u64,
         Node = MemberNode,
         LeaderId = LeaderId<u64, u64>,
+        AsyncRuntime = Runtime,
 );
 
 /// Position of an entry, as bytes.

@@ -116,6 +116,9 @@ impl KeyFile {
 }
 
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), StorageError> {
+    if fairground_seam::fill(bytes) {
+        return Ok(());
+    }
     aws_lc_rs::rand::fill(bytes).map_err(|_| StorageError::Io {
         path: "random source".into(),
         source: std::io::Error::other("no randomness"),

@@ -3,7 +3,7 @@
 //! The view is a sealed file that is replaced as a whole; uploads and named values are rows. All of
 //! them are opaque bytes here: storage must not know the market or tus.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use fairground_types::id::{LogIndex, UploadId};
@@ -14,13 +14,14 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::error::StorageError;
 use crate::record::{KeyFile, RecordCipher};
-use crate::sealed_file::{self, Kind};
+use crate::sealed_file::{self, Home, Kind};
 use crate::store::{blocking, open_database};
 use crate::tables::{EDGE_STATE, EDGE_STATE_NAME, EDGE_UPLOADS, EDGE_UPLOADS_NAME};
 
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
 const BYTES_VERSION: u8 = 1;
 const VIEW_NAME: &str = "edge_view";
+const VIEW_FILE: &str = "view.sealed";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 struct Position {
@@ -33,7 +34,7 @@ impl Versioned for Position {
 
 #[derive(Debug)]
 struct Shared {
-    view: PathBuf,
+    view: Home,
     database: Database,
     cipher: RecordCipher,
 }
@@ -57,12 +58,29 @@ impl Replica {
     /// When the file cannot be opened.
     pub fn open(folder: &Path, key: &KeyFile) -> Result<Self, StorageError> {
         let database = open_database(&folder.join("edge.redb"), CACHE_BYTES)?;
+        Self::made(database, Home::Path(folder.join(VIEW_FILE)), key)
+    }
+
+    /// A replica on simulated disks.
+    ///
+    /// # Errors
+    /// When the database fails.
+    #[cfg(feature = "sim")]
+    pub fn over(
+        database: Database,
+        folder: crate::fault::FaultFolder,
+        key: &KeyFile,
+    ) -> Result<Self, StorageError> {
+        Self::made(database, Home::Memory(folder, VIEW_FILE), key)
+    }
+
+    fn made(database: Database, view: Home, key: &KeyFile) -> Result<Self, StorageError> {
         let transaction = database.begin_write()?;
         transaction.open_table(EDGE_STATE)?;
         transaction.open_table(EDGE_UPLOADS)?;
         transaction.commit()?;
         let cipher = key.cipher("edge")?;
-        let shared = Shared { view: folder.join("view.sealed"), database, cipher };
+        let shared = Shared { view, database, cipher };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -11,7 +11,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::StorageError;
 use crate::record::{OVERHEAD, RecordCipher};
@@ -35,9 +35,19 @@ fn key(number: usize, is_last: bool) -> [u8; 5] {
     [a, b, c, d, u8::from(is_last)]
 }
 
+/// Where a sealed file is.
+#[derive(Clone, Debug)]
+pub(crate) enum Home {
+    /// On a disk.
+    Path(PathBuf),
+    /// In a folder in memory, under a name.
+    #[cfg(feature = "sim")]
+    Memory(crate::fault::FaultFolder, &'static str),
+}
+
 /// Replaces the file.
 pub(crate) fn replace(
-    path: &Path,
+    home: &Home,
     kind: Kind<'_>,
     description: &[u8],
     body: &[u8],
@@ -45,11 +55,33 @@ pub(crate) fn replace(
     if description.len() > DESCRIPTION_MAX {
         return Err(StorageError::TooLarge(u64::try_from(description.len()).unwrap_or(u64::MAX)));
     }
-    let fresh = beside(path, "new");
     let io = StorageError::io;
+    let path = match home {
+        Home::Path(path) => path,
+        #[cfg(feature = "sim")]
+        Home::Memory(folder, name) => {
+            let place = Path::new(name);
+            let bytes = seal_into(Vec::new(), (kind, place), description, body)?;
+            return folder.replace(name, bytes).map_err(io(place));
+        }
+    };
+    let fresh = beside(path, "new");
     let file = File::create(&fresh).map_err(io(&fresh))?;
-    let mut out = BufWriter::new(file);
-    out.write_all(MAGIC).and_then(|()| out.write_all(&[FORMAT])).map_err(io(&fresh))?;
+    let out = seal_into(BufWriter::new(file), (kind, &fresh), description, body)?;
+    let file = out.into_inner().map_err(|error| io(&fresh)(error.into_error()))?;
+    file.sync_all().map_err(io(&fresh))?;
+    fs::rename(&fresh, path).map_err(io(path))?;
+    sync_parent(path)
+}
+
+fn seal_into<W: Write>(
+    mut out: W,
+    (kind, fresh): (Kind<'_>, &Path),
+    description: &[u8],
+    body: &[u8],
+) -> Result<W, StorageError> {
+    let io = StorageError::io;
+    out.write_all(MAGIC).and_then(|()| out.write_all(&[FORMAT])).map_err(io(fresh))?;
     let parts = std::iter::once(description).chain(body.chunks(PART));
     let last = body.len().div_ceil(PART);
     for (number, part) in parts.enumerate() {
@@ -58,12 +90,9 @@ pub(crate) fn replace(
         let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
         out.write_all(&length.to_le_bytes())
             .and_then(|()| out.write_all(&record))
-            .map_err(io(&fresh))?;
+            .map_err(io(fresh))?;
     }
-    let file = out.into_inner().map_err(|error| io(&fresh)(error.into_error()))?;
-    file.sync_all().map_err(io(&fresh))?;
-    fs::rename(&fresh, path).map_err(io(path))?;
-    sync_parent(path)
+    Ok(out)
 }
 
 /// What was in a sealed file.
@@ -73,15 +102,34 @@ pub(crate) struct Contents {
 }
 
 /// Reads the file; `None` when there is none.
-pub(crate) fn read(path: &Path, kind: Kind<'_>) -> Result<Option<Contents>, StorageError> {
+pub(crate) fn read(home: &Home, kind: Kind<'_>) -> Result<Option<Contents>, StorageError> {
+    let path = match home {
+        Home::Path(path) => path,
+        #[cfg(feature = "sim")]
+        Home::Memory(folder, name) => {
+            let place = Path::new(name);
+            let Some(bytes) = folder.read(name).map_err(StorageError::io(place))? else {
+                return Ok(None);
+            };
+            let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            return open_from(bytes.as_slice(), size, (kind, place)).map(Some);
+        }
+    };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StorageError::io(path)(error)),
     };
-    let damaged = || StorageError::Damaged { table: kind.name, key: path.display().to_string() };
     let size = file.metadata().map_err(StorageError::io(path))?.len();
-    let mut input = BufReader::new(file);
+    open_from(BufReader::new(file), size, (kind, path)).map(Some)
+}
+
+fn open_from(
+    mut input: impl Read,
+    size: u64,
+    (kind, path): (Kind<'_>, &Path),
+) -> Result<Contents, StorageError> {
+    let damaged = || StorageError::Damaged { table: kind.name, key: path.display().to_string() };
     let mut header = [0_u8; 5];
     input.read_exact(&mut header).map_err(|_| damaged())?;
     if header != [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], FORMAT] {
@@ -110,5 +158,5 @@ pub(crate) fn read(path: &Path, kind: Kind<'_>) -> Result<Option<Contents>, Stor
         }
         number = number.saturating_add(1);
     }
-    description.map(|description| Contents { description, body }).ok_or_else(damaged).map(Some)
+    description.map(|description| Contents { description, body }).ok_or_else(damaged)
 }

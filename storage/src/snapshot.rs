@@ -3,7 +3,7 @@
 //! One sealed file, replaced as a whole (`sealed_file.rs`): after a crash the old or the new one is
 //! there. It must not know what the state is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,14 +13,15 @@ use fairground_wire::raft::SnapshotMetaWire;
 
 use crate::error::StorageError;
 use crate::record::{KeyFile, RecordCipher};
-use crate::sealed_file::{self, Kind};
+use crate::sealed_file::{self, Home, Kind};
 use crate::store::blocking;
 
 const NAME: &str = "raft_snapshot";
+const FILE: &str = "snapshot.sealed";
 
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
+    home: Home,
     cipher: RecordCipher,
 }
 
@@ -44,7 +45,17 @@ impl SnapshotStore {
     pub fn open(folder: &Path, key: &KeyFile) -> Result<Self, StorageError> {
         std::fs::create_dir_all(folder).map_err(StorageError::io(folder))?;
         let shared =
-            Shared { path: folder.join("snapshot.sealed"), cipher: key.cipher("snapshot")? };
+            Shared { home: Home::Path(folder.join(FILE)), cipher: key.cipher("snapshot")? };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The snapshot in a folder of a simulated disk.
+    ///
+    /// # Errors
+    /// When the provider refuses the key.
+    #[cfg(feature = "sim")]
+    pub fn over(folder: crate::fault::FaultFolder, key: &KeyFile) -> Result<Self, StorageError> {
+        let shared = Shared { home: Home::Memory(folder, FILE), cipher: key.cipher("snapshot")? };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -56,7 +67,7 @@ impl SnapshotStore {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
             let description = codec::encode_payload(&meta)?;
-            sealed_file::replace(&shared.path, shared.kind(), &description, &state)
+            sealed_file::replace(&shared.home, shared.kind(), &description, &state)
         })
         .await
     }
@@ -68,7 +79,7 @@ impl SnapshotStore {
     pub async fn load(&self) -> Result<Option<(SnapshotMetaWire, Bytes)>, StorageError> {
         let shared = Arc::clone(&self.shared);
         blocking(move || {
-            let Some(contents) = sealed_file::read(&shared.path, shared.kind())? else {
+            let Some(contents) = sealed_file::read(&shared.home, shared.kind())? else {
                 return Ok(None);
             };
             Ok(Some((codec::decode_payload(&contents.description)?, contents.body.into())))

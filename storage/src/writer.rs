@@ -1,4 +1,6 @@
 //! One thread that writes: jobs in order, as many as wait in one durable commit.
+//!
+//! In a simulated world it is a task, and a commit takes as long as that world's disk says.
 
 use std::thread::{Builder, JoinHandle};
 
@@ -35,6 +37,25 @@ impl<J: Send + 'static> Writer<J> {
         mut write: impl FnMut(Vec<J>) + Send + 'static,
     ) -> Result<Self, StorageError> {
         let (queue, mut jobs) = mpsc::channel(limits.queue);
+        #[cfg(feature = "sim")]
+        if fairground_seam::sim::is_simulated() {
+            let pace = fairground_seam::sim::pace();
+            // Ends with its queue, as the thread does.
+            tokio::runtime::Handle::current().spawn(async move {
+                let mut batch = Vec::new();
+                while jobs.recv_many(&mut batch, limits.batch).await > 0 {
+                    let room = limits.batch.saturating_sub(batch.len());
+                    tokio::time::sleep(pace.commit()).await;
+                    for _ in 0..room {
+                        let Ok(job) = jobs.try_recv() else { break };
+                        batch.push(job);
+                    }
+                    write(std::mem::take(&mut batch));
+                }
+                write(Vec::new());
+            });
+            return Ok(Self { queue: Some(queue), thread: None });
+        }
         let body = move || {
             let mut batch = Vec::new();
             while jobs.blocking_recv_many(&mut batch, limits.batch) > 0 {

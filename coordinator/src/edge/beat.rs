@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairground_runtime::pki::Role;
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_types::{EdgeId, MemberId, Millis};
 use fairground_wire::message::{BeatDown, BeatUp, EdgeStatus, StreamKind};
-use quinn::{RecvStream, SendStream};
 
 use crate::member::Member;
 use crate::stream::{self, StreamError};

@@ -9,11 +9,11 @@
 
 use std::sync::Arc;
 
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_types::limits::BLOB_MAX;
 use fairground_types::{BlobHash, Code};
 use fairground_wire::message::{BLOB_QUERY_MAX, BlobRequest, BlobResponse};
-use quinn::{RecvStream, SendStream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use crate::blobs::PutOutcome;
 use crate::member::Member;
@@ -101,7 +101,5 @@ async fn refuse(
     code: Code,
     detail: &'static str,
 ) -> Result<(), StreamError> {
-    stream::send(send, &BlobResponse::Refused { code, detail: detail.to_owned() }).await?;
-    // A response must be sent whole before the stream ends.
-    send.flush().await.map_err(|_| StreamError::Ended)
+    stream::send(send, &BlobResponse::Refused { code, detail: detail.to_owned() }).await
 }

@@ -11,11 +11,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_types::LogIndex;
 use fairground_wire::codec;
 use fairground_wire::message::{FeedDown, FeedRequest};
 use fairground_wire::session::feed::{FeedStart, VIEW_VERSION, snapshot_parts};
-use quinn::{RecvStream, SendStream};
 
 use crate::member::Member;
 use crate::state::Since;
@@ -91,7 +91,7 @@ async fn send_alive(
 async fn send_view(member: &Member, send: &mut SendStream) -> Result<LogIndex, StreamError> {
     let view = member.state.read(|market| market.view().clone());
     let index = view.index();
-    let encoding = tokio::task::spawn_blocking(move || codec::encode_state(VIEW_VERSION, &view));
+    let encoding = fairground_seam::blocking(move || codec::encode_state(VIEW_VERSION, &view));
     let bytes = encoding.await.map_err(|_| StreamError::Ended)??;
     metrics::counter!(crate::metrics::VIEWS_SENT).increment(1);
     for part in snapshot_parts(index, &bytes) {

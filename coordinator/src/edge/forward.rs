@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fairground_runtime::pki::Role;
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_types::command::{
     AccountCommand, Actor, AddPushDevice, AuctionCommand, Channel, ClusterCommand, Command,
     Envelope, FinanceCommand, GovernCommand, IssueCommand, MediaCommand, NoticeCommand,
@@ -20,7 +21,6 @@ use fairground_types::{
 use fairground_wire::message::{
     ForwardRequest, ForwardResponse, PrivateBytes, PrivateText, StreamKind,
 };
-use quinn::{RecvStream, SendStream};
 use serde::Serialize;
 
 use crate::auth::{self, AuthError};

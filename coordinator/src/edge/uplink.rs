@@ -13,12 +13,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_types::journal::{Batch, JournalEntry, Mark, Tail};
 use fairground_types::limits::BATCH_ENTRIES_MAX;
 use fairground_types::{Code, EdgeId, LogIndex};
 use fairground_wire::message::{CommandReply, SeqVerdict, UplinkDown, UplinkUp};
 use fairground_wire::session::uplink::{UplinkAction, UplinkReceiver};
-use quinn::{RecvStream, SendStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_storage::raft_types as map;
 use fairground_types::MemberId;
 use fairground_types::limits::FRAME_MAX;
@@ -19,7 +20,6 @@ use openraft::alias::SnapshotOf;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
-use quinn::{RecvStream, SendStream};
 
 use super::TypeConfig;
 use crate::member::Member;

@@ -109,6 +109,8 @@ impl StateMachine {
                     self.history.keep_audit(&audit).await?;
                 }
                 self.state.publish(applied, self.digest());
+                #[cfg(feature = "sim")]
+                self.state.observe(&decoded, index);
             }
         }
         self.state.announce(index.0);
@@ -248,7 +250,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, Bytes>, io::Error> {
         let market = self.market.clone();
         let progress = self.progress.clone();
-        let encoding = tokio::task::spawn_blocking(move || encode_snapshot(&market, &progress));
+        let encoding = fairground_seam::blocking(move || encode_snapshot(&market, &progress));
         let snapshot = Bytes::from(encoding.await.map_err(io::Error::other)??);
         let meta = SnapshotMetaOf::<TypeConfig> {
             last_log_id: self.progress.last,

@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use fairground_media::Manifest;
 use fairground_runtime::shutdown::Tasks;
+use fairground_seam::watch;
 use fairground_storage::segment_cache::{SEGMENT_MAX, SegmentCache};
 use fairground_types::BlobHash;
 use quick_cache::sync::Cache;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::link::blob::BlobError;
 use crate::link::{Links, chain};

@@ -13,13 +13,14 @@
 mod ready;
 pub(crate) mod receipt;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fairground_market::{Placed, PublicView, admission};
 use fairground_runtime::shutdown::Tasks;
+use fairground_seam::watch;
 use fairground_storage::StorageError;
 use fairground_storage::intake::{Found, Journal, Synced, Written};
 use fairground_types::event::{FeedItem, PublicEvent};
@@ -31,7 +32,6 @@ use fairground_types::{
 };
 use fairground_wire::message::SeqVerdict;
 use quick_cache::sync::Cache;
-use tokio::sync::watch;
 
 pub(crate) use ready::NotReady;
 use receipt::ReceiptDesk;
@@ -116,8 +116,8 @@ pub(crate) struct Known {
 
 #[derive(Default)]
 struct Table {
-    by_command: HashMap<CommandId, Arc<Pending>>,
-    by_bid: HashMap<BidId, CommandId>,
+    by_command: BTreeMap<CommandId, Arc<Pending>>,
+    by_bid: BTreeMap<BidId, CommandId>,
 }
 
 impl Table {

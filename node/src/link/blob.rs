@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_types::limits::BLOB_MAX;
 use fairground_types::{BlobHash, Code};
 use fairground_wire::message::{BlobRequest, BlobResponse, StreamKind};
-use quinn::{RecvStream, SendStream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::stream::{self, StreamError};

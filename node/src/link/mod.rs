@@ -19,12 +19,13 @@ use std::time::Duration;
 
 use fairground_runtime::pki::{PeerIdentity, Role};
 use fairground_runtime::shutdown::{Shutdown, Tasks};
+use fairground_seam::link::{self as wire, Connection, RecvStream, SendStream};
+use fairground_seam::watch;
 use fairground_types::{ClusterId, MemberId};
 use fairground_wire::message::StreamKind;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{Connection, Endpoint, IdleTimeout, RecvStream, SendStream, TransportConfig, VarInt};
+use quinn::{Endpoint, IdleTimeout, TransportConfig, VarInt};
 use rustls_pki_types::CertificateDer;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
@@ -102,6 +103,36 @@ pub(crate) struct Endpoints {
     v6: Option<Endpoint>,
 }
 
+/// How members are dialled.
+pub(crate) enum Way {
+    /// From these sockets, with this certificate.
+    Quic(Endpoints, RwLock<quinn::ClientConfig>),
+    /// Over the wires of a simulated world.
+    #[cfg(feature = "sim")]
+    Memory(wire::memory::Port),
+}
+
+impl Way {
+    pub(crate) const fn quic(endpoints: Endpoints, client: quinn::ClientConfig) -> Self {
+        Self::Quic(endpoints, RwLock::new(client))
+    }
+
+    async fn dial(&self, address: &str) -> Result<Connection, LinkError> {
+        match self {
+            Self::Quic(endpoints, client) => {
+                let target = resolve(address).await?;
+                let client = client.read().unwrap_or_else(PoisonError::into_inner).clone();
+                let endpoint = endpoints.reaching(target);
+                let endpoint = endpoint.ok_or(LinkError::NoAddress(address.to_owned()))?;
+                let connection = endpoint.connect_with(client, target, MEMBER_NAME)?.await?;
+                Ok(wire::over_quic(connection))
+            }
+            #[cfg(feature = "sim")]
+            Self::Memory(port) => Ok(Connection::Memory(port.dial(address).await?)),
+        }
+    }
+}
+
 impl Endpoints {
     /// Binds them.
     pub(crate) fn bind() -> Result<Self, Error> {
@@ -130,9 +161,8 @@ struct Link {
 
 /// Every member.
 pub(crate) struct Links {
-    endpoints: Endpoints,
+    way: Way,
     cluster: ClusterId,
-    client: RwLock<quinn::ClientConfig>,
     links: Mutex<BTreeMap<String, Arc<Link>>>,
     leader: watch::Sender<Option<MemberId>>,
     changed: watch::Sender<u64>,
@@ -160,7 +190,11 @@ pub(crate) fn client_config(tls: rustls::ClientConfig) -> Result<quinn::ClientCo
 
 /// Who is at the other end, by its certificate.
 pub(crate) fn peer_identity(connection: &Connection) -> Option<PeerIdentity> {
-    let presented = connection.peer_identity()?;
+    #[cfg(feature = "sim")]
+    if let Some(peer) = connection.simulated_peer() {
+        return peer.downcast_ref::<PeerIdentity>().cloned();
+    }
+    let presented = wire::quic(connection)?.peer_identity()?;
     let chain = presented.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     PeerIdentity::from_cert(chain.first()?).ok()
 }
@@ -175,15 +209,13 @@ pub(crate) async fn resolve(address: &str) -> Result<std::net::SocketAddr, LinkE
 
 impl Links {
     pub(crate) fn new(
-        endpoints: Endpoints,
+        way: Way,
         cluster: ClusterId,
-        client: quinn::ClientConfig,
         (tasks, shutdown): (Tasks, Shutdown),
     ) -> Arc<Self> {
         Arc::new(Self {
-            endpoints,
+            way,
             cluster,
-            client: RwLock::new(client),
             links: Mutex::default(),
             leader: watch::Sender::new(None),
             changed: watch::Sender::new(0),
@@ -194,7 +226,13 @@ impl Links {
 
     /// Dials with a new certificate from here on.
     pub(crate) fn renew(&self, client: quinn::ClientConfig) {
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        match &self.way {
+            Way::Quic(_, known) => {
+                *known.write().unwrap_or_else(PoisonError::into_inner) = client;
+            }
+            #[cfg(feature = "sim")]
+            Way::Memory(_) => {}
+        }
     }
 
     /// Keeps connections to exactly these addresses.
@@ -273,11 +311,7 @@ impl Links {
     }
 
     async fn dial(&self, address: &str) -> Result<Live, LinkError> {
-        let target = resolve(address).await?;
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let endpoint =
-            self.endpoints.reaching(target).ok_or(LinkError::NoAddress(address.to_owned()))?;
-        let connection = endpoint.connect_with(client, target, MEMBER_NAME)?.await?;
+        let connection = self.way.dial(address).await?;
         match peer_identity(&connection) {
             Some(PeerIdentity { cluster, role: Role::Member(member) })
                 if cluster == self.cluster =>
@@ -341,7 +375,12 @@ impl Links {
 
     /// Closes every connection and waits a little until members were told.
     pub(crate) async fn close(&self) {
-        for endpoint in self.endpoints.all() {
+        let endpoints = match &self.way {
+            Way::Quic(endpoints, _) => endpoints,
+            #[cfg(feature = "sim")]
+            Way::Memory(_) => return,
+        };
+        for endpoint in endpoints.all() {
             endpoint.close(VarInt::from_u32(0), b"stopping");
             let told = tokio::time::timeout(Duration::from_millis(500), endpoint.wait_idle());
             if told.await.is_err() {

@@ -2,10 +2,11 @@
 //!
 //! It must not know what is in a frame. Read next: [`super`] for who opens streams.
 
+use fairground_seam::link::{RecvStream, SendStream};
 use fairground_wire::codec::{Decode, Encode};
 use fairground_wire::frame::{PREFIX_LEN, frame_len};
 use fairground_wire::{CodecError, FrameError, Versioned, from_bytes, to_frame};
-use quinn::{ReadExactError, RecvStream, SendStream};
+use quinn::ReadExactError;
 
 /// Why a stream is over.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! The system's clocks. The only file that may read them.
 //!
+//! In a simulated world a clock is one of that world's instead.
 //! Nothing under `protocol/` sees this: instants enter there as values. Read next: `ids.rs`, which
 //! needs an instant for every id.
 
@@ -11,30 +12,61 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Reads wall time and time since boot.
 #[derive(Clone, Copy)]
-pub struct Clock(());
+pub struct Clock(Source);
+
+#[derive(Clone, Copy)]
+enum Source {
+    System,
+    #[cfg(feature = "sim")]
+    Simulated(u32),
+}
 
 impl Clock {
     /// The clocks of this machine.
     #[must_use]
     pub const fn system() -> Self {
-        Self(())
+        Self(Source::System)
+    }
+
+    /// A clock of the simulated world that this thread is in.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub const fn simulated(slot: u32) -> Self {
+        Self(Source::Simulated(slot))
     }
 
     /// Wall time (`CLOCK_REALTIME`), UTC. It may jump; never use it to measure a length of time.
     #[must_use]
     pub fn now(self) -> Timestamp {
-        Timestamp::from_unix_millis(millis(clock_gettime(ClockId::Realtime)))
+        let millis = match self.0 {
+            Source::System => millis(clock_gettime(ClockId::Realtime)),
+            #[cfg(feature = "sim")]
+            Source::Simulated(slot) => fairground_seam::sim::wall(slot),
+        };
+        Timestamp::from_unix_millis(millis)
     }
 
     /// Time since boot, suspension included (`CLOCK_BOOTTIME`). It never falls.
     #[must_use]
     pub fn monotonic(self) -> Millis {
-        Millis::new(millis(clock_gettime(ClockId::Boottime)))
+        let millis = match self.0 {
+            Source::System => millis(clock_gettime(ClockId::Boottime)),
+            #[cfg(feature = "sim")]
+            Source::Simulated(slot) => {
+                let counted = fairground_seam::sim::monotonic(slot).as_millis();
+                u64::try_from(counted).unwrap_or(u64::MAX)
+            }
+        };
+        Millis::new(millis)
     }
 
     /// Time since boot with the clock's own resolution, for intervals shorter than a millisecond.
     #[must_use]
     pub fn monotonic_fine(self) -> Duration {
+        #[cfg(feature = "sim")]
+        if let Source::Simulated(slot) = self.0 {
+            return fairground_seam::sim::monotonic(slot);
+        }
         let time = clock_gettime(ClockId::Boottime);
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
@@ -49,7 +81,11 @@ fn millis(time: Timespec) -> u64 {
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock(system)")
+        match self.0 {
+            Source::System => f.write_str("Clock(system)"),
+            #[cfg(feature = "sim")]
+            Source::Simulated(slot) => write!(f, "Clock({slot})"),
+        }
     }
 }
 

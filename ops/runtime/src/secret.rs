@@ -156,8 +156,9 @@ impl SigningPair {
     /// # Errors
     /// Only when the cryptographic library fails.
     pub fn generate() -> Result<Self, SecretError> {
-        let document = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())
+        let pair = Ed25519KeyPair::from_seed_unchecked(&random_bytes::<32>())
             .map_err(|_| SecretError::Key)?;
+        let document = pair.to_pkcs8().map_err(|_| SecretError::Key)?;
         Self::from_pkcs8(document.as_ref())
     }
 
