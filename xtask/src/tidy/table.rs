@@ -135,6 +135,12 @@ const TABLE: &[Row] = &[
         must_not_see: &[],
     },
     Row {
+        package: "fairground-sim",
+        may_use: EVERYTHING,
+        tests_may_use: &[],
+        must_not_see: &["axum", "quinn", "redb"],
+    },
+    Row {
         package: "fairground-tests-cluster",
         may_use: &[],
         tests_may_use: &[],
