@@ -29,7 +29,7 @@ struct Arguments {
     /// Threads.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Sweeps so many fresh seeds at most.
+    /// Sweeps so many fresh seeds, also when that takes longer.
     #[arg(long)]
     seeds: Option<u64>,
     /// Goes on until so many simulated hours are reached.

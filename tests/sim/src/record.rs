@@ -153,6 +153,8 @@ pub struct Record {
     pub sent: BTreeMap<CommandId, Vec<Intake>>,
     /// Receipts.
     pub receipts: Vec<Receipt>,
+    /// When open auctions closed before the newest entry.
+    pub closes_before: BTreeMap<AuctionId, Timestamp>,
     /// Edges that do not follow the protocol.
     pub hostile: BTreeSet<EdgeId>,
     /// Edges whose disk was put back or lost.
@@ -193,6 +195,7 @@ impl Record {
             intake: BTreeSet::new(),
             sent: BTreeMap::new(),
             receipts: Vec::new(),
+            closes_before: BTreeMap::new(),
             hostile: BTreeSet::new(),
             tainted: BTreeSet::new(),
             missing: BTreeMap::new(),
@@ -239,6 +242,8 @@ impl Record {
         let before = (self.at, self.term);
         self.move_time(seen);
         checks::log::time(self, seen, before);
+        let open = self.auctions.iter().filter(|(_, known)| known.ending.is_none());
+        self.closes_before = open.map(|(id, known)| (*id, known.closes_at)).collect();
         let was_intake = self.intake.clone();
         self.note_promises(seen);
         let fresh = self.note_entries(seen);

@@ -212,6 +212,12 @@ fn in_sequence(record: &Record, seen: &Seen<'_>) {
             continue;
         }
         let Some(entry) = record.applied.get(&place) else { continue };
+        // Held and let go within this entry: it is judged after the bid that moved the close.
+        let was_late = record.closes_before.values().any(|close| entry.stamp.earliest >= *close);
+        if was_late {
+            last = None;
+            continue;
+        }
         let key = (entry.stamp.doubled_middle(), judged.edge.clone(), judged.seq);
         let hostile = record.hostile.contains(&judged.edge);
         if let Some(before) = last.as_ref().filter(|_| !hostile) {
