@@ -121,9 +121,10 @@ impl Market {
         entry: &Entry,
         verified: Verified,
     ) -> Applied {
+        let last = self.at;
         let mut turn = self.move_time(index, entry);
         turn.verified = verified;
-        self.fire_due(&mut turn);
+        self.fire_due(&mut turn, last);
         self.take_marks(entry);
         let outcomes = self.run_direct(&mut turn, entry);
         self.run_batches(&mut turn, entry);

@@ -175,18 +175,27 @@ impl Market {
         self.edges.values().filter_map(|edge| edge.silent_at(self.resumed_at)).min()
     }
 
-    /// Fires what is due at the turn's `at`, in the order (deadline, kind, id).
-    pub(crate) fn fire_due(&mut self, turn: &mut Turn) {
-        while let Some(due) = self.first_due(turn.at) {
+    /// Fires what is due at the turn's `at`, in the order (deadline, kind, id). The entry before was
+    /// at `last`.
+    pub(crate) fn fire_due(&mut self, turn: &mut Turn, last: Timestamp) {
+        let at = turn.at;
+        while let Some(due) = self.first_due(at) {
             self.deadlines.remove(due.at, due.kind);
+            if self.dates_by_due() {
+                // As if an entry had come at that very time: whether one did must not matter. What
+                // fell into a gap is of the entry that ended it.
+                turn.at = due.at.max(last).max(self.resumed_at).min(at);
+            }
             self.fire(turn, due);
         }
+        turn.at = at;
     }
 
     fn first_due(&self, at: Timestamp) -> Option<Due> {
         let stored = self.deadlines.first().filter(|due| due.at <= at);
-        let close = self.first_close_by_grace(at);
-        [stored, close].into_iter().flatten().min()
+        let by_grace = self.first_close_by_grace(at);
+        let heard = self.first_close_heard(at).filter(|_| self.dates_by_due());
+        [stored, by_grace, heard].into_iter().flatten().min()
     }
 
     fn fire(&mut self, turn: &mut Turn, due: Due) {

@@ -77,6 +77,13 @@ impl Market {
             .min()
     }
 
+    /// The first close at `at` that every edge of the intake has passed by its mark.
+    pub(crate) fn first_close_heard(&self, at: Timestamp) -> Option<Due> {
+        let (closes_at, auction) = self.open.first().copied()?;
+        let is_reached = closes_at <= self.horizon(at);
+        is_reached.then_some(Due { at: closes_at, kind: DueKind::Close(auction) })
+    }
+
     /// Closes every auction whose close the horizon has reached.
     pub(crate) fn close_reached(&mut self, turn: &mut Turn) {
         let horizon = self.horizon(turn.at);

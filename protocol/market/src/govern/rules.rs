@@ -3,7 +3,8 @@
 //! ```text
 //!  1   the rules that every market began with
 //!  2   an auction closes at a full second (`first_close`)
-//!  3   bids and offers may be signed by devices, and some must be (`signing/`)
+//!  3   bids and offers may be signed by devices, and some must be (`signing/`); what is due by time
+//!      alone happens as of the time when it was due (`deadline.rs`)
 //! ```
 //! A step is refused until every member and every edge of the intake has said that it knows the new
 //! rules, so no machine applies an entry by rules that it does not have. What an auction took from
@@ -23,6 +24,8 @@ use crate::{Market, RULES_VERSION};
 
 /// From this version on an auction closes at a full second.
 const FULL_SECONDS: u32 = 2;
+/// From this version on what is due is dated by when it was due, not by the entry that found it so.
+const DUE_DATES: u32 = 3;
 
 /// The newest version that each machine says it knows.
 #[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
@@ -58,6 +61,11 @@ pub struct RulesReport {
 }
 
 impl Market {
+    /// Whether what is due by time alone happens as of the time when it was due.
+    pub(crate) const fn dates_by_due(&self) -> bool {
+        self.rules_version >= DUE_DATES
+    }
+
     /// The rules in force and who knows which.
     #[must_use]
     pub fn rules_report(&self) -> RulesReport {

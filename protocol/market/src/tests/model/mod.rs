@@ -247,7 +247,7 @@ impl Model {
         self.sale_windows_move(last);
         let mut released = self.outage(last);
         self.order_windows_move(last);
-        self.fire();
+        self.fire(last);
         for (edge, mark) in &entry.marks {
             self.mark(edge, *mark);
         }
@@ -344,12 +344,17 @@ impl Model {
         released
     }
 
-    fn fire(&mut self) {
+    /// What is due happens as of then, unless that was in a gap.
+    fn fire(&mut self, last: u64) {
+        let now = self.at;
         loop {
             let mut due: Vec<(u64, u8, u128)> = Vec::new();
             for (id, auction) in &self.auctions {
                 match auction.status {
-                    Status::Open if auction.closes_at <= self.at => {
+                    Status::Open if auction.closes_at <= self.heard_until(now) => {
+                        due.push((auction.closes_at, 0, id.to_bits()));
+                    }
+                    Status::Open if auction.closes_at <= now => {
                         due.push((self.patience(auction), 0, id.to_bits()));
                     }
                     Status::Awaiting { until } => due.push((until, 2, id.to_bits())),
@@ -371,8 +376,9 @@ impl Model {
                     due.push((at, 4, id.to_bits()));
                 }
             }
-            due.retain(|(at, _, _)| *at <= self.at);
-            let Some((_, kind, id)) = due.into_iter().min() else { return };
+            due.retain(|(at, _, _)| *at <= now);
+            let Some((at, kind, id)) = due.into_iter().min() else { break };
+            self.at = at.max(last).max(self.resumed_at);
             match kind {
                 0 => self.end_by_time(AuctionId::from_bits(id)),
                 1 => self.window_ends(usize::try_from(id).expect("a place")),
@@ -382,6 +388,13 @@ impl Model {
                 _ => self.complete(OrderId::from_bits(id)),
             }
         }
+        self.at = now;
+    }
+
+    /// Up to when every edge of the intake was heard.
+    fn heard_until(&self, now: u64) -> u64 {
+        let heard = self.edges.values().filter(|row| row.in_intake).map(|row| row.watermark);
+        heard.min().unwrap_or(u64::MAX).min(now)
     }
 
     /// Until when an auction waits for edges that are not heard.
@@ -437,8 +450,7 @@ impl Model {
     }
 
     fn close_what_the_horizon_reached(&mut self) {
-        let heard = self.edges.values().filter(|row| row.in_intake).map(|row| row.watermark);
-        let horizon = heard.min().unwrap_or(u64::MAX).min(self.at);
+        let horizon = self.heard_until(self.at);
         loop {
             let open = self.auctions.iter().filter(|(_, row)| row.status == Status::Open);
             let first = open.map(|(id, row)| (row.closes_at, *id)).min();
