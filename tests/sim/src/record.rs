@@ -141,6 +141,8 @@ pub struct Record {
     pub told: BTreeMap<(EdgeId, u64), Judged>,
     /// Journal entries as they were applied.
     pub applied: BTreeMap<(EdgeId, u64), JournalEntry>,
+    /// The earliest stamp that each command was applied with: of copies it is the one that stands.
+    pub stands: BTreeMap<CommandId, Timestamp>,
     /// Those that wait.
     pub waiting: BTreeMap<(EdgeId, u64), Waiting>,
     /// Those that ever waited.
@@ -189,6 +191,7 @@ impl Record {
             verdicts: BTreeMap::new(),
             told: BTreeMap::new(),
             applied: BTreeMap::new(),
+            stands: BTreeMap::new(),
             waiting: BTreeMap::new(),
             waited: BTreeSet::new(),
             promises: BTreeMap::new(),
@@ -353,6 +356,9 @@ impl Record {
                 let place = (batch.edge.clone(), entry.seq);
                 if entry.seq <= state.applied().seq && !self.applied.contains_key(&place) {
                     self.applied.insert(place.clone(), entry.clone());
+                    let earliest = entry.stamp.earliest;
+                    let stands = self.stands.entry(entry.intake.command()).or_insert(earliest);
+                    *stands = earliest.min(*stands);
                     fresh.push(place);
                 }
             }

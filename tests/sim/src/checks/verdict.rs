@@ -77,6 +77,11 @@ fn once(record: &mut Record, judged: &JudgedIntake) {
     }
 }
 
+/// Whether it is this copy of a command that was judged.
+fn stands(record: &Record, entry: &JournalEntry) -> bool {
+    record.stands.get(&entry.intake.command()) == Some(&entry.stamp.earliest)
+}
+
 /// G6, G11, AU-7: what a verdict says is true of the bid.
 fn reasons(record: &Record, judged: &JudgedIntake, entry: &JournalEntry) {
     let trace = &record.trace;
@@ -84,7 +89,7 @@ fn reasons(record: &Record, judged: &JudgedIntake, entry: &JournalEntry) {
     let is_first = judged.judged.index.0 > 0
         && record.verdicts.get(&judged.command).is_some_and(|known| *known == judged.judged)
         && record.last() < judged.judged.index;
-    if !is_first {
+    if !is_first || !stands(record, entry) {
         return;
     }
     match &judged.judged.verdict {
@@ -212,6 +217,9 @@ fn in_sequence(record: &Record, seen: &Seen<'_>) {
             continue;
         }
         let Some(entry) = record.applied.get(&place) else { continue };
+        if !stands(record, entry) {
+            continue;
+        }
         // Held and let go within this entry: it is judged after the bid that moved the close.
         let was_late = record.closes_before.values().any(|close| entry.stamp.earliest >= *close);
         if was_late {
