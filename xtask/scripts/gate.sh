@@ -93,6 +93,8 @@ count_cargo_test() {
     count "$good" "$bad" "$left"
 }
 
+# The simulator switches features on that no daemon has: it is built and tested by itself.
+daemons=(--workspace --exclude fairground-sim)
 # Packages whose tests start the built binary.
 starters=(fairground-tests-cluster fairground-tests-faults fairground-bench)
 
@@ -104,10 +106,10 @@ rust_tests() { # NAME only|except
         filter=$(printf ' | package(%s)' "${starters[@]}")
         filter="${filter# | }"
         [ "$2" = only ] || filter="not ($filter)"
-        run "$name" cargo nextest run --profile ci --no-tests pass --workspace -E "$filter"
+        run "$name" cargo nextest run --profile ci --no-tests pass "${daemons[@]}" -E "$filter"
         count_nextest
     else
-        [ "$2" = only ] || selection=(--workspace)
+        [ "$2" = only ] || selection=("${daemons[@]}")
         for package in "${starters[@]}"; do
             [ "$2" = only ] && selection+=(--package "$package") || selection+=(--exclude "$package")
         done
@@ -217,6 +219,21 @@ line_coverage() {
         --ignore-filename-regex '/(tests|script|types|wire)/|script\.rs' --summary-only --fail-under-lines 96
 }
 
+# A whole cluster in one thread and one seed: all seeds that once failed, and 300 fresh ones.
+simulator() {
+    must_build "build of the simulator" cargo build --profile sim --package fairground-sim
+    if [ "$nextest" = yes ]; then
+        run "tests of the simulator" cargo nextest run --profile ci --cargo-profile sim \
+            --package fairground-sim --package fairground-seam
+        count_nextest
+    else
+        run "tests of the simulator" cargo test --profile sim --no-fail-fast --lib --bins --tests \
+            --package fairground-sim --package fairground-seam -- --show-output
+        count_cargo_test
+    fi
+    check "simulator" "$target/sim/fairground-sim" --seeds 300 --hours 10 --minutes 5 --jobs 2
+}
+
 if [ "$mode" = static ]; then
     static_checks
     finish
@@ -233,12 +250,12 @@ find_real_clip
 static_checks
 
 if [ "$nextest" = yes ]; then
-    must_build "build of the tests" cargo nextest run --profile ci --workspace --no-run
+    must_build "build of the tests" cargo nextest run --profile ci "${daemons[@]}" --no-run
 else
-    must_build "build of the tests" cargo test --workspace --lib --bins --tests --no-run
+    must_build "build of the tests" cargo test "${daemons[@]}" --lib --bins --tests --no-run
 fi
 rust_tests "tests" except
-run "documentation tests" cargo test --workspace --doc --no-fail-fast --quiet
+run "documentation tests" cargo test "${daemons[@]}" --doc --no-fail-fast --quiet
 count_cargo_test
 
 must_build "build of the binary" cargo build --package fairground
@@ -251,6 +268,7 @@ else
     check "table of the rules" cargo xtask coverage
 fi
 line_coverage
+simulator
 client_test
 browser_test
 finish
