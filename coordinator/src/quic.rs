@@ -16,7 +16,7 @@ use aws_lc_rs::hmac;
 use fairground_runtime::ids::random_bytes;
 use fairground_runtime::pki::{self, PeerIdentity, Role};
 use fairground_runtime::shutdown::Shutdown;
-use fairground_seam::link::{self, Connection, RecvStream, SendStream};
+use fairground_seam::link::{self, Connection, QuicConnection, RecvStream, SendStream};
 use fairground_types::limits::EDGES_MAX;
 use fairground_wire::message::StreamKind;
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
@@ -123,7 +123,7 @@ pub(crate) fn peer_identity(connection: &Connection) -> Option<PeerIdentity> {
     PeerIdentity::from_cert(chain.first()?).ok()
 }
 
-fn protocol(connection: &quinn::Connection) -> Option<Vec<u8>> {
+fn protocol(connection: &QuicConnection) -> Option<Vec<u8>> {
     let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
     data.protocol
 }

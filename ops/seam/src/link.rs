@@ -6,6 +6,9 @@
 #[cfg(feature = "sim")]
 pub mod memory;
 
+/// A connection over QUIC, whatever [`Connection`] is.
+pub type QuicConnection = quinn::Connection;
+
 #[cfg(feature = "sim")]
 pub use either::{Connection, RecvStream, SendStream};
 #[cfg(not(feature = "sim"))]
@@ -21,21 +24,21 @@ pub const fn over_quic(connection: Connection) -> Connection {
 /// The connection, when it is over QUIC.
 #[cfg(not(feature = "sim"))]
 #[must_use]
-pub const fn quic(connection: &Connection) -> Option<&quinn::Connection> {
+pub const fn quic(connection: &Connection) -> Option<&QuicConnection> {
     Some(connection)
 }
 
 /// A connection over QUIC.
 #[cfg(feature = "sim")]
 #[must_use]
-pub const fn over_quic(connection: quinn::Connection) -> Connection {
+pub const fn over_quic(connection: QuicConnection) -> Connection {
     Connection::Quic(connection)
 }
 
 /// The connection, when it is over QUIC.
 #[cfg(feature = "sim")]
 #[must_use]
-pub const fn quic(connection: &Connection) -> Option<&quinn::Connection> {
+pub const fn quic(connection: &Connection) -> Option<&QuicConnection> {
     match connection {
         Connection::Quic(connection) => Some(connection),
         Connection::Memory(_) => None,
