@@ -306,7 +306,7 @@ fn every_privileged_command_is_written_down_also_a_refused_one() {
     assert_eq!(world.market.violations(), Vec::<String>::new());
 }
 
-/// The grace of a silent edge is over at 13:00:08, and the buyer's window begins then, whether an entry
+/// The grace of a silent edge is over at 13:00:03, and the buyer's window begins then, whether an entry
 /// came at that moment or the next one later.
 #[test]
 fn what_is_due_is_dated_by_when_it_was_due() {
@@ -314,19 +314,18 @@ fn what_is_due_is_dated_by_when_it_was_due() {
         let world = plays(&format!(
             "rules {rules}
             policy initial 1h, window 0s, grace 3s
-            12:00:00  offer S1 a EUR 100.00 -> opened A
-            13:00:05  tick ->
-            13:00:07  tick ->
+            12:00:00      offer S1 a EUR 100.00 -> opened A; A closes 13:00:00
+            13:00:02      tick                  ->
             {ticks}"
         ));
         let locks = world.market.locks_of(person("a").expect("valid"));
         locks.first().expect("there is a lock").expires_at
     };
-    let exact = "13:00:08  tick -> A locked to a at 100.00 (AutoAtClose)
-            13:00:09  tick ->";
-    let late = "13:00:09  tick -> A locked to a at 100.00 (AutoAtClose)";
+    let exact = "13:00:03      tick outage -> A locked to a at 100.00 (AutoAtClose)
+            13:00:04.500  tick outage           ->";
+    let late = "13:00:04.500  tick outage -> A locked to a at 100.00 (AutoAtClose)";
     assert_eq!(ends(3, exact), ends(3, late));
-    assert_eq!(ends(2, exact).plus(Millis::from_secs(1)), ends(2, late));
+    assert_eq!(ends(2, exact).plus(Millis::new(1_500)), ends(2, late));
 }
 
 /// An entry without commands that name a lock or an effect: the market calls those after the entry
