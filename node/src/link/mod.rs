@@ -104,6 +104,7 @@ pub(crate) struct Endpoints {
 }
 
 /// How members are dialled.
+#[cfg_attr(feature = "sim", expect(clippy::large_enum_variant, reason = "there is one of it"))]
 pub(crate) enum Way {
     /// From these sockets, with this certificate.
     Quic(Endpoints, RwLock<quinn::ClientConfig>),

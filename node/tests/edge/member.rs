@@ -485,6 +485,7 @@ impl FakeMember {
                 }))
             }
             ReadRequest::Consents { user } => document(&market.consents_of(*user)),
+            ReadRequest::Devices { user } => document(&market.devices_of(*user)),
             ReadRequest::Addresses { user } => {
                 let mut list = market.addresses_of(*user);
                 for row in &mut list.addresses {

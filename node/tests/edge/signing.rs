@@ -128,7 +128,9 @@ async fn a_device_signs_what_its_owner_bids_and_nothing_else_counts() {
         assert_eq!(again, (409, json!("INVALID_STATE")));
         let shown = scene.edge.request(Method::GET, "/v1/devices").bearer_auth(&scene.token);
         let shown: Value = shown.send().await.unwrap().json().await.unwrap();
-        assert_eq!(shown["devices"][0]["signingKey"]["keyId"], registered["keyId"]);
+        let rows = shown["devices"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["deviceId"] == json!(device));
+        assert_eq!(row.unwrap()["signingKey"]["keyId"], registered["keyId"], "{shown}");
 
         let offers = format!("/v1/stories/{STORY}/offers");
         let plain = json!({ "amountMinor": 10_000, "currency": "EUR" });

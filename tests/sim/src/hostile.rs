@@ -166,8 +166,8 @@ impl Liar {
             let record = lock(&world.record);
             let judged = record.sent.iter().filter(|(id, _)| record.verdicts.contains_key(*id));
             let bids = judged.filter_map(|(_, bodies)| match bodies.first() {
-                Some(Intake::Bid(bid)) => Some(bid.clone()),
-                Some(Intake::Offer(_)) | None => None,
+                Some(Intake::Bid(bid) | Intake::SignedBid(bid, _)) => Some(bid.clone()),
+                Some(Intake::Offer(_) | Intake::SignedOffer(..)) | None => None,
             });
             bids.collect()
         };

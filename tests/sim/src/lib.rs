@@ -93,7 +93,8 @@ pub fn tell_all(out: &mut impl Write, swept: &Swept) -> std::io::Result<usize> {
         writeln!(out, "failing seeds: {}", failed.join(" "))?;
     }
     let violations = swept.violations.values().map(Vec::len).sum();
-    let hours = swept.simulated.as_secs_f64() / 3_600.0;
-    writeln!(out, "seeds {}, simulated hours {hours:.1}, violations {violations}", swept.seeds)?;
+    let tenths = swept.simulated.as_secs() / 360;
+    let hours = format!("{}.{}", tenths / 10, tenths % 10);
+    writeln!(out, "seeds {}, simulated hours {hours}, violations {violations}", swept.seeds)?;
     Ok(violations)
 }

@@ -109,7 +109,7 @@ pub fn sweep(sweep: Sweep, tell: impl Fn(&Outcome) + Sync) -> Swept {
                         if is_failed || (is_former.is_none() && (is_enough || is_late)) {
                             return;
                         }
-                        is_former.unwrap_or(sweep.from.wrapping_add(fresh))
+                        is_former.unwrap_or_else(|| sweep.from.wrapping_add(fresh))
                     };
                     match run(seed, Mode::default()) {
                         Ok(outcome) => {

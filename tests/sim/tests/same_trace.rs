@@ -1,5 +1,7 @@
 //! The same seed gives the same run: twice in one process, and in processes of their own.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::process::Command;
 
 use fairground_sim::run::{Mode, run};

@@ -15,6 +15,7 @@ use crate::auction::{
 
 /// What happened to an auction.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an event lives for one call")]
 pub(crate) enum AuctionEvent {
     /// A bid leads.
     Placed(Bid),

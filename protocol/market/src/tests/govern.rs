@@ -321,9 +321,9 @@ fn what_is_due_is_dated_by_when_it_was_due() {
         let locks = world.market.locks_of(person("a").expect("valid"));
         locks.first().expect("there is a lock").expires_at
     };
-    let exact = "13:00:03      tick outage -> A locked to a at 100.00 (AutoAtClose)
+    let exact = "13:00:03      tick outage -> A locked to a at 100.00 (AutoAtClose) without e1
             13:00:04.500  tick outage           ->";
-    let late = "13:00:04.500  tick outage -> A locked to a at 100.00 (AutoAtClose)";
+    let late = "13:00:04.500  tick outage -> A locked to a at 100.00 (AutoAtClose) without e1";
     assert_eq!(ends(3, exact), ends(3, late));
     assert_eq!(ends(2, exact).plus(Millis::new(1_500)), ends(2, late));
 }

@@ -176,8 +176,8 @@ impl Oracle {
 
     fn meant(&self, intake: &Intake) -> Option<AuctionId> {
         match intake {
-            Intake::Bid(bid) => Some(bid.auction),
-            Intake::Offer(offer) => {
+            Intake::Bid(bid) | Intake::SignedBid(bid, _) => Some(bid.auction),
+            Intake::Offer(offer) | Intake::SignedOffer(offer, _) => {
                 let mut open = self.auctions.iter().filter(|(_, row)| row.is_open);
                 open.find(|(_, row)| row.story == offer.story).map(|(id, _)| *id)
             }

@@ -263,8 +263,8 @@ fn as_sent(record: &Record, place: &(EdgeId, u64)) {
 fn wait(record: &mut Record, place: &(EdgeId, u64)) {
     let Some(entry) = record.applied.get(place).cloned() else { return };
     let auction = match &entry.intake {
-        Intake::Bid(bid) => Some(bid.auction),
-        Intake::Offer(offer) => {
+        Intake::Bid(bid) | Intake::SignedBid(bid, _) => Some(bid.auction),
+        Intake::Offer(offer) | Intake::SignedOffer(offer, _) => {
             let open = record.auctions.iter().filter(|(_, known)| known.ending.is_none());
             let mut meant = open.filter(|(_, known)| known.story == offer.story);
             meant.next().map(|(id, _)| *id)
