@@ -12,7 +12,7 @@
 //! Order of the journal = order of stamps = order of sending. It must not know the market: a
 //! verdict is a value that it keeps. Reads (`lookup`, `entries_from`) touch the disk for what is
 //! not in its cache; a caller on an async thread that minds uses a blocking one. Read next:
-//! [`commands`].
+//! `intake/commands.rs`.
 
 mod commands;
 

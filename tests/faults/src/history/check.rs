@@ -1,7 +1,7 @@
 //! The checker: what must hold of a history, each rule under a name, in O(n log n).
 //!
 //! Every verdict carries its place in the log, so nothing has to be searched: the record is replayed
-//! in that sequence through a model of the rules ([`super::replay`]), and what clients were told is
+//! in that sequence through a model of the rules (`replay.rs`), and what clients were told is
 //! compared with it. An answer that did not come, or that says nothing, is unknown: its bid may be
 //! in the record or not, but what is not there must never have been seen.
 
