@@ -6,7 +6,7 @@ ARGS ?=
 scripts := xtask/scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test verify fix soak bench
+.PHONY: help setup setup-test demo test verify fix soak sim bench
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,10 @@ fix: ## mend formatting and what clippy can mend
 
 soak: ## repeat the whole scenario for MINUTES (default 60)
 	@$(scripts)/soak.sh "$(MINUTES)"
+
+sim: ## sweep fresh seeds of the simulator for MINUTES (default 60)
+	@$(CARGO) build --profile sim --package fairground-sim
+	@"$${CARGO_TARGET_DIR:-target}/sim/fairground-sim" --minutes "$(MINUTES)" --jobs 2
 
 bench: ## benches, the figures of one scenario, load on a market and its peers
 	@$(scripts)/bench.sh
