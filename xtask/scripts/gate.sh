@@ -17,6 +17,8 @@ durations=()
 work="$(mktemp -d)"
 started=$SECONDS
 told_skip='(^| )skipped( [A-Za-z0-9_ ]+)?: '
+# The gate says the same of the same tree; fresh histories are played by hand and at night.
+export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-20}"
 
 finish() {
     local line

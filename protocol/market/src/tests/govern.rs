@@ -386,6 +386,8 @@ proptest! {
         let mut changed: Vec<Entry> = Vec::new();
         for (place, entry) in ticked.iter().enumerate() {
             let next = ticked.get(place + 1);
+            let gap_after =
+                next.map_or(Millis::from_hours(1), |next| next.at.since(entry.at));
             let gap_without = next.zip(changed.last())
                 .map_or(Millis::from_hours(1), |(next, last)| next.at.since(last.at));
             let choice = choices.get(place % choices.len()).copied().unwrap_or(0);
@@ -393,7 +395,8 @@ proptest! {
                 // A gap that is a pause of the leader is a fact, not a nudge.
                 1 if entry.is_nudge() && gap_without <= fairground_types::limits::RESUME_GAP => {}
                 2 if entry.is_nudge() => changed.extend([entry.clone(), entry.clone()]),
-                3 if entry.is_nudge() => {
+                // A later one would shorten the pause that follows it.
+                3 if entry.is_nudge() && gap_after <= fairground_types::limits::RESUME_GAP => {
                     let last = changed.last().map_or(Timestamp::EPOCH, |last| last.at);
                     let latest = last.plus(fairground_types::limits::RESUME_GAP);
                     let at = next.map_or(entry.at, |next| next.at).min(latest).max(entry.at);
