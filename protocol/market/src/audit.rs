@@ -276,6 +276,18 @@ mod tests {
             .insert(3, Arc::new(AuditEntry { refused: Some(Code::Forbidden), ..(*third).clone() }));
         assert!(!changed.faults().is_empty());
 
+        // Sound by itself, but of another history.
+        let mut foreign = audit.clone();
+        let mut third = AuditEntry { previous: Digest::of(b"elsewhere"), ..(*third).clone() };
+        third.hash = hash_of(&third);
+        let fourth = audit.entries.get(&4).expect("there are five");
+        let mut fourth = AuditEntry { previous: audit.base, ..(**fourth).clone() };
+        fourth.hash = hash_of(&fourth);
+        foreign.entries.insert(3, Arc::new(third));
+        assert_eq!(foreign.faults().len(), 2, "the third and who follows it");
+        foreign.entries.insert(4, Arc::new(fourth));
+        assert_eq!(foreign.faults().len(), 3, "the third, the fourth and who follows it");
+
         let mut cut = audit.clone();
         cut.entries.remove(&3);
         assert!(!cut.faults().is_empty());

@@ -97,6 +97,23 @@ fn an_auction_without_a_sale_leaves_and_its_story_stays() {
     assert!(sale.story().is_none() && sale.order().is_none());
 }
 
+/// A lost chargeback leaves no money to wait for; the order it was about is open all the same.
+#[test]
+fn an_open_order_stays_when_its_money_is_settled() {
+    let world = World::play(
+        "policy initial 1h, window 0s
+        12:00:00     offer S1 a EUR 100.00                -> opened A; A closes 13:00:00
+        13:00:00     tick marks 13:00:00                  -> A locked to a at 100.00 (AutoAtClose)
+        13:01:00     paid A EUR 100.00 ev_1               -> done; A closed (Sold); S1 sold
+        13:10:00     dispute A EUR 100.00 open EUR 15.00  -> done
+        13:20:00     dispute A EUR 100.00 lost            -> done
+        95d00:00:00  archive 9                            -> done",
+    );
+    let world = world.unwrap_or_else(|why| panic!("{why}"));
+    assert!(archived(&world).is_empty());
+    assert_eq!(world.market.orders().len(), 1);
+}
+
 #[test]
 fn what_still_waits_for_something_is_looked_at_again() {
     let world = World::play(

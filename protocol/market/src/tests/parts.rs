@@ -733,6 +733,65 @@ fn a_journal_that_does_not_chain_stays_refused() {
     assert_eq!((state.violations(), state.tail().seq), (2, tail.seq + 2));
 }
 
+/// The stamps of a journal rise at both ends: a wider one that begins earlier fell too.
+#[test]
+fn a_stamp_that_falls_at_either_end_is_refused() {
+    for (earlier, latest, expected) in [
+        (0, 0, None),
+        (1, 1, None),
+        (-1, 1, Some(Code::StampRefused)),
+        (1, -1, Some(Code::StampRefused)),
+    ] {
+        let mut world = World::play(
+            "policy initial 1h
+            12:00:00  offer S1 a EUR 100.00            -> opened A; A closes 13:00:00",
+        )
+        .expect("plays");
+        let edge = edge_named("e1").expect("an edge");
+        let at = later(&world, Millis::from_secs(1));
+        let near = |off: i64| {
+            let millis = i64::try_from(at.as_unix_millis()).expect("in range") + off;
+            Timestamp::from_unix_millis(u64::try_from(millis).expect("in range"))
+        };
+        let bid = |number: u8| {
+            Intake::Bid(PlaceBid {
+                command: CommandId::from_bytes([number; 32]),
+                auction: auction_named("A").expect("a capital"),
+                bidder: person("b").expect("letter"),
+                amount: Money::new(20_000 * u64::from(number), fairground_types::Currency::Eur),
+                maximum: None,
+                valid_until: at.plus(Millis::from_secs(60)),
+            })
+        };
+        let tail = world.market.edge(&edge).expect("registered").tail();
+        let stamp = Stamp { earliest: near(-3), latest: near(3) };
+        let first = JournalEntry::after(tail, stamp, bid(1));
+        let next = Stamp { earliest: near(-3 + earlier), latest: near(3 + latest) };
+        let second = JournalEntry::after(first.tail(), next, bid(2));
+        let batch = Batch { edge, mark: None, entries: vec![first, second] };
+        let commands = vec![LogCommand::Batch(batch)];
+        let at = at.plus(Millis::from_secs(1));
+        let applied = world.apply(Entry { term: 1, at, marks: vec![], commands });
+        let codes: Vec<_> = applied.judged.iter().map(|told| told.judged.verdict.code()).collect();
+        assert_eq!(codes, vec![None, expected], "{earlier} and {latest}");
+    }
+}
+
+/// RSM-5, AU-9: whoever stamps an entry, log time does not go back.
+#[test]
+fn log_time_stands_still_for_an_entry_that_is_dated_earlier() {
+    let mut world = World::play(
+        "policy initial 1h
+        12:00:00  offer S1 a EUR 100.00            -> opened A; A closes 13:00:00",
+    )
+    .expect("plays");
+    let before = world.market.last_at();
+    let early = Timestamp::from_unix_millis(before.as_unix_millis() - 5_000);
+    let entry = Entry { term: 1, at: early, marks: vec![], commands: vec![] };
+    assert_eq!(world.apply(entry).at, before);
+    assert_eq!(world.market.last_at(), before);
+}
+
 trait AsChain {
     fn as_chain(&self) -> ChainHash;
 }

@@ -461,6 +461,25 @@ fn a_result_of_another_effect_or_without_bound_is_refused_and_changes_nothing() 
     assert_eq!(report(&mut world, "reverse_transfer", made), Some(Code::InvalidState));
 }
 
+/// Providers deliver an event again when they have not heard that it arrived.
+#[test]
+fn a_warning_that_is_delivered_again_holds_nothing_anew() {
+    let mut world = paid("");
+    let payment = Some(charge(&world).payment.clone());
+    let warning = FinanceCommand::RecordProviderObject(ProviderObjectEvent {
+        event: "evt_warning".to_owned(),
+        created: world.market.last_at(),
+        object: ProviderObject::FraudWarning { payment, charge: None },
+        raw: Digest::of(b"evt_warning"),
+    });
+    assert_eq!(finance(&mut world, warning.clone()), None);
+    assert_eq!(charge(&world).holds.len(), 1);
+    goes_on(&mut world, "12:20:00 unhold A f -> done");
+    assert!(charge(&world).holds.is_empty());
+    assert_eq!(finance(&mut world, warning), None);
+    assert!(charge(&world).holds.is_empty());
+}
+
 #[test]
 fn what_the_provider_tells_of_nobody_known_is_counted_and_nothing_else() {
     let mut world = paid("");
