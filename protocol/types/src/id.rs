@@ -422,8 +422,13 @@ impl FromStr for EdgeId {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let error = ParseIdError { expected: "edge" };
-        let (name, incarnation) = text.rsplit_once('.').ok_or_else(|| error.clone())?;
-        Self::new(name, incarnation.parse().map_err(|_| error)?)
+        let (name, digits) = text.rsplit_once('.').ok_or_else(|| error.clone())?;
+        let incarnation: u64 = digits.parse().map_err(|_| error.clone())?;
+        // One id has one text: `+1` and `01` are numbers, and no incarnations.
+        if incarnation.to_string() != digits {
+            return Err(error);
+        }
+        Self::new(name, incarnation)
     }
 }
 
@@ -531,6 +536,8 @@ mod tests {
         let id = EdgeId::new("eu-1", 3).expect("valid");
         assert_eq!(id.to_string(), "eu-1.3");
         assert_eq!("eu-1.3".parse(), Ok(id));
-        assert!("Eu.1".parse::<EdgeId>().is_err());
+        for text in ["Eu.1", "eu-1", "eu-1.", "eu-1.01", "eu-1.+1", "eu-1.-1"] {
+            assert!(text.parse::<EdgeId>().is_err(), "{text}");
+        }
     }
 }
