@@ -7,7 +7,7 @@
 pub mod memory;
 
 /// A connection over QUIC, whatever [`Connection`] is.
-pub type QuicConnection = quinn::Connection;
+pub use quinn::Connection as QuicConnection;
 
 #[cfg(feature = "sim")]
 pub use either::{Connection, RecvStream, SendStream};

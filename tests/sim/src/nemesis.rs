@@ -341,11 +341,16 @@ impl Nemesis {
         };
         let world = &self.world;
         let (disk, pace) = match who {
-            Who::Edge(place) => {
+            // A disk is broken under a process: one that is down finds it whole when it starts.
+            Who::Edge(place) if world.edge(place).is_some() => {
                 (world.edge_disk(place), world.edges.get(place).map(|slot| slot.pace.clone()))
             }
+            Who::Edge(_) => return,
             Who::Member(_) | Who::Leader => {
-                let Some(place) = self.member_place(who) else { return };
+                let Some(place) = self.member_place(who).filter(|it| world.member(*it).is_some())
+                else {
+                    return;
+                };
                 let pace = world.members.get(place).map(|slot| slot.pace.clone());
                 (world.member_disks(place), pace)
             }
@@ -386,12 +391,17 @@ impl Nemesis {
         if world.edge(place).is_some() {
             world.kill_edge(place, false).await;
         }
-        if world.restore_image(place) {
+        let is_image = world.restore_image(place);
+        if is_image {
             world.trace.count("edge restored from an image");
         }
         self.down.retain(|who| *who != Who::Edge(place));
         self.fallen.retain(|who| *who != Who::Edge(place));
         self.start(Who::Edge(place)).await;
+        if let (true, Some(edge), Some(id)) = (is_image, world.edge(place), world.edge_id(place)) {
+            let tail = edge.journal().standing().tail.seq;
+            lock(&world.record).came_back(&id, tail);
+        }
     }
 
     async fn lose(&mut self, place: usize) {

@@ -20,10 +20,11 @@ use fairground_types::{
     Accepted, AssetId, AuctionId, BlobHash, CommandId, Currency, Digest, Millis, Money, Role,
     StoryId, Timestamp, UserId,
 };
+use fairground_wire::message::StreamKind;
 use tokio::time::Instant;
 
 use crate::checks;
-use crate::plan::EDGES;
+use crate::plan::{EDGES, JOINER, Who};
 use crate::world::{World, lock};
 
 /// The maker of every piece.
@@ -311,6 +312,56 @@ impl Bidder {
             ask(&self.world, place, &other, Duration::from_millis(500)).await;
         }
     }
+}
+
+/// A bid that extends is on its way while one that only the extension makes timely arrives.
+///
+/// What the first edge took in the last second is held up until after the close, when somebody bids
+/// more elsewhere: that bid is held, and judged once the first one moved the close.
+pub async fn race(world: Arc<World>, until: Instant) {
+    // Keys that the same people use nowhere else.
+    let racer = |number| Bidder { keys: 1_000_000, ..Bidder::new(&world, number, until) };
+    let (mut early, mut late) = (racer(0), racer(1));
+    while Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+        let (first, second) = (early.any_edge(), early.any_edge());
+        let Some(sight) = early.look(first).filter(|_| first != second) else { continue };
+        let left = sight.closes_at.since(early.now()).as_millis();
+        if !(1_000..6_000).contains(&left) {
+            continue;
+        }
+        tokio::time::sleep(Duration::from_millis(left.saturating_sub(700))).await;
+        let Some(edge) = world.process(Who::Edge(first)) else { continue };
+        let members = (0..=JOINER).filter_map(|place| world.process(Who::Member(place)));
+        let ways: Vec<_> = members.map(|member| (edge, member)).collect();
+        let uplink = StreamKind::Uplink.to_byte();
+        for (edge, member) in &ways {
+            world.net.hold(*edge, *member, uplink);
+        }
+        if let Some(bid) = early.bid(first, sight) {
+            let more = Sight { min_next: more_than(bid.amount()), ..sight };
+            ask_once(&world, first, bid).await;
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            if let Some(bid) = late.bid(second, more) {
+                ask_once(&world, second, bid).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        world.trace.count("bids raced over a close");
+        for (edge, member) in &ways {
+            world.net.release(*edge, *member, uplink);
+        }
+    }
+}
+
+/// More than anybody asks for above an amount.
+fn more_than(amount: Money) -> Money {
+    Money::new(amount.minor().saturating_add(1_000), Currency::Eur)
+}
+
+async fn ask_once(world: &World, place: usize, intake: Intake) {
+    lock(&world.record).sent.entry(intake.command()).or_default().push(intake.clone());
+    ask(world, place, &intake, Duration::ZERO).await;
 }
 
 /// Asks an edge, and hears nothing when it dies meanwhile.

@@ -126,6 +126,8 @@ pub struct Plan {
     pub loss_permille: u64,
     /// Time of a commit.
     pub commit: Duration,
+    /// Whether somebody makes bids of the last second arrive in the wrong order.
+    pub races: bool,
     /// Version of the rules at the start.
     pub rules: u32,
     /// What is done, in sequence.
@@ -195,6 +197,7 @@ impl Plan {
             loss_permille: if chance.permille(300) { chance.between(1, 100) } else { 0 },
             commit: Duration::from_micros(chance.between(200, 8_000)),
             rules: if chance.permille(300) { 1 } else { fairground_market::RULES_VERSION },
+            races: !is_calm && chance.permille(300),
             acts: Vec::new(),
         };
         if !is_calm {
@@ -381,6 +384,22 @@ impl Drawing<'_> {
             self.once(Act::HandOver);
         }
         self.once(Act::Nudge(30));
+        if self.chance.permille(500) {
+            self.fall_behind();
+        }
+    }
+
+    /// A member is away for so long that the others have left its entries behind.
+    fn fall_behind(&mut self) {
+        let (who, at) = (self.member(), self.when());
+        let after = |pause: u64| at.saturating_add(millis(pause));
+        self.acts.extend([
+            (at, Act::Crash { who, power: false }),
+            (after(1_500), Act::Nudge(250)),
+            (after(6_000), Act::Snapshot),
+            (after(7_000), Act::Nudge(30)),
+            (after(8_000), Act::RestartAll),
+        ]);
     }
 
     fn images(&mut self) {

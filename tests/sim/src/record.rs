@@ -4,6 +4,7 @@
 //! log; a member that applies one later must show the same. It must not know members, edges or wires.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::Excluded;
 
 use fairground_coordinator::sim::Seen;
 use fairground_market::Market;
@@ -161,6 +162,10 @@ pub struct Record {
     pub hostile: BTreeSet<EdgeId>,
     /// Edges whose disk was put back or lost.
     pub tainted: BTreeSet<EdgeId>,
+    /// Edges that came back with less than the log has of them, and up to which sequence they know.
+    pub outrun: BTreeMap<EdgeId, u64>,
+    /// The last entry that each member applied.
+    reached: BTreeMap<String, LogIndex>,
     /// Sequences of an edge that it lost, as the log was told.
     pub missing: BTreeMap<EdgeId, Vec<(u64, u64)>>,
     /// Log time.
@@ -201,6 +206,8 @@ impl Record {
             closes_before: BTreeMap::new(),
             hostile: BTreeSet::new(),
             tainted: BTreeSet::new(),
+            outrun: BTreeMap::new(),
+            reached: BTreeMap::new(),
             missing: BTreeMap::new(),
             at: Timestamp::EPOCH,
             term: 0,
@@ -228,6 +235,7 @@ impl Record {
     /// A member has applied an entry.
     pub fn see(&mut self, member: &str, seen: &Seen<'_>) {
         let broken = seen.market.violations();
+        self.note_jump(member, seen.index);
         self.trace.check(
             "market_violations",
             if broken.is_empty() { Ok(()) } else { Err(format!("{member}: {broken:?}")) },
@@ -239,6 +247,22 @@ impl Record {
         self.trace.note(member, &format!("applies {} {:?}", seen.index, seen.digest));
         checks::log::entries_come_in_order(self, seen);
         self.take(seen);
+    }
+
+    /// Entries that others applied and this member never did came to it in a snapshot.
+    fn note_jump(&mut self, member: &str, index: LogIndex) {
+        let last = self.reached.insert(member.to_owned(), index).unwrap_or(LogIndex(0));
+        if last < index && self.rows.range((Excluded(last), Excluded(index))).next().is_some() {
+            self.trace.count("snapshot installed");
+        }
+    }
+
+    /// An edge came back from an image whose journal ends at a sequence.
+    pub fn came_back(&mut self, edge: &EdgeId, tail: u64) {
+        if self.promises.get(edge).is_some_and(|promises| promises.applied > tail) {
+            self.outrun.insert(edge.clone(), tail);
+            self.trace.count("edge came back with less than the log has");
+        }
     }
 
     fn take(&mut self, seen: &Seen<'_>) {
@@ -351,6 +375,7 @@ impl Record {
             for entry in &batch.entries {
                 if entry.seq <= before {
                     self.trace.count("copy of a journal entry");
+                    checks::edge::sequence_is_used_once(self, &batch.edge, entry);
                     continue;
                 }
                 let place = (batch.edge.clone(), entry.seq);

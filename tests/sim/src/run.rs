@@ -144,6 +144,9 @@ async fn active(world: &Arc<World>) -> Result<()> {
     for number in 0..world.plan.bidders {
         tasks.spawn_one("bidder", Bidder::new(world, number, end).live());
     }
+    if world.plan.races {
+        tasks.spawn_one("racers", people::race(Arc::clone(world), end));
+    }
     let mut nemesis = Nemesis::new(world);
     nemesis.run(begin).await;
     nemesis.heal().await;

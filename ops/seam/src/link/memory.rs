@@ -213,6 +213,12 @@ impl Net {
         self.wake();
     }
 
+    /// Streams of a kind pass again.
+    pub fn release(&self, from: Process, to: Process, kind: u8) {
+        self.state().ways.entry((from, to)).or_default().held &= !bit(kind);
+        self.wake();
+    }
+
     /// Ends every hold and every cut.
     pub fn heal_all(&self) {
         let cut: Vec<(Process, Process)> = {

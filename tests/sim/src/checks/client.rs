@@ -7,7 +7,7 @@ use fairground_types::journal::Intake;
 use fairground_types::verdict::Judged;
 use fairground_types::{Code, CommandId, EdgeId, LogIndex};
 
-use super::holds;
+use super::{holds, is_passing};
 use crate::record::{Receipt, Record};
 
 /// Takes down what a client was told and checks it.
@@ -31,7 +31,12 @@ pub fn told(
             Err(format!("{edge} received {command} and gave no receipt")),
         ),
         Taken::Refused(code, index) => refused(record, intake, *code, *index),
-        Taken::Declined(_) => record.trace.count("declined"),
+        Taken::Declined(_) => {
+            record.trace.count("declined");
+            if record.outrun.contains_key(edge) {
+                record.trace.check("row_restored_edge_gives_no_receipt", Ok(()));
+            }
+        }
         Taken::Unknown => record.trace.count("unknown"),
     }
 }
@@ -60,6 +65,12 @@ fn receipted(record: &mut Record, (edge, key): (&EdgeId, &[u8; 32]), intake: &In
             }),
         );
     }
+    if let Some(tail) = record.outrun.get(edge) {
+        record.trace.check(
+            "row_restored_edge_gives_no_receipt",
+            holds(claims.seq <= *tail, || format!("{edge}/{} was used before", claims.seq)),
+        );
+    }
     let twin =
         record.receipts.iter().find(|known| known.edge == *edge && known.claims.seq == claims.seq);
     record.trace.check(
@@ -84,11 +95,7 @@ fn verdict(record: &Record, edge: &EdgeId, command: CommandId, judged: &Judged) 
             format!("{edge} told {command} a verdict of {}", judged.index)
         }),
     );
-    let is_passing = matches!(
-        judged.verdict.code(),
-        Some(Code::Closing | Code::TooManyBids | Code::IdempotencyKeyReused)
-    );
-    if is_passing {
+    if is_passing(judged.verdict.code()) {
         return;
     }
     let known = record.verdicts.get(&command);

@@ -21,6 +21,23 @@ pub mod oracle;
 pub mod rows;
 pub mod verdict;
 
+use fairground_types::Code;
+
+/// Verdicts that are no final word on their command: they stand for one journal entry, and the same key
+/// may get another.
+const fn is_passing(code: Option<Code>) -> bool {
+    matches!(
+        code,
+        Some(
+            Code::Closing
+                | Code::TooManyBids
+                | Code::IdempotencyKeyReused
+                | Code::SignatureRequired
+                | Code::SignatureInvalid
+        )
+    )
+}
+
 /// `Ok` when something holds.
 fn holds(it_does: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if it_does { Ok(()) } else { Err(why()) }

@@ -58,7 +58,12 @@ pub fn replay(record: &Record) {
                     told.index < *index
                         || matches!(
                             told.verdict.code(),
-                            Some(Code::AuctionClosed | Code::AuctionLocked | Code::StampRefused)
+                            Some(
+                                Code::AuctionClosed
+                                    | Code::AuctionLocked
+                                    | Code::StampRefused
+                                    | Code::SignatureRequired
+                            )
                         ) && told.index == *index
                 });
                 *last = entry.seq;

@@ -49,7 +49,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "edge restored from an image or cloned",
-        tried_by: &["edge restored from an image"],
+        tried_by: &["edge came back with less than the log has"],
         held_by: &["row_restored_edge_gives_no_receipt", "ej6_receipts_use_a_sequence_once"],
     },
     Row {

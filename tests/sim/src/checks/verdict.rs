@@ -5,13 +5,8 @@ use fairground_market::JudgedIntake;
 use fairground_types::journal::{Intake, JournalEntry};
 use fairground_types::{Accepted, Code, EdgeId, Verdict, limits};
 
-use super::holds;
+use super::{holds, is_passing};
 use crate::record::{Record, Waiting};
-
-/// Verdicts that are no final word on their command: the same key may get another.
-const fn is_passing(code: Option<Code>) -> bool {
-    matches!(code, Some(Code::Closing | Code::TooManyBids | Code::IdempotencyKeyReused))
-}
 
 /// Everything about what an entry told.
 pub fn of_entry(record: &mut Record, seen: &Seen<'_>, fresh: &[(EdgeId, u64)]) {
@@ -48,14 +43,13 @@ pub fn of_entry(record: &mut Record, seen: &Seen<'_>, fresh: &[(EdgeId, u64)]) {
 /// G8, EJ-4: a command has one verdict, over all edges, restarts and leaders.
 fn once(record: &mut Record, judged: &JudgedIntake) {
     let place = (judged.edge.clone(), judged.seq);
-    if let Some(known) = record.told.get(&place) {
-        record.trace.check(
-            "g8_journal_entry_is_told_once",
-            holds(*known == judged.judged, || {
-                format!("{}/{} told {known:?}, then {:?}", place.0, place.1, judged.judged)
-            }),
-        );
-    }
+    let before = record.told.get(&place);
+    record.trace.check(
+        "g8_journal_entry_is_told_once",
+        holds(before.is_none_or(|known| *known == judged.judged), || {
+            format!("{}/{} told {before:?}, then {:?}", place.0, place.1, judged.judged)
+        }),
+    );
     record.told.insert(place, judged.judged.clone());
     if is_passing(judged.judged.verdict.code()) {
         record.trace.count("passing verdict");
