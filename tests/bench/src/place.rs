@@ -1,11 +1,12 @@
 //! Where the processes keep their files, the certificate that they show, and the machine around them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use fairground_kit::place::write_secret;
 use fairground_load::http::trusting;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ClientConfig;
@@ -65,23 +66,6 @@ fn certify(
     std::fs::write(certificate, leaf.pem())?;
     write_secret(key, &leaf_key.serialize_pem())?;
     Ok(authority.der().clone())
-}
-
-/// Writes a file that its owner alone reads.
-pub(crate) fn write_secret(file: &Path, secret: &str) -> anyhow::Result<()> {
-    std::fs::write(file, secret)?;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
-    Ok(())
-}
-
-/// A TCP address that is free now.
-pub(crate) fn free_tcp(ip: IpAddr) -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
-}
-
-/// A UDP address that is free now.
-pub(crate) fn free_udp(ip: IpAddr) -> anyhow::Result<SocketAddr> {
-    Ok(UdpSocket::bind((ip, 0))?.local_addr()?)
 }
 
 /// The address of the edge with this number, from 0.

@@ -7,6 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use fairground_kit::place::last_lines;
+use fairground_kit::wait::LOOK;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -15,8 +17,6 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long a program that should end by itself may take.
 const RUN_WAIT: Duration = Duration::from_secs(120);
 const STOP_WAIT: Duration = Duration::from_secs(10);
-/// Looks at a condition of somebody else's.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Whose rights a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,62 +157,6 @@ impl Daemon {
         }
         Ok(())
     }
-}
-
-fn last_lines(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().rev().take(5).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-}
-
-/// Asks until the answer is a value, or the patience ends.
-pub(crate) async fn until<T>(
-    what: &str,
-    patience: Duration,
-    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
-) -> anyhow::Result<T> {
-    let deadline = Instant::now() + patience;
-    let mut last = None;
-    loop {
-        match ask().await {
-            Ok(Some(value)) => return Ok(value),
-            Ok(None) => {}
-            Err(error) => last = Some(error),
-        }
-        if Instant::now() > deadline {
-            let reason = last.map_or_else(|| "not yet".to_owned(), |error| format!("{error:#}"));
-            bail!("{what} did not happen in {patience:?}: {reason}");
-        }
-        sleep(LOOK).await;
-    }
-}
-
-/// A wait that ends; for tasks, which `until` is not made for.
-pub(crate) struct Patience {
-    what: &'static str,
-    deadline: Instant,
-}
-
-impl Patience {
-    pub(crate) fn new(what: &'static str, patience: Duration) -> Self {
-        Self { what, deadline: Instant::now() + patience }
-    }
-
-    /// Rests until the next look, or fails when there was time enough.
-    pub(crate) async fn rest(&self) -> anyhow::Result<()> {
-        if Instant::now() > self.deadline {
-            bail!("{} did not happen in time", self.what);
-        }
-        sleep(LOOK).await;
-        Ok(())
-    }
-}
-
-/// A program of the system, in the usual folders.
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/bin", "/usr/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 /// CPU time of these processes and of all that they started, those that have ended too.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use fairground_kit::wait::until;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
@@ -16,7 +17,6 @@ use crate::chance::Chance;
 use crate::history::Line;
 use crate::market::bidder::Scene;
 use crate::market::{Market, PATIENCE};
-use crate::process::until;
 use crate::proxy::Proxy;
 use crate::proxy::link::Pair;
 use crate::proxy::schedule::{self, Place, Trouble};

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
+use fairground_kit::place::last_lines;
+use fairground_kit::wait::LOOK;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -15,8 +17,6 @@ use tokio::time::{Duration, Instant, sleep, timeout};
 const PARENT_VARIABLE: &str = "FAIRGROUND_PARENT_PID";
 const STOP_WAIT: Duration = Duration::from_secs(10);
 const RUN_WAIT: Duration = Duration::from_secs(60);
-/// Between two looks at a condition of somebody else's.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A daemon with a folder, which outlives its processes.
 #[derive(Debug)]
@@ -124,9 +124,7 @@ impl Daemon {
     /// The last lines of its log.
     #[must_use]
     pub fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(5).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+        last_lines(&self.log())
     }
 
     /// Whether a process was started and not ended by this one.
@@ -217,64 +215,4 @@ pub async fn run(program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
         bail!("{} ended with {}: {}", what(), output.status, errors.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// Asks until the answer is a value, or the patience ends.
-///
-/// # Errors
-/// When it ends; the last error is told.
-pub async fn until<T>(
-    what: &str,
-    patience: Duration,
-    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
-) -> anyhow::Result<T> {
-    let deadline = Instant::now() + patience;
-    let mut last = None;
-    loop {
-        match ask().await {
-            Ok(Some(value)) => return Ok(value),
-            Ok(None) => {}
-            Err(error) => last = Some(error),
-        }
-        if Instant::now() > deadline {
-            let reason = last.map_or_else(|| "not yet".to_owned(), |error| format!("{error:#}"));
-            bail!("{what} did not happen in {patience:?}: {reason}");
-        }
-        sleep(LOOK).await;
-    }
-}
-
-/// A wait that ends; for tasks of several threads, which [`until`] is not made for.
-#[derive(Debug)]
-pub struct Patience {
-    what: &'static str,
-    deadline: Instant,
-}
-
-impl Patience {
-    /// Begins to wait for something.
-    #[must_use]
-    pub fn new(what: &'static str, patience: Duration) -> Self {
-        Self { what, deadline: Instant::now() + patience }
-    }
-
-    /// Rests until the next look.
-    ///
-    /// # Errors
-    /// When there was time enough.
-    pub async fn rest(&self) -> anyhow::Result<()> {
-        if Instant::now() > self.deadline {
-            bail!("{} did not happen in time", self.what);
-        }
-        sleep(LOOK).await;
-        Ok(())
-    }
-}
-
-/// A program of the system, in the usual folders.
-#[must_use]
-pub fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/bin", "/usr/sbin", "/sbin", "/bin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|file| file.is_file())
 }

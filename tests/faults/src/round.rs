@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use fairground_kit::answer::text_at;
+use fairground_kit::wait::until;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep};
@@ -17,9 +19,8 @@ use crate::history::load::History;
 use crate::history::{AuctionEnd, JudgedBid, Line, Operation, Recorder, Told, What};
 use crate::market::bidder::{Bidder, Door, Load, Scene, millis};
 use crate::market::people::{self, Maker, Opened, Person};
-use crate::market::{Market, PATIENCE, Shape, text_at};
+use crate::market::{Market, PATIENCE, Shape};
 use crate::nemesis::{Nemesis, Plan, Recoveries};
-use crate::process::until;
 
 /// How much is going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

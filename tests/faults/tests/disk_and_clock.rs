@@ -9,9 +9,10 @@ use fairground_faults::market::Shape;
 use fairground_faults::market::api::Api;
 use fairground_faults::market::bidder::Scene;
 use fairground_faults::market::people::can_make_clips;
-use fairground_faults::process::{run, until};
+use fairground_faults::process::run;
 use fairground_faults::round::{Size, Stage};
 use fairground_faults::{binary, skip};
+use fairground_kit::wait::until;
 use tokio::time::{Duration, Instant, sleep};
 
 const SIZE: Size = Size { bidders: 6, auctions: 2 };

@@ -148,13 +148,19 @@ const TABLE: &[Row] = &[
     },
     Row {
         package: "fairground-tests-faults",
+        may_use: &["fairground-tests-kit"],
+        tests_may_use: &[],
+        must_not_see: &["openraft", "quinn", "redb"],
+    },
+    Row {
+        package: "fairground-tests-kit",
         may_use: &[],
         tests_may_use: &[],
         must_not_see: &["openraft", "quinn", "redb"],
     },
     Row {
         package: "fairground-bench",
-        may_use: &[],
+        may_use: &["fairground-tests-kit"],
         tests_may_use: &[],
         must_not_see: &["openraft", "quinn", "redb", "reqwest"],
     },

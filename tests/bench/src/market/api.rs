@@ -108,9 +108,3 @@ impl Api {
         Ok(reply.body)
     }
 }
-
-/// A text member of an answer.
-pub(crate) fn text_at(value: &Value, member: &str) -> anyhow::Result<String> {
-    let text = value[member].as_str().map(str::to_owned);
-    text.with_context(|| format!("the answer has no text {member}: {value}"))
-}

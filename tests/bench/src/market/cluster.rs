@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use fairground_kit::answer::text_at;
+use fairground_kit::place::{free_tcp, free_udp, write_secret};
+use fairground_kit::wait::until;
 use fairground_load::http::Target;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::api::{Api, text_at};
-use crate::place::{LOOPBACK, Place, edge_ip, free_tcp, free_udp, write_secret};
-use crate::process::{Account, Daemon, Program, until};
+use super::api::Api;
+use crate::place::{LOOPBACK, Place, edge_ip};
+use crate::process::{Account, Daemon, Program};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fairground_kit::wait::until;
 use fairground_load::drive::{Amounts, Figures, Run, drive};
 use fairground_load::http::Target;
 use fairground_load::report;
@@ -20,7 +21,7 @@ use self::cluster::{Cluster, Shape};
 use self::people::Person;
 use self::stories::Maker;
 use crate::place::Place;
-use crate::process::{cpu, until};
+use crate::process::cpu;
 
 /// The offer that opens an auction, in minor units; bids begin one above.
 pub(crate) const OPENING_MINOR: u64 = 100;

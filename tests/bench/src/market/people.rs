@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fairground_kit::answer::{new_code, text_at};
+use fairground_kit::wait::Patience;
 use fairground_load::http::Target;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::api::{Api, text_at};
-use crate::process::Patience;
+use super::api::Api;
 
 /// How many sign in, list or open at once.
 pub(crate) const AT_ONCE: usize = 32;
@@ -63,22 +64,13 @@ pub(crate) async fn sign_in(
     let patience = Patience::new("the mail with the code", Duration::from_secs(60));
     let code = loop {
         let found = mail.get(&query).await?;
-        let mails = found["messages"].as_array().map_or(&[][..], Vec::as_slice);
-        let new = mails.get(..mails.len().saturating_sub(known)).unwrap_or_default();
-        if let Some(code) = new.iter().find_map(code_in) {
+        if let Some(code) = new_code(&found, known) {
             break code;
         }
         patience.rest().await?;
     };
     let typed = json!({"identifier": address, "code": code});
     Person::of(&api.post("/v1/auth/otp/verify", &typed).await?)
-}
-
-/// The six digits of a mail about a code.
-fn code_in(mail: &Value) -> Option<String> {
-    mail["subject"].as_str().filter(|subject| subject.contains("code"))?;
-    let mut words = mail["text"].as_str()?.split(|c: char| !c.is_ascii_digit());
-    words.find(|word| word.len() == 6).map(str::to_owned)
 }
 
 /// Makes an account with a handle.
@@ -137,14 +129,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_code_is_six_digits_in_a_mail_that_says_so() {
-        let mail = |subject, text| json!({"subject": subject, "text": text});
-        assert_eq!(code_in(&mail("Your code", "it is 123456, good")), Some("123456".to_owned()));
-        assert_eq!(code_in(&mail("Your order", "number 123456")), None);
-        assert_eq!(code_in(&mail("Your code", "1234567")), None);
-    }
 
     #[tokio::test]
     async fn what_is_done_at_once_is_answered_in_order() {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use fairground_kit::answer::text_at;
+use fairground_kit::place::find;
+use fairground_kit::wait::{Patience, until};
 use fairground_load::http::Target;
 use fairground_load::report;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::OPENING_MINOR;
-use super::api::{Api, text_at};
+use super::api::Api;
 use super::cluster::Cluster;
 use super::people::{self, Person, in_parallel};
-use crate::process::{Account, Patience, Program, find, until};
+use crate::process::{Account, Program};
 
 /// Stories that are given to one maker; the market allows a thousand.
 const STORIES_EACH: usize = 900;

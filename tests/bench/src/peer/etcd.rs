@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{BufMut as _, Bytes, BytesMut};
+use fairground_kit::place::{find, free_tcp};
+use fairground_kit::wait::until;
 use fairground_load::drive::{Bid, Bidder, Outcome};
 use h2::client::SendRequest;
 use http::Request;
@@ -19,8 +21,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::market::OPENING_MINOR;
-use crate::place::{LOOPBACK, Place, free_tcp};
-use crate::process::{Account, Daemon, Program, find, until};
+use crate::place::{LOOPBACK, Place};
+use crate::process::{Account, Daemon, Program};
 
 const NODES: usize = 3;
 /// Connections that bidders share.

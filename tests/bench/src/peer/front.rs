@@ -18,6 +18,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
+use fairground_kit::place::free_tcp;
 use fairground_load::drive::{Bid, Bidder, Outcome};
 use fairground_load::http::{Http, Target};
 use hyper::server::conn::http1;
@@ -34,7 +35,7 @@ use tokio_postgres::{Client, Statement};
 use tokio_rustls::TlsAcceptor;
 
 use super::postgres::{Postgres, connect};
-use crate::place::{LOOPBACK, Place, free_tcp};
+use crate::place::{LOOPBACK, Place};
 use crate::process::{Account, Daemon, Program};
 
 const BATCH_MAX: usize = 1_024;

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fairground_kit::place::{find, free_tcp};
+use fairground_kit::wait::until;
 use fairground_load::drive::{Bid, Bidder, Outcome};
 use rustix::process::Signal;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls, Statement};
 
-use crate::place::{LOOPBACK, Place, free_tcp};
-use crate::process::{Account, Daemon, Program, find, until};
+use crate::place::{LOOPBACK, Place};
+use crate::process::{Account, Daemon, Program};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Connections of the pool that bidders share: more only makes the queue at the row longer.

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use fairground_kit::place::{find, free_tcp};
+use fairground_kit::wait::until;
 use fairground_load::drive::{Bid, Bidder, Outcome};
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use crate::market::OPENING_MINOR;
-use crate::place::{LOOPBACK, Place, free_tcp};
-use crate::process::{Account, Daemon, Program, find, until};
+use crate::place::{LOOPBACK, Place};
+use crate::process::{Account, Daemon, Program};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a reply; the script answers a digit.

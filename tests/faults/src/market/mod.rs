@@ -11,18 +11,20 @@ pub mod api;
 pub mod bidder;
 pub mod people;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::unix::fs::PermissionsExt as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, ensure};
+use fairground_kit::answer::text_at;
+use fairground_kit::place::{free_tcp, free_udp, write_secret};
+use fairground_kit::wait::until;
 use serde_json::{Value, json};
 use tokio::time::Duration;
 
 use self::api::Api;
-use crate::process::{Daemon, run, until};
+use crate::process::{Daemon, run};
 use crate::proxy::Proxy;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -425,27 +427,4 @@ async fn start_fakes(binary: &Path, dir: &Path) -> anyhow::Result<(Daemon, Value
     daemon.start()?;
     let ready = daemon.ready(PATIENCE).await?;
     Ok((daemon, ready))
-}
-
-fn write_secret(file: &Path, secret: &str) -> anyhow::Result<()> {
-    std::fs::write(file, secret)?;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
-    Ok(())
-}
-
-fn free_tcp(ip: IpAddr) -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
-}
-
-fn free_udp(ip: IpAddr) -> anyhow::Result<SocketAddr> {
-    Ok(UdpSocket::bind((ip, 0))?.local_addr()?)
-}
-
-/// A text member of an answer.
-///
-/// # Errors
-/// When it has none.
-pub fn text_at(value: &Value, member: &str) -> anyhow::Result<String> {
-    let text = value[member].as_str().map(str::to_owned);
-    text.with_context(|| format!("the answer has no text {member}: {value}"))
 }

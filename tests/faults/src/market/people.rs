@@ -5,12 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
+use fairground_kit::answer::{new_code, text_at};
+use fairground_kit::place::find;
+use fairground_kit::wait::{Patience, until};
+use serde_json::json;
 use tokio::time::Duration;
 
 use super::api::Api;
-use super::{Market, PATIENCE, text_at};
-use crate::process::{Patience, find, run, until};
+use super::{Market, PATIENCE};
+use crate::process::run;
 
 /// The offer that opens an auction, in minor units.
 pub const OPENING_MINOR: u64 = 100;
@@ -50,9 +53,7 @@ pub async fn sign_in(edge: &str, inbox: &str, address: &str) -> anyhow::Result<P
     let patience = Patience::new("the mail with the code", PATIENCE);
     let code = loop {
         let found = mail.get(&query).await?;
-        let mails = found["messages"].as_array().map_or(&[][..], Vec::as_slice);
-        let new = mails.get(..mails.len().saturating_sub(known)).unwrap_or_default();
-        if let Some(code) = new.iter().find_map(code_in) {
+        if let Some(code) = new_code(&found, known) {
             break code;
         }
         patience.rest().await?;
@@ -62,13 +63,6 @@ pub async fn sign_in(edge: &str, inbox: &str, address: &str) -> anyhow::Result<P
     let token = text_at(&tokens, "accessToken")?;
     let api = api.with_authorization(&format!("Bearer {token}"));
     Ok(Person { user: text_at(&tokens["user"], "userId")?, api, address: address.to_owned() })
-}
-
-/// The six digits of a mail about a code.
-fn code_in(mail: &Value) -> Option<String> {
-    mail["subject"].as_str().filter(|subject| subject.contains("code"))?;
-    let mut words = mail["text"].as_str()?.split(|c: char| !c.is_ascii_digit());
-    words.find(|word| word.len() == 6).map(str::to_owned)
 }
 
 /// Makes an account with a handle.
@@ -214,16 +208,4 @@ pub struct Opened {
     pub bid: String,
     /// The entry that opened it.
     pub index: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_code_is_six_digits_in_a_mail_that_says_so() {
-        let mail = |subject, text| json!({"subject": subject, "text": text});
-        assert_eq!(code_in(&mail("Your code", "it is 123456, good")), Some("123456".to_owned()));
-        assert_eq!(code_in(&mail("Your order", "number 123456")), None);
-    }
 }
