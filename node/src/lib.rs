@@ -22,6 +22,8 @@ mod delivery;
 mod edge;
 mod error;
 mod feed;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod http;
 mod identity;
 mod ingest;

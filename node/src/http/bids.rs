@@ -470,3 +470,32 @@ fn known_body(bid: BidId, known: &Known) -> BidStatus {
     }
     body
 }
+
+/// A body as a handler reads it; all of it is there already.
+#[cfg(feature = "fuzz")]
+fn read_body<T: serde::de::DeserializeOwned>(body: &[u8]) -> Option<T> {
+    use axum::extract::FromRequest as _;
+    use futures_util::FutureExt as _;
+
+    let request = http::Request::builder().header(header::CONTENT_TYPE, "application/json");
+    let request = request.body(axum::body::Body::from(body.to_vec())).ok()?;
+    let ApiJson(read) = ApiJson::<T>::from_request(request, &()).now_or_never()?.ok()?;
+    Some(read)
+}
+
+/// Whether a body is that of a bid; for the fuzz targets.
+#[cfg(feature = "fuzz")]
+pub(crate) fn reads_bid(body: &[u8]) -> bool {
+    read_body::<BidRequest>(body).is_some_and(|body| {
+        let amount = money_of(body.amount_minor, body.amount.as_deref(), body.currency);
+        amount.is_ok() && maximum_of(&body).is_ok()
+    })
+}
+
+/// Whether a body is that of an offer; for the fuzz targets.
+#[cfg(feature = "fuzz")]
+pub(crate) fn reads_offer(body: &[u8]) -> bool {
+    read_body::<OfferRequest>(body).is_some_and(|body| {
+        money_of(body.amount_minor, body.amount.as_deref(), body.currency).is_ok()
+    })
+}

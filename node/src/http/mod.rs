@@ -55,6 +55,8 @@ use utoipa_axum::routes;
 
 use crate::edge::Edge;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use bids::{reads_bid, reads_offer};
 pub(crate) use call::typed as typed_read;
 
 const ABOUT: About = About {

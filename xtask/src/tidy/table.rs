@@ -153,6 +153,12 @@ const TABLE: &[Row] = &[
         must_not_see: &["openraft", "quinn", "redb"],
     },
     Row {
+        package: "fairground-tests-fuzz",
+        may_use: EVERYTHING,
+        tests_may_use: &[],
+        must_not_see: &[],
+    },
+    Row {
         package: "fairground-tests-kit",
         may_use: &[],
         tests_may_use: &[],
