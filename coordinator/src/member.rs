@@ -62,11 +62,13 @@ impl Member {
     }
 
     /// An instant of the market as the world outside counts it, which no sandbox moves.
+    #[cfg(feature = "stripe")]
     pub(crate) fn outside(&self, at: Timestamp) -> Timestamp {
         at.minus(self.state.clock_offset())
     }
 
     /// An instant that the world outside names, as the market counts it.
+    #[cfg(feature = "stripe")]
     pub(crate) fn inside(&self, at: Timestamp) -> Timestamp {
         at.plus(self.state.clock_offset())
     }

@@ -66,7 +66,6 @@ const SIGN_IN_RATE: RateLimit =
 pub(crate) struct Api {
     pub(crate) member: Arc<Member>,
     pub(crate) admin_key: String,
-    #[cfg_attr(not(feature = "stripe"), expect(dead_code, reason = "read by webhooks alone"))]
     pub(crate) webhooks: Webhooks,
     pub(crate) sign_in_rate: RateLimiter<std::net::IpAddr>,
     cursors: CursorKey,
