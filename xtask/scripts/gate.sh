@@ -221,6 +221,21 @@ line_coverage() {
         --ignore-filename-regex '/(tests|script|types|wire)/|script\.rs' --summary-only --fail-under-lines 95.9
 }
 
+# A whole cluster in one thread and one seed: all seeds that once failed, and 300 fresh ones.
+simulator() {
+    must_build "build of the simulator" cargo build --profile sim --package fairground-sim
+    if [ "$nextest" = yes ]; then
+        run "tests of the simulator" cargo nextest run --profile ci --cargo-profile sim \
+            --package fairground-sim --package fairground-seam
+        count_nextest
+    else
+        run "tests of the simulator" cargo test --profile sim --no-fail-fast --lib --bins --tests \
+            --package fairground-sim --package fairground-seam -- --show-output
+        count_cargo_test
+    fi
+    check "simulator" "$target/sim/fairground-sim" --seeds 300 --hours 10 --minutes 5 --jobs 2
+}
+
 if [ "$mode" = static ]; then
     static_checks
     finish
@@ -255,6 +270,7 @@ else
     check "table of the rules" cargo xtask coverage
 fi
 line_coverage
+simulator
 client_test
 browser_test
 finish
