@@ -8,12 +8,13 @@ pub(crate) mod memory;
 
 use std::hint::black_box;
 
-use fairground_market::{Applied, Market};
+use fairground_market::{Applied, Effect, Market};
 use fairground_types::command::{
     AccountCommand, Actor, Carrier, Channel, Clip, ClusterCommand, Command, CreateAccount,
-    CreateJoinToken, Entry, Envelope, GovernCommand, IncrementFloors, InitialiseCluster, JoinProof,
-    JoinRole, LogCommand, MarketPolicy, MediaCommand, OrderCommand, PaymentCommand, ProviderEvent,
-    ProviderEventKind, PublishRevision, RegisterAsset, RegisterEdge, ReviewDecision, SaveDraft,
+    CreateJoinToken, EffectResult, Entry, Envelope, FinanceCommand, GovernCommand, IncrementFloors,
+    InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy, MediaCommand, OrderCommand,
+    PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject,
+    ProviderObjectEvent, PublishRevision, RegisterAsset, RegisterEdge, ReviewDecision, SaveDraft,
     SealedContact, SetSignaturePolicy, SignaturePolicy, StoryCommand, StoryDraft, UnsignedMax,
 };
 use fairground_types::journal::{
@@ -64,7 +65,50 @@ impl Floor {
         let mut policy = MarketPolicy::default();
         policy.auction.initial = Millis::from_secs(10);
         policy.auction.window = Millis::ZERO;
-        Self::with(policy, 0, MAKERS)
+        let mut floor = Self::with(policy, 0, MAKERS);
+        floor.open_payout_accounts();
+        floor
+    }
+
+    /// Every maker can be paid: a sale whose money waits is never over.
+    fn open_payout_accounts(&mut self) {
+        let makers: Vec<UserId> =
+            (FIRST_MAKER..FIRST_MAKER + MAKERS).map(|it| UserId::from_bits(it.into())).collect();
+        let open = Command::Finance(FinanceCommand::OpenPayoutAccount);
+        self.direct(makers.iter().map(|maker| (Actor::User(*maker), open.clone())).collect());
+        let account = |maker: &UserId| format!("acct_{maker}");
+        self.report(|effect| match effect {
+            Effect::CreateConnectedAccount { user, .. } => {
+                Some(EffectResult::AccountMade { account: account(user) })
+            }
+            _ => None,
+        });
+        let ready = makers.iter().map(|maker| {
+            let event = ProviderObjectEvent {
+                event: format!("ev_{maker}"),
+                created: self.at,
+                object: ProviderObject::Account {
+                    account: account(maker),
+                    user: Some(*maker),
+                    state: ProviderAccountState::Ready,
+                },
+                raw: Digest::of(b"raw"),
+            };
+            (Actor::Cluster, Command::Finance(FinanceCommand::RecordProviderObject(event)))
+        });
+        let ready = ready.collect();
+        self.direct(ready);
+    }
+
+    /// Tells what came of waiting effects.
+    fn report(&mut self, made: impl Fn(&Effect) -> Option<EffectResult>) {
+        let waiting = self.market.outbox().filter_map(|pending| {
+            let report =
+                FinanceCommand::ReportEffect { effect: pending.id, result: made(&pending.effect)? };
+            Some((Actor::Cluster, Command::Finance(report)))
+        });
+        let waiting = waiting.collect();
+        self.direct(waiting);
     }
 
     fn with(policy: MarketPolicy, auctions: u64, makers: u64) -> Self {
@@ -285,6 +329,12 @@ impl Floor {
             let has = sold.iter().map(|(_, o)| (buyer.clone(), Command::Order(confirm(o))));
             self.direct(has.collect());
         }
+        self.report(|effect| match effect {
+            Effect::CreateTransfer(transfer) => {
+                Some(EffectResult::TransferMade { transfer: format!("tr_{}", transfer.order) })
+            }
+            _ => None,
+        });
         // The rest of the day passes at once: no auction is open that an outage could move.
         self.at = self.at.plus(Millis::from_hours(24));
         self.pass(Millis::from_secs(2));
