@@ -700,6 +700,18 @@ fn a_mark_that_overtakes_its_batch_counts_after_it() {
     assert_eq!(world.market.edge(&edge).expect("registered").violations(), 0);
 }
 
+/// A bid of b in A, each number above the one before.
+fn bid(number: u8, at: Timestamp) -> Intake {
+    Intake::Bid(PlaceBid {
+        command: CommandId::from_bytes([number; 32]),
+        auction: auction_named("A").expect("a capital"),
+        bidder: person("b").expect("letter"),
+        amount: Money::new(20_000 * u64::from(number), fairground_types::Currency::Eur),
+        maximum: None,
+        valid_until: at.plus(Millis::from_secs(60)),
+    })
+}
+
 #[test]
 fn a_journal_that_does_not_chain_stays_refused() {
     let mut world = World::play(
@@ -709,21 +721,11 @@ fn a_journal_that_does_not_chain_stays_refused() {
     .expect("plays");
     let edge = edge_named("e1").expect("an edge");
     let at = later(&world, Millis::from_secs(1));
-    let bid = |number: u8| {
-        Intake::Bid(PlaceBid {
-            command: CommandId::from_bytes([number; 32]),
-            auction: auction_named("A").expect("a capital"),
-            bidder: person("b").expect("letter"),
-            amount: Money::new(20_000, fairground_types::Currency::Eur),
-            maximum: None,
-            valid_until: at.plus(Millis::from_secs(60)),
-        })
-    };
     let stamp = Stamp { earliest: at, latest: at };
     let tail = world.market.edge(&edge).expect("registered").tail();
     let cloned = Tail { hash: Digest::of(b"another journal").as_chain(), ..tail };
-    let first = JournalEntry::after(cloned, stamp, bid(1));
-    let second = JournalEntry::after(first.tail(), stamp, bid(2));
+    let first = JournalEntry::after(cloned, stamp, bid(1, at));
+    let second = JournalEntry::after(first.tail(), stamp, bid(2, at));
     let batch = Batch { edge: edge.clone(), mark: None, entries: vec![first, second] };
     let commands = vec![LogCommand::Batch(batch)];
     let applied = world.apply(Entry { term: 1, at, marks: vec![], commands });
@@ -753,21 +755,11 @@ fn a_stamp_that_falls_at_either_end_is_refused() {
             let millis = i64::try_from(at.as_unix_millis()).expect("in range") + off;
             Timestamp::from_unix_millis(u64::try_from(millis).expect("in range"))
         };
-        let bid = |number: u8| {
-            Intake::Bid(PlaceBid {
-                command: CommandId::from_bytes([number; 32]),
-                auction: auction_named("A").expect("a capital"),
-                bidder: person("b").expect("letter"),
-                amount: Money::new(20_000 * u64::from(number), fairground_types::Currency::Eur),
-                maximum: None,
-                valid_until: at.plus(Millis::from_secs(60)),
-            })
-        };
         let tail = world.market.edge(&edge).expect("registered").tail();
         let stamp = Stamp { earliest: near(-3), latest: near(3) };
-        let first = JournalEntry::after(tail, stamp, bid(1));
+        let first = JournalEntry::after(tail, stamp, bid(1, at));
         let next = Stamp { earliest: near(-3 + earlier), latest: near(3 + latest) };
-        let second = JournalEntry::after(first.tail(), next, bid(2));
+        let second = JournalEntry::after(first.tail(), next, bid(2, at));
         let batch = Batch { edge, mark: None, entries: vec![first, second] };
         let commands = vec![LogCommand::Batch(batch)];
         let at = at.plus(Millis::from_secs(1));
