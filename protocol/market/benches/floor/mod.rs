@@ -10,12 +10,13 @@ use std::hint::black_box;
 
 use fairground_market::{Applied, Effect, Market};
 use fairground_types::command::{
-    AccountCommand, Actor, Carrier, Channel, Clip, ClusterCommand, Command, CreateAccount,
-    CreateJoinToken, EffectResult, Entry, Envelope, FinanceCommand, GovernCommand, IncrementFloors,
-    InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy, MediaCommand, OrderCommand,
-    PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject,
-    ProviderObjectEvent, PublishRevision, RegisterAsset, RegisterEdge, ReviewDecision, SaveDraft,
-    SealedContact, SetSignaturePolicy, SignaturePolicy, StoryCommand, StoryDraft, UnsignedMax,
+    AccountCommand, Actor, BalanceRecord, Carrier, Channel, Clip, ClusterCommand, Command,
+    CreateAccount, CreateJoinToken, EffectResult, Entry, Envelope, FinanceCommand, GovernCommand,
+    IncrementFloors, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy,
+    MediaCommand, OrderCommand, PaymentCommand, ProviderAccountState, ProviderEvent,
+    ProviderEventKind, ProviderObject, ProviderObjectEvent, PublishRevision, RegisterAsset,
+    RegisterEdge, ReviewDecision, SaveDraft, SealedContact, SetSignaturePolicy, SignaturePolicy,
+    StoryCommand, StoryDraft, UnsignedMax,
 };
 use fairground_types::journal::{
     Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -306,6 +307,16 @@ impl Floor {
         });
         let paid = paid.collect();
         self.direct(paid);
+        let gross = Money::new(OPENING, Currency::Eur);
+        let (fee, available_at) = (Money::new(1, Currency::Eur), self.at);
+        self.report(|effect| match effect {
+            Effect::ReadCharge { order, .. } => {
+                let balance =
+                    BalanceRecord { record: format!("txn_{order}"), fee, gross, available_at };
+                Some(EffectResult::ChargeRead { charge: format!("ch_{order}"), balance })
+            }
+            _ => None,
+        });
         let buyer = Actor::User(UserId::from_bits(1));
         let sold = numbers
             .iter()
