@@ -101,6 +101,20 @@ impl Floor {
         self.direct(ready);
     }
 
+    /// Every payment's record was read in the provider's books.
+    fn read_charges(&mut self) {
+        let gross = Money::new(OPENING, Currency::Eur);
+        let (fee, available_at) = (Money::new(1, Currency::Eur), self.at);
+        self.report(|effect| match effect {
+            Effect::ReadCharge { order, .. } => {
+                let balance =
+                    BalanceRecord { record: format!("txn_{order}"), fee, gross, available_at };
+                Some(EffectResult::ChargeRead { charge: format!("ch_{order}"), balance })
+            }
+            _ => None,
+        });
+    }
+
     /// Tells what came of waiting effects.
     fn report(&mut self, made: impl Fn(&Effect) -> Option<EffectResult>) {
         let waiting = self.market.outbox().filter_map(|pending| {
@@ -307,16 +321,7 @@ impl Floor {
         });
         let paid = paid.collect();
         self.direct(paid);
-        let gross = Money::new(OPENING, Currency::Eur);
-        let (fee, available_at) = (Money::new(1, Currency::Eur), self.at);
-        self.report(|effect| match effect {
-            Effect::ReadCharge { order, .. } => {
-                let balance =
-                    BalanceRecord { record: format!("txn_{order}"), fee, gross, available_at };
-                Some(EffectResult::ChargeRead { charge: format!("ch_{order}"), balance })
-            }
-            _ => None,
-        });
+        self.read_charges();
         let buyer = Actor::User(UserId::from_bits(1));
         let sold = numbers
             .iter()
