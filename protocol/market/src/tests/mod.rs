@@ -11,6 +11,7 @@ mod figures;
 mod govern;
 mod inbox;
 mod interleavings;
+mod journal;
 mod laws;
 mod model;
 mod money;
