@@ -13,8 +13,7 @@ pub fn text_at(value: &Value, member: &str) -> anyhow::Result<String> {
 }
 
 /// The six digits of a mail about a code.
-#[must_use]
-pub fn code_in(mail: &Value) -> Option<String> {
+fn code_in(mail: &Value) -> Option<String> {
     mail["subject"].as_str().filter(|subject| subject.contains("code"))?;
     let mut words = mail["text"].as_str()?.split(|c: char| !c.is_ascii_digit());
     words.find(|word| word.len() == 6).map(str::to_owned)
