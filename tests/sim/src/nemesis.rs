@@ -256,8 +256,7 @@ impl Nemesis {
 
     fn wires(&mut self, act: Act) {
         let world = &self.world;
-        let leaders: Vec<usize> =
-            (0..=JOINER).filter_map(|place| world.process(Who::Member(place))).collect();
+        let members = world.member_processes();
         match act {
             Act::Cut(from, to) => {
                 if let (Some(from), Some(to)) = (world.process(from), world.process(to)) {
@@ -277,7 +276,7 @@ impl Nemesis {
             Act::CutEdges => {
                 world.trace.count("edge cut off");
                 for edge in (0..EDGES).filter_map(|place| world.process(Who::Edge(place))) {
-                    for member in &leaders {
+                    for member in &members {
                         world.net.cut(edge, *member);
                         world.net.cut(*member, edge);
                     }
@@ -288,7 +287,7 @@ impl Nemesis {
                 let kind = if is_beat { StreamKind::Beat } else { StreamKind::Uplink };
                 world.trace.count(if is_beat { "beats held" } else { "batches held" });
                 let Some(edge) = world.process(Who::Edge(place)) else { return };
-                for member in &leaders {
+                for member in &members {
                     world.net.hold(edge, *member, kind.to_byte());
                 }
             }

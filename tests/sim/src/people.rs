@@ -24,7 +24,7 @@ use fairground_wire::message::StreamKind;
 use tokio::time::Instant;
 
 use crate::checks;
-use crate::plan::{EDGES, JOINER, Who};
+use crate::plan::{EDGES, Who};
 use crate::world::{World, lock};
 
 /// The maker of every piece.
@@ -332,11 +332,10 @@ pub async fn race(world: Arc<World>, until: Instant) {
         }
         tokio::time::sleep(Duration::from_millis(left.saturating_sub(700))).await;
         let Some(edge) = world.process(Who::Edge(first)) else { continue };
-        let members = (0..=JOINER).filter_map(|place| world.process(Who::Member(place)));
-        let ways: Vec<_> = members.map(|member| (edge, member)).collect();
+        let members = world.member_processes();
         let uplink = StreamKind::Uplink.to_byte();
-        for (edge, member) in &ways {
-            world.net.hold(*edge, *member, uplink);
+        for member in &members {
+            world.net.hold(edge, *member, uplink);
         }
         if let Some(bid) = early.bid(first, sight) {
             let more = Sight { min_next: more_than(bid.amount()), ..sight };
@@ -348,8 +347,8 @@ pub async fn race(world: Arc<World>, until: Instant) {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         world.trace.count("bids raced over a close");
-        for (edge, member) in &ways {
-            world.net.release(*edge, *member, uplink);
+        for member in &members {
+            world.net.release(edge, *member, uplink);
         }
     }
 }

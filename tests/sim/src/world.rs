@@ -238,9 +238,17 @@ impl World {
 
     /// Every process that is known by now.
     pub fn processes(&self) -> Vec<Process> {
-        let members = self.members.iter().map(|slot| *lock(&slot.process));
         let edges = self.edges.iter().map(|slot| *lock(&slot.process));
-        members.chain(edges).filter(|process| *process != usize::MAX).collect()
+        self.member_processes()
+            .into_iter()
+            .chain(edges)
+            .filter(|process| *process != usize::MAX)
+            .collect()
+    }
+
+    /// Every process that is or may become a member.
+    pub fn member_processes(&self) -> Vec<Process> {
+        self.members.iter().map(|slot| *lock(&slot.process)).collect()
     }
 
     /// The process of somebody.
