@@ -71,7 +71,7 @@ pub struct FaultDisk {
 
 /// The part of a disk that survived, chosen by a seed.
 #[derive(Clone, Copy, Debug)]
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
     /// Next number of a splitmix64 sequence.
@@ -82,7 +82,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.next() % bound).unwrap_or(0)
     }

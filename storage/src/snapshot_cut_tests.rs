@@ -15,6 +15,7 @@ use std::path::Path;
 use bytes::Bytes;
 use fairground_wire::raft::{LogIdWire, SnapshotMetaWire};
 
+use crate::fault::Chance;
 use crate::record::KeyFile;
 use crate::snapshot::SnapshotStore;
 
@@ -23,18 +24,6 @@ const CUTS: u64 = 10_000;
 /// A real replacement with its syncs after so many cuts.
 const SAVE_EVERY: u64 = 40;
 const SECTOR: usize = 512;
-
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let bound = u64::try_from(bound).unwrap_or(u64::MAX).max(1);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound).unwrap_or(0)
-    }
-}
 
 /// A snapshot of a number: small most often, of several parts now and then.
 fn snapshot(number: u64, chance: &mut Chance) -> (SnapshotMetaWire, Bytes) {

@@ -11,7 +11,6 @@
 //! `history/` is a second one, written from the rules and not from the market's sources. The binary
 //! is named by `FAIRGROUND_BIN`; without it a test says that it is skipped and passes.
 
-pub mod chance;
 pub mod history;
 pub mod market;
 pub mod nemesis;

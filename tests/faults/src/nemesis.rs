@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use fairground_kit::chance::Chance;
 use fairground_kit::wait::until;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
-use crate::chance::Chance;
 use crate::history::Line;
 use crate::market::bidder::Scene;
 use crate::market::{Market, PATIENCE};

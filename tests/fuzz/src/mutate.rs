@@ -2,6 +2,8 @@
 //!
 //! It must not know what an input means, but for which bytes are numbers that readers stumble over.
 
+use fairground_kit::chance::Chance;
+
 use super::INPUT_MAX;
 
 /// Numbers at which lengths, signs and tags turn.
@@ -23,40 +25,28 @@ const NUMBERS: [u64; 12] = [
 const MARKS: &[u8] = b"\0\n\r\t ,;:=./-+%~\"'\\{}[]()<>&?#@!*|^$_0a\xFF\xC3";
 
 /// Makes inputs.
-pub struct Mutator(u64);
+pub struct Mutator(Chance);
 
 impl Mutator {
     /// The mutator of a seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound).unwrap_or(u64::MAX).max(1);
-        usize::try_from(self.draw() % bound).unwrap_or(0)
+        Self(Chance::new(seed))
     }
 
     fn byte(&mut self) -> u8 {
-        self.draw().to_le_bytes()[0]
+        self.0.next().to_le_bytes()[0]
     }
 
     fn pick<'a>(&mut self, corpus: &'a [Vec<u8>]) -> &'a [u8] {
-        let place = self.below(corpus.len());
+        let place = self.0.place(corpus.len());
         corpus.get(place).map_or(&[], Vec::as_slice)
     }
 
     /// The next input: one of the corpus, changed in one to eight places.
     pub fn next(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
         let mut input = self.pick(corpus).to_vec();
-        for _ in 0..=self.below(8) {
+        for _ in 0..=self.0.place(8) {
             self.change(&mut input, corpus);
         }
         input.truncate(INPUT_MAX);
@@ -64,10 +54,10 @@ impl Mutator {
     }
 
     fn change(&mut self, input: &mut Vec<u8>, corpus: &[Vec<u8>]) {
-        let at = self.below(input.len().saturating_add(1));
-        match self.below(11) {
+        let at = self.0.place(input.len().saturating_add(1));
+        match self.0.place(11) {
             0 => {
-                let mask = 1_u8 << self.below(8);
+                let mask = 1_u8 << self.0.place(8);
                 if let Some(byte) = input.get_mut(at) {
                     *byte ^= mask;
                 }
@@ -79,17 +69,17 @@ impl Mutator {
                 }
             }
             2 => {
-                let new = MARKS.get(self.below(MARKS.len())).copied().unwrap_or(0);
+                let new = MARKS.get(self.0.place(MARKS.len())).copied().unwrap_or(0);
                 input.insert(at, new);
             }
             3 => input.truncate(at),
             4 => {
-                let until = self.below(input.len().saturating_sub(at).saturating_add(1));
+                let until = self.0.place(input.len().saturating_sub(at).saturating_add(1));
                 input.drain(at..at.saturating_add(until));
             }
             5 => {
-                let number = NUMBERS.get(self.below(NUMBERS.len())).copied().unwrap_or(0);
-                let width = [1, 2, 4, 8].get(self.below(4)).copied().unwrap_or(8);
+                let number = NUMBERS.get(self.0.place(NUMBERS.len())).copied().unwrap_or(0);
+                let width = [1, 2, 4, 8].get(self.0.place(4)).copied().unwrap_or(8);
                 for (place, byte) in number.to_le_bytes().into_iter().take(width).enumerate() {
                     if let Some(target) = input.get_mut(at.saturating_add(place)) {
                         *target = byte;
@@ -97,14 +87,14 @@ impl Mutator {
                 }
             }
             6 => {
-                let length = self.below(32);
+                let length = self.0.place(32);
                 let new: Vec<u8> = (0..length).map(|_| self.byte()).collect();
                 input.splice(at..at, new);
             }
             7 => {
                 // A part of itself once more.
-                let from = self.below(input.len().saturating_add(1));
-                let length = self.below(64);
+                let from = self.0.place(input.len().saturating_add(1));
+                let length = self.0.place(64);
                 let end = from.saturating_add(length).min(input.len());
                 let part = input.get(from..end).unwrap_or_default().to_vec();
                 input.splice(at..at, part);
@@ -112,16 +102,16 @@ impl Mutator {
             8 => {
                 // Its beginning, and the end of another.
                 let other = self.pick(corpus).to_vec();
-                let from = self.below(other.len().saturating_add(1));
+                let from = self.0.place(other.len().saturating_add(1));
                 input.truncate(at);
                 input.extend_from_slice(other.get(from..).unwrap_or_default());
             }
             9 => {
-                let digits = self.draw().to_string();
+                let digits = self.0.next().to_string();
                 input.splice(at..at, digits.bytes());
             }
             _ => {
-                let step = u8::try_from(self.below(9)).unwrap_or(0).wrapping_sub(4);
+                let step = u8::try_from(self.0.place(9)).unwrap_or(0).wrapping_sub(4);
                 if let Some(byte) = input.get_mut(at) {
                     *byte = byte.wrapping_add(step);
                 }

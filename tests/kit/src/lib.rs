@@ -1,5 +1,6 @@
-//! What tests and benches of real processes share. It must not link anything of the product.
+//! What tests and benches share. It must not link anything of the product.
 
 pub mod answer;
+pub mod chance;
 pub mod place;
 pub mod wait;

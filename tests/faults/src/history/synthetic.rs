@@ -1,8 +1,9 @@
 //! A history that never happened and in which nothing is wrong: for tests of the checker, which break
 //! it in one place each, and for measuring how fast it is.
 
+use fairground_kit::chance::Chance;
+
 use super::load::{Answer, Auction, Command, Done, Held, History, Judged, NOBODY, Step, View};
-use crate::chance::Chance;
 
 const AUCTIONS: u32 = 40;
 const SESSIONS: u32 = 64;

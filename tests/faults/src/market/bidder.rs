@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fairground_kit::chance::Chance;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::api::Reply;
 use super::people::Person;
-use crate::chance::Chance;
 use crate::history::{Line, Operation, Receipt, Recorder, Seen, Told, What};
 
 /// How long a bid is sent again after a lost answer.

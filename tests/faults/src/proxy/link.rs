@@ -2,9 +2,8 @@
 //!
 //! It must not know a socket or a clock.
 
+use fairground_kit::chance::Chance;
 use tokio::time::{Duration, Instant};
-
-use crate::chance::Chance;
 
 /// What happens on one way. The default lets everything pass at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -23,13 +23,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
+use fairground_kit::chance::Chance;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use self::link::{Link, Pair, Sequence};
-use crate::chance::Chance;
 
 /// Sources at a time; the one that was silent for longest goes first.
 const FLOWS_MAX: usize = 64;

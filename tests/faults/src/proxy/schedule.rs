@@ -5,10 +5,10 @@
 
 use std::fmt;
 
+use fairground_kit::chance::Chance;
 use tokio::time::Duration;
 
 use super::link::{Link, Pair};
-use crate::chance::Chance;
 
 /// What is troubled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use fairground_kit::chance::Chance;
 use tokio::net::UdpSocket;
 use tokio::time::{Duration, Instant, timeout};
 
 use super::Proxy;
 use super::link::{HELD_BACK, Link, Pair, Sequence};
-use crate::chance::Chance;
 
 /// Packets of one measurement.
 const PACKETS: u32 = 2_000;
