@@ -148,6 +148,8 @@ pub struct Record {
     pub waiting: BTreeMap<(EdgeId, u64), Waiting>,
     /// Those that ever waited.
     pub waited: BTreeSet<(EdgeId, u64)>,
+    /// Commands of which a copy ever waited.
+    pub held: BTreeSet<CommandId>,
     /// Promises.
     pub promises: BTreeMap<EdgeId, Promises>,
     /// Edges that closes wait for.
@@ -199,6 +201,7 @@ impl Record {
             stands: BTreeMap::new(),
             waiting: BTreeMap::new(),
             waited: BTreeSet::new(),
+            held: BTreeSet::new(),
             promises: BTreeMap::new(),
             intake: BTreeSet::new(),
             sent: BTreeMap::new(),

@@ -76,10 +76,12 @@ fn receipts(world: &World, record: &Record) {
             let found = edge.journal().lookup(&receipt.command).ok().flatten();
             let known = found.filter(|found| found.entry.seq == place.1);
             let known = known.and_then(|found| found.judged);
-            // A passing verdict is not kept: sent again, the entry is refused again for the same reason.
+            // A passing verdict is not kept: sent again, the entry is refused again for the same reason,
+            // and what a copy of the command was told for good takes its place.
             let is_same = known.as_ref().is_none_or(|known| {
                 let (code, again) = (told.verdict.code(), known.verdict.code());
-                known == told || (is_passing(code) && code == again)
+                let is_final = record.verdicts.get(&receipt.command) == Some(known);
+                known == told || (is_passing(code) && (code == again || is_final))
             });
             world.trace.check(
                 "g2_the_edge_keeps_the_verdict",

@@ -103,7 +103,8 @@ fn reasons(record: &Record, judged: &JudgedIntake, entry: &JournalEntry) {
                     },
                 ),
             );
-            let was_held = record.waited.contains(&(judged.edge.clone(), judged.seq));
+            // A copy with an earlier stamp takes the place of the one that is held.
+            let was_held = record.held.contains(&judged.command);
             let valid_until = entry.intake.valid_until();
             if was_held {
                 trace.count("held bid accepted");
@@ -278,6 +279,7 @@ fn wait(record: &mut Record, place: &(EdgeId, u64)) {
         holds(may, || format!("{}/{} has no verdict and is not held", place.0, place.1)),
     );
     record.trace.count("bid held");
+    record.held.insert(waiting.entry.intake.command());
     record.waited.insert(place.clone());
     record.waiting.insert(place.clone(), waiting);
 }
