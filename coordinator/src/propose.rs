@@ -103,15 +103,20 @@ impl Proposer {
     /// Puts a command into the log. When it answers, this member has applied the entry, unless it
     /// lags the leader by more than two seconds.
     pub(crate) async fn submit(&self, envelope: Envelope) -> Result<Judged, ProposeError> {
-        let reply = self.enqueue(LogCommand::Direct(envelope)).await?;
+        let waiting = self.hand_in(LogCommand::Direct(envelope))?;
+        let reply = waiting.await.unwrap_or(Err(ProposeError::Unknown))?;
         let CommandReply::Direct(judged) = reply else { return Err(ProposeError::Unknown) };
         self.state.wait_for(judged.index, Instant::now() + LOCAL_WAIT).await;
         Ok(judged)
     }
 
-    /// Puts journal entries into the log.
-    pub(crate) async fn submit_batch(&self, batch: Batch) -> Result<CommandReply, ProposeError> {
-        self.enqueue(LogCommand::Batch(batch)).await
+    /// Puts journal entries into the log, behind all that was handed in before this call.
+    pub(crate) fn submit_batch(
+        &self,
+        batch: Batch,
+    ) -> impl Future<Output = Result<CommandReply, ProposeError>> + use<> {
+        let waiting = self.hand_in(LogCommand::Batch(batch));
+        async { waiting?.await.unwrap_or(Err(ProposeError::Unknown)) }
     }
 
     /// Puts commands of another member into the log, in order, without waiting to apply.
@@ -136,11 +141,6 @@ impl Proposer {
     /// Asks for an entry without commands; soon, and one for any number of asks.
     pub(crate) fn tick(&self) {
         self.tick.notify_one();
-    }
-
-    async fn enqueue(&self, command: LogCommand) -> Result<CommandReply, ProposeError> {
-        let waiting = self.hand_in(command)?;
-        waiting.await.unwrap_or(Err(ProposeError::Unknown))
     }
 
     fn hand_in(

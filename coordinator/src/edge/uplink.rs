@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!  Hello{edge, tail} -> Welcome{applied, in_intake}
-//!  Batch             -> merged with what waits, proposed one after the other, in order
+//!  Batch             -> handed to the proposer at once, in order
 //!  verdicts          <- from the entries that this member applies, whoever proposed them
 //!  a copy            <- from the market's memory
 //! ```
-//! One proposal of an edge is in flight at a time, so a batch can never overtake another. When one
-//! ends unknown the edge is told to send again from what is applied. It must not judge anything.
+//! The proposer takes what was handed in first first, so no batch of an edge overtakes another, and an
+//! entry finds batches of all edges waiting: bids of one moment are judged together. When a proposal ends
+//! unknown the edge is told to send again from what is applied; the log passes over what comes behind a
+//! gap. It must not judge anything.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +22,7 @@ use fairground_types::limits::BATCH_ENTRIES_MAX;
 use fairground_types::{Code, EdgeId, LogIndex};
 use fairground_wire::message::{CommandReply, SeqVerdict, UplinkDown, UplinkUp};
 use fairground_wire::session::uplink::{UplinkAction, UplinkReceiver};
+use futures_util::stream::{FuturesOrdered, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -31,6 +35,8 @@ use crate::stream::{self, StreamError};
 const INBOX: usize = 64;
 /// Entries that may wait in this session; the edge's window is no larger.
 const WAITING_MAX: usize = 16 * BATCH_ENTRIES_MAX;
+/// Proposals of this session with the proposer. What comes beyond waits here and is merged.
+const PROPOSALS_MAX: usize = 8;
 /// Verdicts in one message.
 const VERDICTS_AT_ONCE: usize = 512;
 /// How often the edge is told how far its journal is applied.
@@ -42,6 +48,8 @@ struct Session {
     receiver: UplinkReceiver,
     /// Entries to propose, consecutive.
     waiting: VecDeque<JournalEntry>,
+    /// With the proposer, in order.
+    proposals: FuturesOrdered<Pin<Box<dyn Future<Output = Proposed> + Send + Sync>>>,
     mark: Option<Mark>,
     /// Sequence that the next entry of the edge must have.
     due: u64,
@@ -51,9 +59,12 @@ struct Session {
     told: Option<Tail>,
 }
 
+/// How a proposal ended, and the sequence behind it.
+type Proposed = (u64, Result<CommandReply, ProposeError>);
+
 enum Event {
     Message(Option<UplinkUp>),
-    Proposed(Result<CommandReply, ProposeError>),
+    Proposed(Proposed),
     Applied,
 }
 
@@ -96,6 +107,7 @@ pub(crate) async fn serve(
         edge: edge.clone(),
         receiver,
         waiting: VecDeque::new(),
+        proposals: FuturesOrdered::new(),
         mark: None,
         due: applied.seq.saturating_add(1),
         position,
@@ -128,23 +140,17 @@ impl Session {
         let (inbox, mut messages) = mpsc::channel(INBOX);
         let mut reader = JoinSet::new();
         reader.spawn(read_messages(receive, inbox));
-        let mut proposing: JoinSet<Result<CommandReply, ProposeError>> = JoinSet::new();
         let mut applied = self.member.state.watch();
         let mut ticks = tokio::time::interval(APPLIED_PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             self.send_verdicts(&mut send).await?;
-            if proposing.is_empty()
-                && let Some(batch) = self.next_batch()
-            {
-                let proposer = self.member.proposer.clone();
-                proposing.spawn(async move { proposer.submit_batch(batch).await });
-            }
+            self.propose();
             let has_room = self.waiting.len() < WAITING_MAX;
             let event = tokio::select! {
                 biased;
-                Some(done) = proposing.join_next(), if !proposing.is_empty() => {
-                    Event::Proposed(done.unwrap_or(Err(ProposeError::Unknown)))
+                Some(done) = self.proposals.next(), if !self.proposals.is_empty() => {
+                    Event::Proposed(done)
                 }
                 changed = applied.changed() => {
                     if changed.is_err() { return Ok(()); }
@@ -216,33 +222,38 @@ impl Session {
         }
     }
 
-    fn next_batch(&mut self) -> Option<Batch> {
-        if self.waiting.is_empty() {
-            return None;
+    /// Hands what waits to the proposer.
+    fn propose(&mut self) {
+        while self.proposals.len() < PROPOSALS_MAX {
+            let count = self.waiting.len().min(BATCH_ENTRIES_MAX);
+            let entries: Vec<JournalEntry> = self.waiting.drain(..count).collect();
+            let Some(last) = entries.last() else { return };
+            let next = last.seq.saturating_add(1);
+            let batch = Batch { edge: self.edge.clone(), mark: self.mark, entries };
+            let proposal = self.member.proposer.submit_batch(batch);
+            self.proposals.push_back(Box::pin(async move { (next, proposal.await) }));
         }
-        let count = self.waiting.len().min(BATCH_ENTRIES_MAX);
-        let entries = self.waiting.drain(..count).collect();
-        Some(Batch { edge: self.edge.clone(), mark: self.mark, entries })
     }
 
     async fn settle(
         &mut self,
-        outcome: Result<CommandReply, ProposeError>,
+        (next, outcome): Proposed,
         send: &mut SendStream,
     ) -> Result<(), StreamError> {
         let applied = match &outcome {
             Ok(CommandReply::Batch { applied, .. }) => Some(*applied),
             Ok(CommandReply::Direct(_) | CommandReply::Unknown) | Err(_) => None,
         };
-        let waiting_from = self.waiting.front().map_or(self.due, |entry| entry.seq);
-        if applied.is_some_and(|applied| applied.seq.saturating_add(1) >= waiting_from) {
+        if applied.is_some_and(|applied| applied.seq.saturating_add(1) >= next) {
             return Ok(());
         }
         if matches!(outcome, Err(ProposeError::Unavailable)) {
             stream::send(send, &UplinkDown::NotReady).await?;
         }
-        // Unknown, or not applied: the edge sends again from what is known to be applied.
+        // Unknown, or not applied: the edge sends again from what is known to be applied. What else is
+        // with the proposer comes behind a gap, or is a copy of what will be sent.
         let known = applied.or_else(|| self.state_tail());
+        self.proposals.clear();
         self.waiting.clear();
         self.due = known.map_or(1, |tail| tail.seq.saturating_add(1));
         let again = self.receiver.rewind(self.due);
