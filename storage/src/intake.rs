@@ -218,16 +218,24 @@ impl Journal {
         self.shared.lock().open_max = open_max.min(JOURNAL_OPEN_MAX);
     }
 
-    /// Writes down an intake and answers once it is on disk. Both ends of the stamp are raised to
-    /// what earlier stamps and marks demand. Dropping the future does not undo the entry.
+    /// Writes down an intake behind all that was handed in before this call, and answers once it is on
+    /// disk. Both ends of the stamp are raised to what earlier stamps and marks demand. Dropping the
+    /// future does not undo the entry.
     ///
     /// # Errors
     /// `Full` or `Busy` before anything was written: decline. Any other error: the journal is over
     /// and whether the entry is on disk is unknown; give no receipt.
-    pub async fn append(&self, stamp: Stamp, intake: Intake) -> Result<Synced, StorageError> {
+    pub fn append(
+        &self,
+        stamp: Stamp,
+        intake: Intake,
+    ) -> impl Future<Output = Result<Synced, StorageError>> + use<> {
         let (done, answer) = oneshot::channel();
-        self.enqueue(stamp, intake, done)?;
-        answer.await.map_err(|_| StorageError::Closed)?
+        let queued = self.enqueue(stamp, intake, done);
+        async move {
+            queued?;
+            answer.await.map_err(|_| StorageError::Closed)?
+        }
     }
 
     fn enqueue(

@@ -268,11 +268,13 @@ impl IntakeDesk {
         if !Arc::ptr_eq(&pending, &fresh) {
             return self.join(&pending, &intake, wait).await;
         }
+        // Handed in here: tasks run in any order, and bids keep the one in which they came.
+        let written = self.journal.append(stamp, intake);
         // In a task of its own: a client that hangs up must not leave a bid without its receipt.
         let desk = Arc::clone(self);
         let writing = Arc::clone(&pending);
         self.tasks.spawn_one("journal append", async move {
-            let synced = desk.journal.append(stamp, intake).await;
+            let synced = written.await;
             desk.synced(&writing, command, synced);
         });
         self.wait_for(&pending, wait).await
