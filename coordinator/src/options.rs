@@ -87,9 +87,10 @@ impl Default for Options {
 pub struct RaftOptions {
     /// Between heartbeats of the leader.
     pub heartbeat: DurationText,
-    /// Least silence of a leader before an election.
+    /// Least of the random time that a member adds to `election_max` before it calls an election.
     pub election_min: DurationText,
-    /// Greatest silence of a leader before an election.
+    /// How long a leader may be silent before a member thinks of an election at all; also the most that
+    /// is added.
     pub election_max: DurationText,
     /// Entries between snapshots.
     pub snapshot_entries: u64,
@@ -99,8 +100,8 @@ impl Default for RaftOptions {
     fn default() -> Self {
         Self {
             heartbeat: DurationText::new(Millis::new(50)),
-            election_min: DurationText::new(Millis::new(300)),
-            election_max: DurationText::new(Millis::new(600)),
+            election_min: DurationText::new(Millis::new(200)),
+            election_max: DurationText::new(Millis::new(400)),
             snapshot_entries: 20_000,
         }
     }
