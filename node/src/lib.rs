@@ -82,7 +82,9 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     edge.tasks.spawn("metrics", upkeep);
 
     let router = http::router(&edge, recorder);
-    let limits = HttpLimits { drain: HTTP_DRAIN, ..HttpLimits::default() };
+    // In lanes: bids are journalled in the order in which they come.
+    let lanes = std::thread::available_parallelism().map_or(1, usize::from);
+    let limits = HttpLimits { drain: HTTP_DRAIN, lanes, ..HttpLimits::default() };
     let address = listener.local_addr().map_err(Error::file(&edge.options.dir))?;
     let serving =
         fairground_runtime::http::serve(listener, router, limits, tls, edge.shutdown.clone());

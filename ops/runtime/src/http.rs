@@ -1,9 +1,9 @@
 //! The accept loop of every HTTP listener: HTTP/1.1 and HTTP/2, with or without TLS.
 //!
 //! ```text
-//! accept ─► permit (connections_max) ─► TLS handshake ─► HTTP/1.1 or HTTP/2 ─► router
-//!                                             │                │
-//!                                    handshake_timeout    header_timeout, idle
+//! accept ─► permit (connections_max) ─► lane ─► TLS handshake ─► HTTP/1.1 or HTTP/2 ─► router
+//!                                                    │                │
+//!                                           handshake_timeout    header_timeout, idle
 //! ```
 //!
 //! Every wait for a peer is bounded: a connection on which nothing moves for `idle` is closed,
@@ -43,6 +43,10 @@ use crate::config::Secret;
 use crate::error::ConfigError;
 use crate::shutdown::{Shutdown, Tasks};
 
+mod lanes;
+
+use lanes::Lanes;
+
 /// How long the loop rests after the system refused a connection, for want of file handles mostly.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Least and most time between two looks at a connection's idleness.
@@ -68,6 +72,9 @@ pub struct HttpLimits {
     pub streams_max: u32,
     /// Time for running requests once stopping was asked for.
     pub drain: Duration,
+    /// Threads that handle the requests, each in the order in which they come; 0: the workers of the
+    /// caller's runtime, in any order.
+    pub lanes: usize,
 }
 
 impl Default for HttpLimits {
@@ -81,6 +88,7 @@ impl Default for HttpLimits {
             header_bytes_max: 16 * 1024,
             streams_max: 128,
             drain: Duration::from_secs(10),
+            lanes: 0,
         }
     }
 }
@@ -91,7 +99,7 @@ impl Default for HttpLimits {
 /// must watch `shutdown` themselves, or are cut at the end of the drain.
 ///
 /// # Errors
-/// When the listener has no local address, which means that it is broken.
+/// When the listener has no local address, which means that it is broken, or a lane does not start.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -103,6 +111,7 @@ pub async fn serve(
     tracing::info!(%address, tls = tls.is_some(), "listening");
     let permits = Arc::new(Semaphore::new(limits.connections_max));
     let tasks = Tasks::new(shutdown.clone());
+    let lanes = Lanes::start(limits.lanes)?;
     let acceptor = tls.map(TlsAcceptor::from);
     let limits = Arc::new(limits);
     loop {
@@ -118,7 +127,7 @@ pub async fn serve(
             shutdown: shutdown.clone(),
         };
         let acceptor = acceptor.clone();
-        tasks.spawn_one("http connection", async move {
+        tasks.spawn_one_on(&lanes.next(), "http connection", async move {
             connection.run(stream, acceptor).await;
             drop(permit);
         });
@@ -165,12 +174,14 @@ pub fn tls_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, C
     Ok(Arc::new(config))
 }
 
-type Accepted = (tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr);
+type Accepted = (tokio::sync::OwnedSemaphorePermit, std::net::TcpStream, SocketAddr);
 
 async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Accepted> {
     // The permit first: who has no place is not accepted, so the peer's system waits.
     let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    match listener.accept().await {
+    // The stream's readiness is to be watched by the runtime that serves it.
+    let accepted = listener.accept().await;
+    match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
         Ok((stream, peer)) => Some((permit, stream, peer)),
         Err(error) => {
             tracing::warn!(%error, "connection not accepted");
@@ -188,7 +199,14 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+    async fn run(self, stream: std::net::TcpStream, acceptor: Option<TlsAcceptor>) {
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "connection not served");
+                return;
+            }
+        };
         // Small answers must not wait for a second packet; a refusal costs only latency.
         let _ = stream.set_nodelay(true);
         match acceptor {

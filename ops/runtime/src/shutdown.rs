@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fairground_seam::watch;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -39,7 +40,7 @@ impl Shutdown {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let token = shutdown.clone();
         // Lives as long as the runtime and holds nothing that would need closing.
-        tokio::runtime::Handle::current().spawn(async move {
+        Handle::current().spawn(async move {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
@@ -87,6 +88,8 @@ impl fmt::Debug for Shutdown {
 pub struct Tasks {
     shutdown: Shutdown,
     shared: Arc<Shared>,
+    /// Where they run, whoever starts them; the starter's own runtime when this was made outside of one.
+    home: Option<Handle>,
 }
 
 #[derive(Default)]
@@ -105,7 +108,7 @@ impl Tasks {
     /// No tasks yet. `shutdown` is triggered when a vital task panics.
     #[must_use]
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, shared: Arc::default() }
+        Self { shutdown, shared: Arc::default(), home: Handle::try_current().ok() }
     }
 
     /// The token that the tasks stop by.
@@ -119,7 +122,7 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.start(name, true, future);
+        self.start(self.home.as_ref(), name, true, future);
     }
 
     /// Starts one of many alike tasks (a connection, a request): a panic ends only itself.
@@ -127,7 +130,15 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.start(name, false, future);
+        self.start(self.home.as_ref(), name, false, future);
+    }
+
+    /// The same on another runtime, which outlives it or ends it.
+    pub fn spawn_one_on<F>(&self, runtime: &Handle, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.start(Some(runtime), name, false, future);
     }
 
     /// Names of the tasks that run, sorted by start.
@@ -162,7 +173,7 @@ impl Tasks {
         late
     }
 
-    fn start<F>(&self, name: &'static str, vital: bool, future: F)
+    fn start<F>(&self, runtime: Option<&Handle>, name: &'static str, vital: bool, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -183,10 +194,14 @@ impl Tasks {
         let mut set = lock(&self.shared.set);
         // Ended tasks keep their result until taken; many short tasks must not pile up.
         while set.try_join_next().is_some() {}
-        set.spawn(async move {
+        let task = async move {
             let _guard = guard;
             future.await;
-        });
+        };
+        match runtime {
+            Some(runtime) => set.spawn_on(task, runtime),
+            None => set.spawn(task),
+        };
     }
 }
 

@@ -52,6 +52,48 @@ async fn talk_bytes(stream: &mut TcpStream, sent: &str) -> Vec<u8> {
     answer
 }
 
+/// Requests that wait while a lane is busy are handled in the order in which they came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_keeps_the_order_of_requests() {
+    const CLIENTS: usize = 40;
+    let seen: Arc<std::sync::Mutex<Vec<usize>>> = Arc::default();
+    let noting = Arc::clone(&seen);
+    let note = move |axum::extract::Path(number): axum::extract::Path<usize>| {
+        let seen = Arc::clone(&noting);
+        async move {
+            seen.lock().expect("whole").push(number);
+            if number == 0 {
+                // Blocks the lane: all others are readable when it looks again.
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        }
+    };
+    let limits = HttpLimits { lanes: 1, ..HttpLimits::default() };
+    let running = start(Router::new().route("/{number}", get(note)), limits).await;
+    let mut streams = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut stream = TcpStream::connect(running.address).await.expect("connected");
+        // The lane has taken the connection in when it answers.
+        stream.write_all(b"GET /1000 HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("sent");
+        assert!(stream.read(&mut [0; 512]).await.expect("answered") > 0);
+        streams.push(stream);
+    }
+    seen.lock().expect("whole").clear();
+    for (number, stream) in streams.iter_mut().enumerate() {
+        let request = format!("GET /{number} HTTP/1.1\r\nhost: x\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        if number == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    for stream in &mut streams {
+        assert!(stream.read(&mut [0; 512]).await.expect("answered") > 0);
+    }
+    assert_eq!(*seen.lock().expect("whole"), (0..CLIENTS).collect::<Vec<_>>());
+    running.shutdown.trigger();
+    assert!(running.tasks.join(Duration::from_secs(5)).await.is_empty());
+}
+
 #[test]
 fn plain_http_is_refused_off_loopback() {
     let parse = |text: &str| text.parse::<SocketAddr>().expect(text);
