@@ -6,9 +6,9 @@
 //! ```
 //! A runtime of several workers runs the task that woke last first, and its workers take tasks from each
 //! other: requests that came within a millisecond are handled in any order but theirs. For bids that order
-//! decides who leads. A lane handles its requests in the order in which they became readable; measured on
-//! one hot auction it also costs less, as nothing is handed from thread to thread. Requests of two lanes
-//! are handled at the same time, as on two workers.
+//! decides who leads. A lane handles its requests in the order in which they became readable; requests of
+//! two lanes are handled at the same time, as on two workers. It must not know what a request is. Read next:
+//! ADR 0005.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
