@@ -31,6 +31,8 @@ pub struct Row {
     pub digest: Option<Digest>,
     /// The entry.
     pub entry: Entry,
+    /// The journal entries that it applied; others in it are copies, or come behind a gap.
+    pub fresh: BTreeSet<(EdgeId, u64)>,
     /// What it made public.
     pub events: Vec<PublicEvent>,
 }
@@ -292,6 +294,7 @@ impl Record {
             at: seen.applied.at,
             digest: seen.digest,
             entry: seen.entry.clone(),
+            fresh: fresh.into_iter().collect(),
             events: seen.applied.feed.events.clone(),
         };
         self.rows.insert(seen.index, row);

@@ -41,19 +41,19 @@ struct Oracle {
 /// G1, G6, G7: what the log decided is what its bids alone decide.
 pub fn replay(record: &Record) {
     let mut oracle = Oracle::default();
-    let mut applied: BTreeMap<EdgeId, u64> = BTreeMap::new();
     for (index, row) in &record.rows {
         let mut fresh: BTreeMap<Place, JournalEntry> = BTreeMap::new();
+        // An entry may hold several batches of an edge.
+        let mut reached: BTreeMap<EdgeId, u64> = BTreeMap::new();
         for command in &row.entry.commands {
             let LogCommand::Batch(batch) = command else { continue };
-            let mut middle = 0;
+            let middle = reached.entry(batch.edge.clone()).or_default();
             for entry in &batch.entries {
-                let last = applied.entry(batch.edge.clone()).or_default();
-                let known = record.applied.get(&(batch.edge.clone(), entry.seq));
-                if entry.seq <= *last || known != Some(entry) {
+                let place = (batch.edge.clone(), entry.seq);
+                if !row.fresh.contains(&place) || record.applied.get(&place) != Some(entry) {
                     continue;
                 }
-                let told = record.told.get(&(batch.edge.clone(), entry.seq));
+                let told = record.told.get(&place);
                 let is_outside = told.is_some_and(|told| {
                     told.index < *index
                         || matches!(
@@ -66,10 +66,9 @@ pub fn replay(record: &Record) {
                             )
                         ) && told.index == *index
                 });
-                *last = entry.seq;
-                middle = entry.stamp.doubled_middle().max(middle);
+                *middle = entry.stamp.doubled_middle().max(*middle);
                 if !is_outside {
-                    fresh.insert((middle, batch.edge.clone(), entry.seq), entry.clone());
+                    fresh.insert((*middle, batch.edge.clone(), entry.seq), entry.clone());
                 }
             }
         }
