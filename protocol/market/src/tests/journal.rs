@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use fairground_types::command::{Entry, LogCommand};
 use fairground_types::journal::{Batch, Intake, JournalEntry, Mark, PlaceBid, Stamp, Tail};
-use fairground_types::{ChainHash, Code, CommandId, Currency, Digest, Millis, Money, Timestamp};
+use fairground_types::{ChainHash, Code, CommandId, Currency, EdgeId, Millis, Money, Timestamp};
 
+use crate::Applied;
 use crate::script::{World, auction_named, edge_named, person};
 
 #[test]
@@ -55,33 +56,26 @@ fn a_mark_that_overtakes_its_batch_counts_after_it() {
     world.apply(early);
     assert!(world.market.has_open_auction(), "the mark waits for its tail");
     let gap = JournalEntry { seq: journaled.seq + 1, ..journaled.clone() };
-    let skipped = Batch { edge: edge.clone(), mark: None, entries: vec![gap] };
-    let applied = world.apply(Entry {
-        term: 1,
-        at: closes_at,
-        marks: vec![],
-        commands: vec![LogCommand::Batch(skipped)],
-    });
+    let applied = bring(&mut world, closes_at, &edge, vec![gap]);
     assert!(applied.judged.is_empty(), "a gap is no verdict");
-    let batch = Batch { edge: edge.clone(), mark: None, entries: vec![journaled.clone()] };
-    let applied = world.apply(Entry {
-        term: 1,
-        at: closes_at,
-        marks: vec![],
-        commands: vec![LogCommand::Batch(batch.clone())],
-    });
+    let applied = bring(&mut world, closes_at, &edge, vec![journaled.clone()]);
     assert!(applied.judged[0].judged.verdict.is_accepted());
     assert!(!world.market.has_open_auction(), "and then closes");
-    let again = world.apply(Entry {
-        term: 1,
-        at: closes_at,
-        marks: vec![],
-        commands: vec![LogCommand::Batch(batch)],
-    });
+    let again = bring(&mut world, closes_at, &edge, vec![journaled.clone()]);
     assert!(again.judged.is_empty(), "an overlap is answered by the memory");
     let known = world.market.verdict_on_entry(&edge, &journaled).expect("judged");
     assert_eq!(known, applied.judged[0].judged);
     assert_eq!(world.market.edge(&edge).expect("registered").violations(), 0);
+}
+
+/// An entry with one batch of an edge.
+fn bring(world: &mut World, at: Timestamp, edge: &EdgeId, entries: Vec<JournalEntry>) -> Applied {
+    let batch = Batch { edge: edge.clone(), mark: None, entries };
+    world.apply(Entry { term: 1, at, marks: vec![], commands: vec![LogCommand::Batch(batch)] })
+}
+
+fn codes(applied: &Applied) -> Vec<Option<Code>> {
+    applied.judged.iter().map(|told| told.judged.verdict.code()).collect()
 }
 
 /// A bid of b in A, each number above the one before.
@@ -107,14 +101,11 @@ fn a_journal_that_does_not_chain_stays_refused() {
     let at = world.market.last_at().plus(Millis::from_secs(1));
     let stamp = Stamp { earliest: at, latest: at };
     let tail = world.market.edge(&edge).expect("registered").tail();
-    let cloned = Tail { hash: Digest::of(b"another journal").as_chain(), ..tail };
+    let cloned = Tail { hash: ChainHash::from_bytes([7; 32]), ..tail };
     let first = JournalEntry::after(cloned, stamp, bid(1, at));
     let second = JournalEntry::after(first.tail(), stamp, bid(2, at));
-    let batch = Batch { edge: edge.clone(), mark: None, entries: vec![first, second] };
-    let commands = vec![LogCommand::Batch(batch)];
-    let applied = world.apply(Entry { term: 1, at, marks: vec![], commands });
-    let codes: Vec<_> = applied.judged.iter().map(|told| told.judged.verdict.code()).collect();
-    assert_eq!(codes, vec![Some(Code::StampRefused); 2]);
+    let applied = bring(&mut world, at, &edge, vec![first, second]);
+    assert_eq!(codes(&applied), vec![Some(Code::StampRefused); 2]);
     let state = world.market.edge(&edge).expect("registered");
     assert_eq!((state.violations(), state.tail().seq), (2, tail.seq + 2));
 }
@@ -144,12 +135,9 @@ fn a_stamp_that_falls_at_either_end_is_refused() {
         let first = JournalEntry::after(tail, stamp, bid(1, at));
         let next = Stamp { earliest: near(-3 + earlier), latest: near(3 + latest) };
         let second = JournalEntry::after(first.tail(), next, bid(2, at));
-        let batch = Batch { edge, mark: None, entries: vec![first, second] };
-        let commands = vec![LogCommand::Batch(batch)];
         let at = at.plus(Millis::from_secs(1));
-        let applied = world.apply(Entry { term: 1, at, marks: vec![], commands });
-        let codes: Vec<_> = applied.judged.iter().map(|told| told.judged.verdict.code()).collect();
-        assert_eq!(codes, vec![None, expected], "{earlier} and {latest}");
+        let applied = bring(&mut world, at, &edge, vec![first, second]);
+        assert_eq!(codes(&applied), vec![None, expected], "{earlier} and {latest}");
     }
 }
 
@@ -166,14 +154,4 @@ fn log_time_stands_still_for_an_entry_that_is_dated_earlier() {
     let entry = Entry { term: 1, at: early, marks: vec![], commands: vec![] };
     assert_eq!(world.apply(entry).at, before);
     assert_eq!(world.market.last_at(), before);
-}
-
-trait AsChain {
-    fn as_chain(&self) -> ChainHash;
-}
-
-impl AsChain for Digest {
-    fn as_chain(&self) -> ChainHash {
-        ChainHash::from_bytes(*self.as_bytes())
-    }
 }
