@@ -6,6 +6,8 @@ import { accountButton, askToSignIn } from "./signin.js";
 
 const main = document.getElementById("main");
 let timer = null;
+// Counts the pages opened: what a former one was still fetching is not shown over the next.
+let visit = 0;
 
 function table(caption, heads, rows, empty) {
   if (!rows.length) return h("p.quiet", empty);
@@ -47,13 +49,13 @@ function cluster(status) {
   ];
 }
 
-function reviewRow(story, again) {
+function reviewRow(story) {
   const message = h("p.message", { role: "alert" });
   const notes = h("input", { id: `notes-${story.storyId}`, maxlength: 1000 });
   const decide = (path, body) => async () => {
     try {
       await post(`/v1/admin/stories/${story.storyId}/${path}`, body());
-      await again();
+      await route();
     } catch (problem) {
       fill(message, problem.message);
     }
@@ -75,16 +77,16 @@ function reviewRow(story, again) {
   );
 }
 
-async function showCluster() {
-  fill(main, cluster(await get("/v1/admin/status")));
+async function clusterPage() {
+  return cluster(await get("/v1/admin/status"));
 }
 
-async function showStories() {
+async function storiesPage() {
   const { stories } = await get("/v1/admin/stories?state=submitted");
-  fill(main, h("h1", "Stories to review"), stories.length ? h("ul.rows", stories.map((story) => reviewRow(story, showStories))) : h("p.quiet", "Nothing waits."));
+  return [h("h1", "Stories to review"), stories.length ? h("ul.rows", stories.map(reviewRow)) : h("p.quiet", "Nothing waits.")];
 }
 
-async function showAuctions() {
+async function auctionsPage() {
   const { auctions } = await get("/v1/admin/auctions?limit=100");
   const rows = auctions.map((row) => [
     h("code", row.auctionId),
@@ -94,30 +96,32 @@ async function showAuctions() {
     row.status === "open" ? `${formatSpan(new Date(row.closesAt) - Date.now())} left` : formatInstant(row.closesAt),
     row.unheardEdges?.join(", ") || "all",
   ]);
-  fill(main, h("h1", "Auctions"), table("Auctions", ["Auction", "State", "Highest", "Bids", "Closes", "Edges heard"], rows, "No auction yet."));
+  return [h("h1", "Auctions"), table("Auctions", ["Auction", "State", "Highest", "Bids", "Closes", "Edges heard"], rows, "No auction yet.")];
 }
 
-async function showOrders() {
+async function ordersPage() {
   const { orders } = await get("/v1/admin/orders?limit=100");
   const rows = orders.map((row) => [row.number, row.state, formatMoney(row), formatInstant(row.paidAt), row.overdue ? h("span.bad", "overdue") : ""]);
-  fill(main, h("h1", "Orders"), table("Orders", ["Number", "State", "Amount", "Paid", ""], rows, "No order yet."));
+  return [h("h1", "Orders"), table("Orders", ["Number", "State", "Amount", "Paid", ""], rows, "No order yet.")];
 }
 
-const pages = { stories: [showStories, 0], auctions: [showAuctions, 2000], orders: [showOrders, 5000], "": [showCluster, 2000] };
+// Each page by its address: what builds its content, and the milliseconds after which it is built anew.
+const pages = { stories: [storiesPage, 0], auctions: [auctionsPage, 2000], orders: [ordersPage, 5000], "": [clusterPage, 2000] };
 
-async function attempt(show) {
-  try {
-    await show();
-  } catch (problem) {
-    fill(main, h("h1", "Console"), h("p.message", problem.message), !signIn() && h("p", h("button.primary", { type: "button", onClick: askToSignIn }, "Sign in as an admin")));
-  }
+function failure(problem) {
+  return [h("h1", "Console"), h("p.message", problem.message), !signIn() && h("p", h("button.primary", { type: "button", onClick: askToSignIn }, "Sign in as an admin"))];
 }
 
 async function route() {
   clearInterval(timer);
-  const [show, period] = pages[location.hash.split("/")[1] ?? ""] ?? pages[""];
-  await attempt(show);
-  if (period) timer = setInterval(() => attempt(show), period);
+  const [page, period] = pages[location.hash.split("/")[1] ?? ""] ?? pages[""];
+  const current = ++visit;
+  const show = async () => {
+    const content = await page().catch(failure);
+    if (current === visit) fill(main, content);
+  };
+  await show();
+  if (period && current === visit) timer = setInterval(show, period);
 }
 
 function showAccount() {

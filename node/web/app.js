@@ -14,13 +14,18 @@ let leave = () => {};
 async function route() {
   leave();
   leave = () => {};
+  // Each visit has a place of its own: a former page that is late fills what is no longer shown.
+  const place = h("div");
+  fill(main, place);
   const [, page, id] = location.hash.split("?")[0].split("/");
   const pages = { story: showStory, purchases: showPurchases };
   const show = pages[page] ?? showFeed;
   try {
-    leave = (await show(main, id)) ?? (() => {});
+    const end = (await show(place, id)) ?? (() => {});
+    if (place.isConnected) leave = end;
+    else end();
   } catch (problem) {
-    fill(main, h("h1", "That did not work"), h("p.message", problem.message), h("p", h("a", { href: "#/" }, "To the stories")));
+    fill(place, h("h1", "That did not work"), h("p.message", problem.message), h("p", h("a", { href: "#/" }, "To the stories")));
   }
 }
 

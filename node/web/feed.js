@@ -39,14 +39,14 @@ function card(item) {
   );
 }
 
-/** Shows the feed in `main`; returns what ends it. */
-export async function showFeed(main) {
+/** Shows the feed in `place`; returns what ends it. */
+export async function showFeed(place) {
   document.title = "Fairground";
   const { items } = await get("/v1/feed");
   const list = items.length ? h("ul.cards", items.map(card)) : h("p.quiet", "No story is listed yet.");
-  fill(main, h("h1", "One of a kind, from the hand that made it"), list);
+  fill(place, h("h1", "One of a kind, from the hand that made it"), list);
   const timer = setInterval(() => {
-    for (const span of main.querySelectorAll("[data-closes-at]")) {
+    for (const span of place.querySelectorAll("[data-closes-at]")) {
       fill(span, ` ${formatSpan(millisecondsUntil(span.dataset.closesAt))} left`);
     }
   }, 1000);

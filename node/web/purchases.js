@@ -73,11 +73,11 @@ function orderRow(order, again) {
   );
 }
 
-/** Shows the purchases in `main`; returns what ends it. */
-export async function showPurchases(main) {
+/** Shows the purchases in `place`; returns what ends it. */
+export async function showPurchases(place) {
   document.title = "Purchases · Fairground";
   if (!signIn() && !(await askToSignIn())) {
-    fill(main, h("h1", "Purchases"), h("p", "Sign in to see them."));
+    fill(place, h("h1", "Purchases"), h("p", "Sign in to see them."));
     return undefined;
   }
   const locksPart = h("section");
@@ -88,7 +88,7 @@ export async function showPurchases(main) {
     fill(locksPart, open.length ? h("ul.rows", open.map(lockRow)) : h("p.quiet", "Nothing to pay."));
     fill(ordersPart, orders.length ? h("ul.rows", orders.map((order) => orderRow(order, load))) : h("p.quiet", "No orders yet."));
   };
-  fill(main, h("h1", "Purchases"), h("h2", "To pay"), locksPart, h("h2", "Orders"), ordersPart);
+  fill(place, h("h1", "Purchases"), h("h2", "To pay"), locksPart, h("h2", "Orders"), ordersPart);
   await load();
   const timer = setInterval(() => load().catch(() => null), 5000);
   return () => clearInterval(timer);

@@ -22,8 +22,8 @@ function codecChoice(video, asset, playing) {
   );
 }
 
-/** Shows a story in `main`; returns what ends it. */
-export async function showStory(main, id) {
+/** Shows a story in `place`; returns what ends it. */
+export async function showStory(place, id) {
   const story = await get(`/v1/stories/${encodeURIComponent(id)}`);
   document.title = `${story.title} · Fairground`;
   const video = h("video", { controls: true, playsinline: true, muted: true, preload: "metadata", "aria-label": `Video: ${story.title}` });
@@ -31,7 +31,7 @@ export async function showStory(main, id) {
   const side = h("aside.auction.panel", { "aria-label": "Auction" });
   const below = h("div");
   fill(
-    main,
+    place,
     h(
       "article.story",
       h("div.stage", video, below, h("h1", story.title), h("p.quiet", `by ${story.maker.handle ?? "a maker"} · ${story.category}`), h("p", story.overview || story.shortDescription)),

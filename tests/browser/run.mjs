@@ -250,10 +250,26 @@ async function operator(browser, demo) {
     await picture(page, "console");
   });
   await checks.check("console_lists_auctions", { needs: ["console_shows_the_cluster"] }, async () => {
+    // The page of the cluster asks every two seconds; one answer is held until the next page is shown.
+    let release;
+    const held = new Promise((resolve) => { release = resolve; });
+    const status = "**/v1/admin/status";
+    const asked = new Promise((resolve) => page.route(status, async (route) => {
+      resolve();
+      await held;
+      await route.continue();
+    }));
+    await asked;
     await page.goto(`${demo.console.replace(/\/$/, "")}/#/auctions`);
     await page.waitForSelector("h1 >> text=Auctions");
     await page.waitForSelector("tbody tr");
     assert((await page.textContent("tbody")).includes(demo.auctionId), "the auction is not in the list");
+    const late = page.waitForResponse(status);
+    release();
+    await (await late).finished();
+    await page.waitForTimeout(200);
+    await page.unroute(status);
+    assert((await page.textContent("main h1")) === "Auctions", "a page that was left has replaced the one that is shown");
   });
   await checks.check("console_has_no_barriers_and_fits_a_phone", { needs: ["console_shows_the_cluster"] }, async () => {
     const found = await barriers(page);
