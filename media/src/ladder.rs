@@ -7,8 +7,54 @@ use serde::{Deserialize, Serialize};
 
 use crate::manifest::{FrameRate, VideoFamily};
 
-/// The H.264 rungs, tallest first.
-const AVC_SHORT_SIDES: [u32; 2] = [720, 360];
+/// Highest total of the variant for the slowest networks, sound included, bits per second (Apple's
+/// authoring rules, 9.21).
+pub const CELLULAR_BPS_MAX: u64 = 192_000;
+/// Short side of that variant's picture.
+const CELLULAR_SHORT_SIDE: u32 = 234;
+/// Its frames per second at most.
+const CELLULAR_FPS_MAX: u32 = 15;
+/// Its cap in kilobits per second: what the sound and the boxes leave of the total.
+const CELLULAR_KILOBITS: u64 = 112;
+
+/// The H.264 rungs for other networks, tallest first.
+const AVC_ROWS: [AvcRow; 4] = [
+    AvcRow { short_side: 1080, fps_max: 60, kilobits: 6_000, kilobits_fast: 8_000 },
+    AvcRow { short_side: 720, fps_max: 60, kilobits: 3_000, kilobits_fast: 4_200 },
+    AvcRow { short_side: 480, fps_max: 30, kilobits: 1_500, kilobits_fast: 1_500 },
+    AvcRow { short_side: 360, fps_max: 30, kilobits: 750, kilobits_fast: 750 },
+];
+/// Short sides of the I-frame streams, tallest first.
+const I_FRAME_SHORT_SIDES: [u32; 2] = [360, CELLULAR_SHORT_SIDE];
+/// Highest bit rate of an I-frame stream, kilobits per second.
+const I_FRAME_KILOBITS: u64 = 160;
+
+/// Constant frame rates of mezzanines, as fractions.
+const STANDARD_RATES: [(u32, u32); 13] = [
+    (10, 1),
+    (12, 1),
+    (15, 1),
+    (20, 1),
+    (24_000, 1001),
+    (24, 1),
+    (25, 1),
+    (30_000, 1001),
+    (30, 1),
+    (48, 1),
+    (50, 1),
+    (60_000, 1001),
+    (60, 1),
+];
+
+/// A line of the H.264 ladder.
+struct AvcRow {
+    short_side: u32,
+    fps_max: u32,
+    /// Highest bit rate of a segment, in kilobits per second.
+    kilobits: u64,
+    /// The same above 30 frames per second.
+    kilobits_fast: u64,
+}
 
 /// A picture size in pixels, both sides even and at least two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +72,23 @@ pub struct Rung {
     pub family: VideoFamily,
     /// Picture size.
     pub size: Size,
+    /// Every how many frames of the mezzanine one is taken; divides its groups.
+    pub frame_step: u32,
     /// Highest bit rate of a segment, bits per second.
     pub cap_bps: u64,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What a video rendition is for, which decides the settings of its encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Watching.
+    Watch,
+    /// Watching over the slowest networks, on the simplest decoders: within [`CELLULAR_BPS_MAX`].
+    Cellular,
+    /// Still pictures that players show while a viewer seeks: key frames alone.
+    Seek,
 }
 
 impl Size {
@@ -43,9 +104,10 @@ impl Size {
         let target = short_side.min(self.short_side());
         let base = self.short_side().max(1);
         let scale = |side: u32| {
-            let scaled =
-                (u64::from(side) * u64::from(target) + u64::from(base) / 2) / u64::from(base);
-            even(u32::try_from(scaled).unwrap_or(u32::MAX))
+            let scaled = u64::from(side) * u64::from(target);
+            // The nearest even number, the lower of two.
+            let half = (scaled + u64::from(base) - 1) / (2 * u64::from(base));
+            u32::try_from(half * 2).unwrap_or(u32::MAX).max(2)
         };
         Self { width: scale(self.width), height: scale(self.height) }
     }
@@ -58,63 +120,126 @@ impl Size {
 }
 
 impl Rung {
-    /// Name of the rendition: `c` for H.264, `v` for AV1, and the short side.
+    /// Name of the rendition: `c` for H.264, `v` for AV1, `i` for I-frames, and the short side.
     #[must_use]
     pub fn name(&self) -> String {
-        let letter = match self.family {
-            VideoFamily::Avc => 'c',
-            VideoFamily::Av1 => 'v',
+        let letter = match (self.purpose, self.family) {
+            (Purpose::Seek, _) => 'i',
+            (_, VideoFamily::Avc) => 'c',
+            (_, VideoFamily::Av1) => 'v',
         };
         format!("{letter}{}", self.size.short_side())
     }
 }
 
-/// The H.264 rungs of a source, the default (first) one included even for a small source.
+impl AvcRow {
+    fn rung(&self, source: Size, rate: FrameRate) -> Rung {
+        let frame_step = frame_step(rate, self.fps_max);
+        let is_fast = rate.every(frame_step).is_above(30);
+        let kilobits = if is_fast { self.kilobits_fast } else { self.kilobits };
+        Rung {
+            family: VideoFamily::Avc,
+            size: source.fit(self.short_side),
+            frame_step,
+            cap_bps: kilobits * 1000,
+            purpose: Purpose::Watch,
+        }
+    }
+}
+
+/// The H.264 rungs of a source, tallest first. A source that is smaller than every line keeps its
+/// own size; the last rung is the one for the slowest networks, unless there is no room below.
 #[must_use]
 pub fn avc_rungs(source: Size, rate: FrameRate) -> Vec<Rung> {
+    let short_side = source.short_side();
+    let mut rungs: Vec<Rung> = AVC_ROWS
+        .iter()
+        .filter(|row| row.short_side <= short_side)
+        .map(|row| row.rung(source, rate))
+        .collect();
+    if rungs.is_empty() {
+        let own = AvcRow { short_side, fps_max: 60, kilobits: 500, kilobits_fast: 700 };
+        rungs.push(own.rung(source, rate));
+    }
+    let below =
+        if short_side > CELLULAR_SHORT_SIDE { CELLULAR_SHORT_SIDE } else { short_side * 2 / 3 };
+    let cellular = Rung {
+        family: VideoFamily::Avc,
+        size: source.fit(below),
+        frame_step: frame_step(rate, CELLULAR_FPS_MAX),
+        cap_bps: CELLULAR_KILOBITS * 1000,
+        purpose: Purpose::Cellular,
+    };
+    if rungs.iter().all(|rung| rung.name() != cellular.name()) {
+        rungs.push(cellular);
+    }
+    rungs
+}
+
+/// The I-frame streams of a source, tallest first: about one picture per second, two per group.
+#[must_use]
+pub fn i_frame_rungs(source: Size, rate: FrameRate) -> Vec<Rung> {
     let mut sides: Vec<u32> =
-        AVC_SHORT_SIDES.into_iter().filter(|side| *side <= source.short_side()).collect();
+        I_FRAME_SHORT_SIDES.into_iter().filter(|side| *side <= source.short_side()).collect();
     if sides.is_empty() {
         sides.push(source.short_side());
     }
-    sides.into_iter().map(|side| rung(VideoFamily::Avc, source.fit(side), rate)).collect()
+    let frame_step = frame_step(rate, 1);
+    sides
+        .into_iter()
+        .map(|side| Rung {
+            family: VideoFamily::Avc,
+            size: source.fit(side),
+            frame_step,
+            cap_bps: I_FRAME_KILOBITS * 1000,
+            purpose: Purpose::Seek,
+        })
+        .collect()
 }
 
 /// The AV1 rung of a source: `short_side` or the source's own, if that is smaller.
 #[must_use]
 pub fn av1_rung(source: Size, rate: FrameRate, short_side: u32) -> Rung {
-    rung(VideoFamily::Av1, source.fit(short_side), rate)
+    let size = source.fit(short_side);
+    let kilobits: u64 = match size.short_side() {
+        0..=240 => 300,
+        241..=360 => 900,
+        361..=480 => 1_000,
+        481..=720 => 2_200,
+        _ => 4_400,
+    };
+    let kilobits = if rate.is_above(30) { kilobits * 7 / 5 } else { kilobits };
+    Rung {
+        family: VideoFamily::Av1,
+        size,
+        frame_step: 1,
+        cap_bps: kilobits * 1000,
+        purpose: Purpose::Watch,
+    }
 }
 
-/// Size of the mezzanine: the tallest rung.
+/// Size of the mezzanine: the source's, or that of the tallest rung.
 #[must_use]
 pub fn mezzanine_size(source: Size) -> Size {
-    let tallest = AVC_SHORT_SIDES.first().copied().unwrap_or(720);
-    source.fit(tallest)
+    source.fit(AVC_ROWS.iter().map(|row| row.short_side).max().unwrap_or(1080))
+}
+
+/// Every how many frames one is taken so that there are at most `fps_max` per second: the smallest
+/// number that also divides a group, so that all renditions have their boundaries in common.
+#[must_use]
+pub fn frame_step(rate: FrameRate, fps_max: u32) -> u32 {
+    let group = u32::try_from(rate.frames_per_gop()).unwrap_or(u32::MAX).max(1);
+    let fits = |step: &u32| group.is_multiple_of(*step) && !rate.every(*step).is_above(fps_max);
+    (1..=group).find(fits).unwrap_or(group)
 }
 
 /// The constant frame rate for a measured one: the nearest standard rate within one percent, else
 /// the next standard rate above, so that no frame is lost; 60 at most.
 #[must_use]
 pub fn constant_rate(measured: FrameRate) -> FrameRate {
-    const STANDARD: [(u32, u32); 13] = [
-        (10, 1),
-        (12, 1),
-        (15, 1),
-        (20, 1),
-        (24_000, 1001),
-        (24, 1),
-        (25, 1),
-        (30_000, 1001),
-        (30, 1),
-        (48, 1),
-        (50, 1),
-        (60_000, 1001),
-        (60, 1),
-    ];
     let milli = |rate: FrameRate| u64::from(rate.num) * 1000 / u64::from(rate.den.max(1));
     let wanted = milli(measured);
-    let standard = || STANDARD.into_iter().map(|(num, den)| FrameRate { num, den });
+    let standard = || STANDARD_RATES.into_iter().map(|(num, den)| FrameRate { num, den });
     let nearest = standard().min_by_key(|rate| milli(*rate).abs_diff(wanted));
     if let Some(rate) = nearest.filter(|rate| milli(*rate).abs_diff(wanted) * 100 <= wanted) {
         return rate;
@@ -174,34 +299,6 @@ pub fn avc_level(size: Size, rate: FrameRate) -> u8 {
         .map_or(51, |(level, ..)| level)
 }
 
-fn rung(family: VideoFamily, size: Size, rate: FrameRate) -> Rung {
-    let short = size.short_side();
-    let fast = u64::from(rate.num) > u64::from(rate.den) * 31;
-    let kilobits = match family {
-        VideoFamily::Avc => match short {
-            0..=240 => 350,
-            241..=360 => 900,
-            361..=480 => 1_500,
-            481..=720 => 3_000,
-            _ => 6_000,
-        },
-        VideoFamily::Av1 => match short {
-            0..=240 => 300,
-            241..=360 => 900,
-            361..=480 => 1_000,
-            481..=720 => 2_200,
-            _ => 4_400,
-        },
-    };
-    let kilobits = if fast { kilobits * 7 / 5 } else { kilobits };
-    Rung { family, size, cap_bps: kilobits * 1000 }
-}
-
-const fn even(side: u32) -> u32 {
-    let side = side & !1;
-    if side < 2 { 2 } else { side }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -220,13 +317,62 @@ mod tests {
 
     #[test]
     fn rungs_follow_the_short_side() {
-        assert_eq!(names(&avc_rungs(size(1920, 1080), RATE)), ["c720", "c360"]);
-        assert_eq!(names(&avc_rungs(size(1080, 1920), RATE)), ["c720", "c360"]);
-        assert_eq!(names(&avc_rungs(size(720, 405), RATE)), ["c360"]);
-        assert_eq!(names(&avc_rungs(size(320, 240), RATE)), ["c240"]);
-        assert_eq!(avc_rungs(size(720, 405), RATE)[0].size, size(640, 360));
-        assert_eq!(avc_rungs(size(1080, 1920), RATE)[1].size, size(360, 640));
+        let of = |width, height| names(&avc_rungs(size(width, height), RATE));
+        assert_eq!(of(1920, 1080), ["c1080", "c720", "c480", "c360", "c234"]);
+        assert_eq!(of(1080, 1920), ["c1080", "c720", "c480", "c360", "c234"]);
+        assert_eq!(of(1280, 720), ["c720", "c480", "c360", "c234"]);
+        assert_eq!(of(720, 405), ["c360", "c234"]);
+        assert_eq!(of(320, 240), ["c240", "c234"]);
+        // What is smaller than every line keeps its size, and something smaller beside it.
+        assert_eq!(of(320, 234), ["c234", "c156"]);
+        assert_eq!(of(320, 180), ["c180", "c120"]);
+        assert_eq!(of(2, 2), ["c2"]);
+        let sizes = |width, height| {
+            let rungs = avc_rungs(size(width, height), RATE);
+            rungs.into_iter().map(|rung| rung.size).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(720, 405), [size(640, 360), size(416, 234)]);
+        let portrait = sizes(1080, 1920);
+        assert_eq!(portrait[3..], [size(360, 640), size(234, 416)]);
+        assert_eq!(sizes(1920, 1080)[2], size(854, 480));
         assert_eq!(av1_rung(size(320, 180), RATE, 360).name(), "v180");
+        assert_eq!(names(&i_frame_rungs(size(1920, 1080), RATE)), ["i360", "i234"]);
+        assert_eq!(names(&i_frame_rungs(size(320, 180), RATE)), ["i180"]);
+    }
+
+    #[test]
+    fn slower_rungs_take_whole_frames_and_keep_the_groups() {
+        let steps = |num, den| {
+            let rate = FrameRate { num, den };
+            let rungs = avc_rungs(size(1280, 720), rate);
+            rungs.iter().map(|rung| rung.frame_step).collect::<Vec<_>>()
+        };
+        assert_eq!(steps(30, 1), [1, 1, 1, 2]);
+        assert_eq!(steps(30_000, 1001), [1, 1, 1, 2]);
+        assert_eq!(steps(24, 1), [1, 1, 1, 2]);
+        assert_eq!(steps(25, 1), [1, 1, 1, 2]);
+        assert_eq!(steps(15, 1), [1, 1, 1, 1]);
+        assert_eq!(steps(60_000, 1001), [1, 2, 2, 4]);
+        assert_eq!(steps(50, 1), [1, 2, 2, 4]);
+        assert_eq!(steps(48, 1), [1, 2, 2, 4]);
+        for (num, den) in STANDARD_RATES {
+            let rate = FrameRate { num, den };
+            for rung in avc_rungs(size(1920, 1080), rate) {
+                assert_eq!(rate.frames_per_gop() % u64::from(rung.frame_step), 0, "{rate}");
+            }
+            let seek = i_frame_rungs(size(1920, 1080), rate)[0];
+            assert_eq!(u64::from(seek.frame_step) * 2, rate.frames_per_gop(), "{rate}");
+        }
+    }
+
+    #[test]
+    fn caps_are_those_of_the_ladder() {
+        let caps = |rate| {
+            let rungs = avc_rungs(size(1920, 1080), rate);
+            rungs.iter().map(|rung| rung.cap_bps / 1000).collect::<Vec<_>>()
+        };
+        assert_eq!(caps(RATE), [6_000, 3_000, 1_500, 750, 112]);
+        assert_eq!(caps(FrameRate { num: 60, den: 1 }), [8_000, 4_200, 1_500, 750, 112]);
     }
 
     #[test]
@@ -234,11 +380,14 @@ mod tests {
         assert_eq!(av1_level(size(426, 240), RATE), 0);
         assert_eq!(av1_level(size(640, 360), RATE), 1);
         assert_eq!(av1_level(size(1280, 720), RATE), 5);
+        assert_eq!(avc_level(size(416, 234), RATE.every(2)), 13);
         assert_eq!(avc_level(size(640, 360), RATE), 30);
         // Level 3.0 holds this size only up to 25 frames per second.
         assert_eq!(avc_level(size(854, 480), RATE), 31);
         assert_eq!(avc_level(size(1280, 720), RATE), 31);
         assert_eq!(avc_level(size(1280, 720), FrameRate { num: 60, den: 1 }), 32);
+        assert_eq!(avc_level(size(1920, 1080), RATE), 40);
+        assert_eq!(avc_level(size(1920, 1080), FrameRate { num: 60, den: 1 }), 42);
     }
 
     #[test]

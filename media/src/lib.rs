@@ -29,10 +29,12 @@ pub mod playlist;
 #[cfg(feature = "transcode")]
 pub mod probe;
 pub mod sniff;
+pub mod storyboard;
 pub mod token;
 #[cfg(feature = "transcode")]
 pub mod transcode;
 pub mod upload;
+pub mod webvtt;
 
 pub use error::{MediaError, Rejection};
 #[cfg(feature = "transcode")]

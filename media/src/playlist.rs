@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
-use crate::manifest::{Manifest, Rendition, RenditionId, Track, VideoFamily};
+use crate::manifest::{
+    CaptionTrack, IFrameStream, Manifest, Rendition, RenditionId, Track, VideoFamily,
+};
 
 /// Which variants a multivariant playlist lists.
 ///
@@ -21,7 +23,10 @@ pub enum CodecSet {
     Av1,
 }
 
-const AUDIO_GROUP: &str = "audio";
+/// The group of all captions.
+const CAPTIONS_GROUP: &str = "captions";
+/// Tallest picture that is listed with the sound of the lower bit rate.
+const LOW_SOUND_SHORT_SIDE_MAX: u32 = 360;
 
 impl CodecSet {
     const fn holds(self, family: VideoFamily) -> bool {
@@ -44,12 +49,22 @@ pub fn multivariant(manifest: &Manifest, set: CodecSet) -> Option<String> {
         return None;
     }
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    let audio = manifest.audio();
-    if let Some(audio) = audio {
-        push_audio(&mut text, audio);
+    let heard: Vec<&RenditionId> =
+        variants.iter().filter_map(|variant| Some(&sound_of(manifest, variant)?.id)).collect();
+    for sound in manifest.sounds().filter(|sound| heard.contains(&&sound.id)) {
+        push_sound(&mut text, sound);
+    }
+    for track in &manifest.captions {
+        push_captions(&mut text, track);
     }
     for variant in variants {
-        push_variant(&mut text, variant, audio);
+        push_variant(&mut text, variant, sound_of(manifest, variant), &manifest.captions);
+    }
+    // The I-frames are H.264, which a playlist for players that bear AV1 alone must not name.
+    if set.holds(VideoFamily::Avc) {
+        for stream in &manifest.i_frames {
+            push_i_frames(&mut text, stream);
+        }
     }
     Some(text)
 }
@@ -59,19 +74,63 @@ pub fn multivariant(manifest: &Manifest, set: CodecSet) -> Option<String> {
 pub fn media_playlist(manifest: &Manifest, id: &RenditionId) -> Option<String> {
     let rendition = manifest.rendition(id)?;
     let mut text = String::with_capacity(160 + rendition.segments.len() * 32);
-    text.push_str("#EXTM3U\n#EXT-X-VERSION:6\n");
-    push(&mut text, format_args!("#EXT-X-TARGETDURATION:{}\n", rendition.target_duration_s));
-    text.push_str("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n");
-    text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    push_head(&mut text, manifest, "#EXT-X-INDEPENDENT-SEGMENTS");
     push(&mut text, format_args!("#EXT-X-MAP:URI=\"{id}/init.mp4\"\n"));
-    let mut clock = Clock { timescale: rendition.timescale, ticks: 0, written_micros: 0 };
+    let mut clock = Clock::new(rendition.timescale);
     for (n, segment) in rendition.segments.iter().enumerate() {
-        let micros = clock.advance(segment.duration_ticks);
-        let (whole, part) = (micros / 1_000_000, micros % 1_000_000);
-        push(&mut text, format_args!("#EXTINF:{whole}.{part:06},\n{id}/{n}.m4s\n"));
+        push_duration(&mut text, clock.advance(segment.duration_ticks));
+        push(&mut text, format_args!("{id}/{n}.m4s\n"));
     }
     text.push_str("#EXT-X-ENDLIST\n");
     Some(text)
+}
+
+/// Renders the playlist of an I-frame stream; `None` when there is no such stream.
+#[must_use]
+pub fn i_frame_playlist(manifest: &Manifest, id: &RenditionId) -> Option<String> {
+    let stream = manifest.i_frame_stream(id)?;
+    let mut text = String::with_capacity(160 + stream.frames.len() * 64);
+    push_head(&mut text, manifest, "#EXT-X-I-FRAMES-ONLY");
+    push(&mut text, format_args!("#EXT-X-MAP:URI=\"{id}/init.mp4\"\n"));
+    let mut clock = Clock::new(stream.timescale);
+    for (start, frame) in stream.ranges() {
+        push_duration(&mut text, clock.advance(frame.duration_ticks));
+        let bytes = frame.bytes;
+        push(&mut text, format_args!("#EXT-X-BYTERANGE:{bytes}@{start}\n{id}/frames.mp4\n"));
+    }
+    text.push_str("#EXT-X-ENDLIST\n");
+    Some(text)
+}
+
+/// Renders the playlist of captions, one segment as long as the clip; `None` when there are none of
+/// that name. Its target duration is its own, which subtitles of finished clips may have (RFC 8216
+/// section 6.2.4).
+#[must_use]
+pub fn caption_playlist(manifest: &Manifest, id: &RenditionId) -> Option<String> {
+    manifest.caption_track(id)?;
+    let rate = manifest.frame_rate;
+    let mut clock = Clock::new(rate.num);
+    let micros = clock.advance(manifest.frame_count.saturating_mul(rate.den.into()));
+    let target = micros.div_ceil(1_000_000).max(manifest.target_duration_s.into());
+    let mut text = String::new();
+    push(&mut text, format_args!("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{target}\n"));
+    text.push_str("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n");
+    push_duration(&mut text, micros);
+    push(&mut text, format_args!("{id}/0.vtt\n#EXT-X-ENDLIST\n"));
+    Some(text)
+}
+
+/// The sound that a variant is listed with: the cheaper one with small pictures, unless there is no
+/// larger picture that the better one could go with.
+fn sound_of<'a>(manifest: &'a Manifest, variant: &Rendition) -> Option<&'a Rendition> {
+    let tallest = manifest.videos().map(Rendition::short_side).max().unwrap_or(0);
+    let short_side = variant.short_side();
+    let bandwidth = |sound: &&Rendition| sound.bandwidth;
+    if short_side <= LOW_SOUND_SHORT_SIDE_MAX && short_side < tallest {
+        manifest.sounds().min_by_key(bandwidth)
+    } else {
+        manifest.sounds().max_by_key(bandwidth)
+    }
 }
 
 /// Turns ticks into microseconds so that rounding never adds up: after every segment the sum of
@@ -83,6 +142,10 @@ struct Clock {
 }
 
 impl Clock {
+    const fn new(timescale: u32) -> Self {
+        Self { timescale, ticks: 0, written_micros: 0 }
+    }
+
     fn advance(&mut self, ticks: u64) -> u128 {
         let scale = u128::from(self.timescale.max(1));
         self.ticks += u128::from(ticks);
@@ -93,35 +156,85 @@ impl Clock {
     }
 }
 
-fn push_audio(text: &mut String, audio: &Rendition) {
-    let channels = match audio.track {
+fn push_head(text: &mut String, manifest: &Manifest, kind: &str) {
+    let target = manifest.target_duration_s;
+    push(text, format_args!("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{target}\n"));
+    push(text, format_args!("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n{kind}\n"));
+}
+
+fn push_duration(text: &mut String, micros: u128) {
+    push(text, format_args!("#EXTINF:{}.{:06},\n", micros / 1_000_000, micros % 1_000_000));
+}
+
+/// A group of one: the encodings of the same sound differ by group, and players match them by name.
+fn push_sound(text: &mut String, sound: &Rendition) {
+    let channels = match sound.track {
         Track::Audio { channels, .. } => channels,
         Track::Video { .. } => 0,
     };
-    let id = &audio.id;
+    let id = &sound.id;
     push(
         text,
         format_args!(
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME=\"Original\",\
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{id}\",NAME=\"Original\",\
              LANGUAGE=\"und\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"{channels}\",\
              URI=\"{id}.m3u8\"\n"
         ),
     );
 }
 
-fn push_variant(text: &mut String, variant: &Rendition, audio: Option<&Rendition>) {
+fn push_captions(text: &mut String, track: &CaptionTrack) {
+    let CaptionTrack { label, language, describes_sounds, .. } = track;
+    push(
+        text,
+        format_args!(
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"{CAPTIONS_GROUP}\",NAME=\"{label}\",\
+             LANGUAGE=\"{language}\",DEFAULT=NO,AUTOSELECT=YES,FORCED=NO"
+        ),
+    );
+    if *describes_sounds {
+        text.push_str(
+            ",CHARACTERISTICS=\"public.accessibility.transcribes-spoken-dialog,\
+             public.accessibility.describes-music-and-sound\"",
+        );
+    }
+    push(text, format_args!(",URI=\"{}.m3u8\"\n", track.id()));
+}
+
+fn push_i_frames(text: &mut String, stream: &IFrameStream) {
+    let IFrameStream { id, codec, width, height, bandwidth, average_bandwidth, .. } = stream;
+    push(
+        text,
+        format_args!(
+            "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={bandwidth},\
+             AVERAGE-BANDWIDTH={average_bandwidth},CODECS=\"{codec}\",\
+             RESOLUTION={width}x{height},VIDEO-RANGE=SDR,URI=\"{id}.m3u8\"\n"
+        ),
+    );
+}
+
+fn push_variant(
+    text: &mut String,
+    variant: &Rendition,
+    sound: Option<&Rendition>,
+    captions: &[CaptionTrack],
+) {
     let Track::Video { width, height, frame_rate, .. } = variant.track else { return };
-    let peak = variant.bandwidth + audio.map_or(0, |audio| audio.bandwidth);
-    let average = variant.average_bandwidth + audio.map_or(0, |audio| audio.average_bandwidth);
+    let peak = variant.bandwidth.saturating_add(sound.map_or(0, |sound| sound.bandwidth));
+    let average =
+        variant.average_bandwidth.saturating_add(sound.map_or(0, |sound| sound.average_bandwidth));
     push(text, format_args!("#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average}"));
     push(text, format_args!(",CODECS=\"{}", variant.codec));
-    if let Some(audio) = audio {
-        push(text, format_args!(",{}", audio.codec));
+    if let Some(sound) = sound {
+        push(text, format_args!(",{}", sound.codec));
     }
     push(text, format_args!("\",RESOLUTION={width}x{height}"));
     push(text, format_args!(",FRAME-RATE={},VIDEO-RANGE=SDR", frame_rate.to_decimal()));
-    if audio.is_some() {
-        push(text, format_args!(",AUDIO=\"{AUDIO_GROUP}\""));
+    if let Some(sound) = sound {
+        push(text, format_args!(",AUDIO=\"{}\"", sound.id));
+    }
+    if !captions.is_empty() {
+        push(text, format_args!(",SUBTITLES=\"{CAPTIONS_GROUP}\""));
     }
     push(text, format_args!(",CLOSED-CAPTIONS=NONE\n{}.m3u8\n", variant.id));
 }
@@ -153,18 +266,35 @@ mod tests {
         let playlist = master(CodecSet::All);
         assert!(playlist.independent_segments);
         assert_eq!(playlist.version, Some(6));
-        assert_eq!(playlist.variants.len(), 2);
-        let first = &playlist.variants[0];
+        let (pictures, stills): (Vec<_>, Vec<_>) =
+            playlist.variants.iter().partition(|variant| !variant.is_i_frame);
+        assert_eq!(pictures.len(), 3);
+        let first = pictures[0];
         assert_eq!(first.uri, "c360.m3u8");
         assert_eq!(first.bandwidth, 650_000);
         assert_eq!(first.average_bandwidth, Some(528_000));
         assert_eq!(first.codecs.as_deref(), Some("avc1.64001e,mp4a.40.2"));
         assert_eq!(first.resolution.map(|size| (size.width, size.height)), Some((640, 360)));
-        assert_eq!(first.audio.as_deref(), Some("audio"));
-        let audio = &playlist.alternatives[0];
-        assert_eq!(audio.media_type, AlternativeMediaType::Audio);
-        assert_eq!(audio.uri.as_deref(), Some("a-hi.m3u8"));
-        assert!(audio.default && audio.autoselect);
+        assert_eq!(first.audio.as_deref(), Some("a-hi"));
+        let slowest = pictures[1];
+        assert_eq!((slowest.uri.as_str(), slowest.bandwidth), ("c234.m3u8", 183_000));
+        assert_eq!(slowest.audio.as_deref(), Some("a-lo"));
+        assert_eq!(slowest.frame_rate, Some(14.985));
+        let sounds: Vec<_> = playlist.alternatives[..2]
+            .iter()
+            .map(|sound| (&*sound.group_id, &*sound.name))
+            .collect();
+        assert_eq!(sounds, [("a-hi", "Original"), ("a-lo", "Original")]);
+        let sounds_and_captions = playlist.alternatives.len();
+        assert_eq!(sounds_and_captions, 3);
+        let sound = &playlist.alternatives[0];
+        assert_eq!(sound.media_type, AlternativeMediaType::Audio);
+        assert_eq!(sound.uri.as_deref(), Some("a-hi.m3u8"));
+        assert!(sound.default && sound.autoselect);
+        let [still] = stills.as_slice() else { panic!("{stills:?}") };
+        assert_eq!((still.uri.as_str(), still.bandwidth), ("i234.m3u8", 40_000));
+        assert_eq!(still.codecs.as_deref(), Some("avc1.64000d"));
+        assert_eq!(still.resolution.map(|size| (size.width, size.height)), Some((416, 234)));
     }
 
     #[test]
@@ -172,11 +302,55 @@ mod tests {
         let uris = |set| -> Vec<String> {
             master(set).variants.into_iter().map(|variant| variant.uri).collect()
         };
-        assert_eq!(uris(CodecSet::Avc), ["c360.m3u8"]);
+        assert_eq!(uris(CodecSet::Avc), ["c360.m3u8", "c234.m3u8", "i234.m3u8"]);
         assert_eq!(uris(CodecSet::Av1), ["v360.m3u8"]);
+        assert!(!multivariant(&sample(), CodecSet::Av1).unwrap().contains("a-lo"));
         let mut first_cut = sample();
-        first_cut.renditions.remove(1);
+        first_cut.renditions.remove(2);
         assert_eq!(multivariant(&first_cut, CodecSet::Av1), None);
+    }
+
+    #[test]
+    fn captions_are_one_segment_as_long_as_the_clip() {
+        let playlist = master(CodecSet::Avc);
+        let captions = &playlist.alternatives[2];
+        assert_eq!(captions.media_type, AlternativeMediaType::Subtitles);
+        assert_eq!(captions.language.as_deref(), Some("pt-br"));
+        assert_eq!(captions.name, "Português");
+        assert!(captions.autoselect && !captions.default && !captions.forced);
+        assert_eq!(captions.uri.as_deref(), Some("captions-pt-br.m3u8"));
+        assert!(captions.characteristics.as_deref().is_some_and(|c| c.contains("music")));
+        assert_eq!(playlist.variants[0].subtitles.as_deref(), Some("captions"));
+        let id = RenditionId::new("captions-pt-br").unwrap();
+        let text = caption_playlist(&sample(), &id).unwrap();
+        let list = m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap();
+        assert!(list.end_list && list.segments[0].map.is_none());
+        assert_eq!(list.target_duration, 4);
+        assert!(text.contains("#EXTINF:3.003000,\ncaptions-pt-br/0.vtt\n"), "{text}");
+        let mut without = sample();
+        without.captions.clear();
+        assert!(!multivariant(&without, CodecSet::Avc).unwrap().contains("SUBTITLES"));
+        assert_eq!(caption_playlist(&without, &id), None);
+    }
+
+    #[test]
+    fn i_frame_ranges_follow_each_other() {
+        let text = i_frame_playlist(&sample(), &RenditionId::new("i234").unwrap()).unwrap();
+        let playlist = m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap();
+        assert!(playlist.i_frames_only && playlist.end_list);
+        assert_eq!(playlist.target_duration, 2);
+        let first = &playlist.segments[0];
+        assert_eq!(first.map.as_ref().map(|map| map.uri.as_str()), Some("i234/init.mp4"));
+        let ranges: Vec<_> = playlist
+            .segments
+            .iter()
+            .map(|segment| {
+                let range = segment.byte_range.as_ref().unwrap();
+                (&*segment.uri, range.offset.unwrap(), range.length)
+            })
+            .collect();
+        let file = "i234/frames.mp4";
+        assert_eq!(ranges, [(file, 0, 5_000), (file, 5_000, 4_000), (file, 9_000, 3_000)]);
     }
 
     #[test]
@@ -193,10 +367,10 @@ mod tests {
 
     #[test]
     fn written_durations_add_up_to_the_real_one() {
-        let mut clock = Clock { timescale: 24_000, ticks: 0, written_micros: 0 };
+        let mut clock = Clock::new(24_000);
         let sum: u128 = (0..1000).map(|_| clock.advance(48 * 1001)).sum();
         assert_eq!(sum, 2_002_000 * 1000);
-        let mut clock = Clock { timescale: 48_000, ticks: 0, written_micros: 0 };
+        let mut clock = Clock::new(48_000);
         let sum: u128 = (0..1000).map(|_| clock.advance(94 * 1024)).sum();
         assert_eq!(sum, (94_u128 * 1024 * 1000 * 1_000_000 + 24_000) / 48_000);
     }
@@ -204,7 +378,7 @@ mod tests {
     #[test]
     fn silent_revision_has_no_audio_attribute() {
         let mut manifest = sample();
-        manifest.renditions.pop();
+        manifest.renditions.truncate(3);
         let text = multivariant(&manifest, CodecSet::Avc).unwrap();
         assert!(!text.contains("AUDIO"), "{text}");
         assert!(text.contains("CODECS=\"avc1.64001e\""), "{text}");

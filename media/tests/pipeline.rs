@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bytes::Bytes;
-use fairground_media::manifest::{Manifest, Rendition, Track, VideoFamily};
+use fairground_media::manifest::{IFrameStream, Manifest, Rendition, Track, VideoFamily};
 use fairground_media::path::{PlayPath, Resource, resolve};
 use fairground_media::probe::{ProbePolicy, probe};
 use fairground_media::{
@@ -156,14 +156,17 @@ fn check_revision(tools: &Tools, revision: &Revision, sink: &MemorySink, folder:
     for rendition in &manifest.renditions {
         let file = fetch(manifest, sink, rendition, folder);
         match &rendition.track {
-            Track::Video { family, .. } => {
+            Track::Video { family, frame_rate, .. } => {
+                let step = manifest.frame_rate.step_to(*frame_rate).unwrap();
+                let wanted = manifest.frame_count.div_ceil(step.into());
                 let decoded = decode(tools, &file, "v:0");
                 assert_eq!(decoded.errors, "", "{}", rendition.id);
-                assert_eq!(decoded.frames, manifest.frame_count, "{}", rendition.id);
+                assert_eq!(decoded.frames, wanted, "{}", rendition.id);
                 if *family == VideoFamily::Av1 {
                     let frames = dav1d(&raw_av1(tools, &file));
-                    assert!(frames.is_none_or(|frames| frames == manifest.frame_count));
+                    assert!(frames.is_none_or(|frames| frames == wanted));
                 }
+                check_stream(tools, &file, rendition);
             }
             Track::Audio { .. } => {
                 let decoded = decode(tools, &file, "a:0");
@@ -176,6 +179,120 @@ fn check_revision(tools: &Tools, revision: &Revision, sink: &MemorySink, folder:
         }
         check_aligned(manifest, rendition);
     }
+    for stream in &manifest.i_frames {
+        check_i_frames(tools, manifest, stream, sink, folder);
+    }
+    check_slowest(manifest);
+    check_stills(tools, manifest, sink, folder);
+}
+
+/// One value of the first stream, as ffprobe prints it.
+fn entry(tools: &Tools, file: &Path, name: &str) -> String {
+    let output = Command::new(&tools.ffprobe)
+        .args(["-v", "error", "-select_streams", "v:0", "-of", "csv=p=0", "-show_entries"])
+        .arg(format!("stream={name}"))
+        .arg(file)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().trim_end_matches(',').to_owned()
+}
+
+/// What ffprobe reads from the stream is what the manifest says of it.
+fn check_stream(tools: &Tools, file: &Path, rendition: &Rendition) {
+    let Track::Video { family, width, height, .. } = rendition.track else { return };
+    let id = &rendition.id;
+    assert_eq!(entry(tools, file, "width,height"), format!("{width},{height}"), "{id}");
+    if family == VideoFamily::Avc {
+        let level: u8 = entry(tools, file, "level").parse().unwrap();
+        assert!(rendition.codec.ends_with(&format!("{level:02x}")), "{id}: level {level}");
+        let profile = match rendition.codec.get(5..9) {
+            Some("42c0") => "Constrained Baseline",
+            Some("6400") => "High",
+            other => panic!("{id}: {other:?}"),
+        };
+        assert_eq!(entry(tools, file, "profile"), profile, "{id}");
+    }
+}
+
+/// Every byte range is a segment of its own that decodes to one picture, and the pictures are one
+/// second apart.
+fn check_i_frames(
+    tools: &Tools,
+    manifest: &Manifest,
+    stream: &IFrameStream,
+    sink: &MemorySink,
+    folder: &Path,
+) {
+    let blob = |name: &str| match resolve(manifest, &PlayPath::parse(name).unwrap()) {
+        Some(Resource::Blob(hash, _)) => sink.0[&hash].clone(),
+        other => panic!("{name} is {other:?}"),
+    };
+    let id = &stream.id;
+    let (init, pictures) = (blob(&format!("{id}/init.mp4")), blob(&format!("{id}/frames.mp4")));
+    let step = manifest.frame_rate.frames_per_gop() / 2;
+    assert_eq!(u64::try_from(stream.frames.len()).unwrap(), manifest.frame_count.div_ceil(step));
+    let file = folder.join(format!("{id}.mp4"));
+    let mut end = 0;
+    for (start, frame) in stream.ranges() {
+        assert_eq!(start, end, "{id}");
+        end = start + frame.bytes;
+        let range = usize::try_from(start).unwrap()..usize::try_from(end).unwrap();
+        let alone = &pictures[range];
+        assert_eq!(&alone[4..8], b"styp", "{id}");
+        std::fs::write(&file, [&init, alone].concat()).unwrap();
+        let decoded = decode(tools, &file, "v:0");
+        assert_eq!((decoded.frames, decoded.errors.as_str()), (1, ""), "{id} at {start}");
+    }
+    assert_eq!(u64::try_from(pictures.len()).unwrap(), end, "{id}");
+    let playlist = PlayPath::parse(&format!("{id}.m3u8")).unwrap();
+    let Some(Resource::Text(text, _)) = resolve(manifest, &playlist) else { panic!("{id}") };
+    assert_eq!(text.matches("#EXT-X-BYTERANGE:").count(), stream.frames.len());
+    note(&format!("{id}: {} b/s on average", stream.average_bandwidth));
+}
+
+/// The poster has its size in both formats; the sheets are grids of which the index names every
+/// part.
+fn check_stills(tools: &Tools, manifest: &Manifest, sink: &MemorySink, folder: &Path) {
+    let save = |name: &str| {
+        let Some(Resource::Blob(hash, _)) = resolve(manifest, &PlayPath::parse(name).unwrap())
+        else {
+            panic!("{name} does not resolve")
+        };
+        let file = folder.join(name.replace('/', "-"));
+        std::fs::write(&file, &sink.0[&hash]).unwrap();
+        note(&format!("{name}: {} bytes", sink.0[&hash].len()));
+        file
+    };
+    let jpeg = save("poster.jpg");
+    let size = entry(tools, &jpeg, "width,height");
+    // The picture's item as a bare stream: the payload of the last box, after a delimiter.
+    let avif = std::fs::read(save("poster.avif")).unwrap();
+    let start = avif.windows(4).position(|bytes| bytes == b"mdat").unwrap() + 4;
+    let stream = folder.join("poster.obu");
+    std::fs::write(&stream, [&[0x12, 0], &avif[start..]].concat()).unwrap();
+    assert_eq!(entry(tools, &stream, "codec_name,width,height"), format!("av1,{size}"));
+    let frames = dav1d(&stream);
+    assert!(frames.is_none_or(|frames| frames == 1), "{frames:?}");
+
+    let board = manifest.storyboard.as_ref().unwrap();
+    let grid = format!("{},{}", board.columns * board.width, board.rows * board.height);
+    for n in 0..board.sheets.len() {
+        let sheet = save(&format!("storyboard/{n}.jpg"));
+        assert_eq!(entry(tools, &sheet, "codec_name,width,height"), format!("mjpeg,{grid}"));
+    }
+    let index = PlayPath::parse("storyboard.vtt").unwrap();
+    let Some(Resource::Text(text, "text/vtt")) = resolve(manifest, &index) else {
+        panic!("no index")
+    };
+    let seconds = manifest.duration_ms.div_ceil(2002);
+    assert_eq!(u64::try_from(text.matches("#xywh=").count()).unwrap(), seconds, "{text}");
+}
+
+/// There is a variant for slow networks, sound included.
+fn check_slowest(manifest: &Manifest) {
+    let sound = manifest.sounds().map(|sound| sound.bandwidth).min().unwrap_or(0);
+    let slowest = manifest.videos().map(|video| video.bandwidth).min().unwrap();
+    assert!(slowest + sound <= 192_000, "{slowest} and {sound}");
 }
 
 /// Segment starts agree with the first rendition's within one AAC frame.
@@ -236,20 +353,23 @@ fn generated_clip_becomes_two_complete_revisions() {
     let ran = run(&tools, &source, folder.path(), 360);
     assert_eq!(ran.first.manifest.frame_count, 105);
     assert_eq!(ran.first.manifest.revision, 1);
-    assert_eq!(names(&ran.first), ["c360", "a-hi"]);
+    assert_eq!(names(&ran.first), ["c360", "c234", "a-hi", "a-lo"]);
     assert_eq!(ran.second.manifest.revision, 2);
-    assert_eq!(names(&ran.second), ["c360", "v360", "a-hi"]);
+    assert_eq!(names(&ran.second), ["c360", "c234", "v360", "a-hi", "a-lo"]);
+    let streams: Vec<_> = ran.first.manifest.i_frames.iter().map(|s| s.id.as_str()).collect();
+    assert_eq!(streams, ["i360", "i234"]);
     assert_eq!(ran.stages, [Stage::Normalise, Stage::H264, Stage::Av1]);
     let codecs: Vec<_> =
         ran.second.manifest.renditions.iter().map(|rendition| rendition.codec.as_str()).collect();
-    assert_eq!(codecs, ["avc1.64001e", "av01.0.01M.08", "mp4a.40.2"]);
+    let aac = "mp4a.40.2";
+    assert_eq!(codecs, ["avc1.64001e", "avc1.42c00d", "av01.0.01M.08", aac, aac]);
     let segments: Vec<_> =
         ran.second.manifest.renditions.iter().map(|rendition| rendition.segments.len()).collect();
-    assert_eq!(segments, [3, 3, 3]);
+    assert_eq!(segments, [3; 5]);
     assert!(ran.first.report.av1_fps.is_none());
     assert!(ran.second.report.av1_fps.is_some_and(|fps| fps > 0.0));
-    for rendition in &ran.second.manifest.renditions {
-        note(&format!("{}: {} b/s on average", rendition.id, rendition.average_bandwidth));
+    for Rendition { id, bandwidth, average_bandwidth, .. } in &ran.second.manifest.renditions {
+        note(&format!("{id}: {average_bandwidth} b/s on average, {bandwidth} at most"));
     }
     note(&format!("report of revision 2: {:?}", ran.second.report));
 }
@@ -304,7 +424,124 @@ fn portrait_ntsc_clip_keeps_every_frame() {
     assert_eq!(manifest.frame_count, 91);
     assert_eq!((manifest.frame_rate.num, manifest.frame_rate.den), (30_000, 1001));
     assert_eq!((manifest.width, manifest.height), (270, 480));
-    assert_eq!(names(&ran.second), ["c270", "v128"]);
+    assert_eq!(names(&ran.second), ["c270", "c234", "v128"]);
+}
+
+/// Mean brightness of every picture of a file.
+fn brightness(tools: &Tools, file: &Path) -> Vec<u8> {
+    let output = Command::new(&tools.ffmpeg)
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(file)
+        .args(["-vf", "scale=1:1:flags=area,format=gray", "-f", "rawvideo", "pipe:1"])
+        .output()
+        .unwrap();
+    output.stdout
+}
+
+#[test]
+fn half_rate_has_exactly_every_second_frame() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("blinking.mp4");
+    // Every second picture is bright; the number of pictures is odd.
+    let args = [
+        "-f",
+        "lavfi",
+        "-i",
+        "color=black:size=640x360:rate=25,geq=lum='if(mod(N,2),200,50)':cb=128:cr=128",
+        "-frames:v",
+        "105",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+    ];
+    ffmpeg(&tools, &args, &source);
+    let work = folder.path().join("work");
+    let mut job = TranscodeJob::new(source, work, tools.clone(), EncodeTuning::default());
+    let mut sink = MemorySink::default();
+    let revision = job.h264_revision(&mut sink, &mut |_| {}).unwrap();
+    check_revision(&tools, &revision, &sink, folder.path());
+    let manifest = &revision.manifest;
+    let pictures = |name: &str| {
+        let rendition = manifest.renditions.iter().find(|r| r.id.as_str() == name).unwrap();
+        brightness(&tools, &fetch(manifest, &sink, rendition, folder.path()))
+    };
+    let full = pictures("c360");
+    assert_eq!(full.len(), 105);
+    assert_eq!(full.iter().filter(|mean| **mean > 120).count(), 52);
+    let half = pictures("c234");
+    assert_eq!(half.len(), 53);
+    assert!(half.iter().all(|mean| *mean < 120), "a picture between two: {half:?}");
+    let output = Command::new(&tools.ffprobe)
+        .args(["-v", "error", "-of", "csv=p=0", "-show_entries", "packet=pts"])
+        .arg(folder.path().join("c234.mp4"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let packets: Vec<_> = text.lines().map(|line| line.trim_end_matches(',')).collect();
+    assert_eq!((packets[0], packets[52]), ("0", "104"), "{text}");
+    // The last picture is shown for one frame only, so that both end together.
+    let lengths: Vec<_> = manifest.videos().map(Rendition::duration_ticks).collect();
+    assert_eq!(lengths, [105, 105]);
+}
+
+#[test]
+fn fast_clip_has_the_whole_ladder_within_its_caps() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("fast.mp4");
+    let args = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=1280x720:rate=50:duration=3.5",
+        "-f",
+        "lavfi",
+        "-i",
+        "anoisesrc=duration=3.5:amplitude=0.4",
+        "-vf",
+        "noise=alls=40:allf=t",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-c:a",
+        "aac",
+        "-shortest",
+    ];
+    ffmpeg(&tools, &args, &source);
+    let work = folder.path().join("work");
+    let tuning = EncodeTuning { workers: 2, ..EncodeTuning::default() };
+    let mut job = TranscodeJob::new(source, work, tools.clone(), tuning);
+    let mut sink = MemorySink::default();
+    let revision = job.h264_revision(&mut sink, &mut |_| {}).unwrap();
+    check_revision(&tools, &revision, &sink, folder.path());
+    let manifest = &revision.manifest;
+    let mut rungs: Vec<_> = manifest
+        .videos()
+        .map(|video| {
+            let Track::Video { frame_rate, .. } = video.track else { panic!("no video") };
+            (video.id.as_str(), frame_rate.to_decimal(), video.codec.as_str())
+        })
+        .collect();
+    rungs.sort();
+    let rung = |name, rate: &str, codec| (name, rate.to_owned(), codec);
+    assert_eq!(
+        rungs,
+        [
+            rung("c234", "12.500", "avc1.42c00d"),
+            rung("c360", "25.000", "avc1.64001e"),
+            rung("c480", "25.000", "avc1.64001e"),
+            rung("c720", "50.000", "avc1.640020"),
+        ]
+    );
+    // Noise meets every cap.
+    for (name, cap) in [("c234", 112_000), ("c360", 750_000), ("c480", 1_500_000)] {
+        let rendition = manifest.videos().find(|video| video.id.as_str() == name).unwrap();
+        note(&format!("{name}: {} of {cap} b/s", rendition.bandwidth));
+        assert!(rendition.bandwidth <= cap, "{name}: {}", rendition.bandwidth);
+    }
 }
 
 #[test]
@@ -389,7 +626,7 @@ fn real_clips_become_playable() {
         skip("FAIRGROUND_TEST_MEDIA is not set");
         return;
     };
-    for (name, frames, first) in [("city.mpg", 190, "c360"), ("phone-vfr.mp4", 0, "c360")] {
+    for (name, frames, tallest) in [("city.mpg", 190, "c360"), ("phone-vfr.mp4", 0, "c1080")] {
         let source = folder.join(name);
         if !source.is_file() {
             skip(&format!("{name} is absent"));
@@ -398,7 +635,7 @@ fn real_clips_become_playable() {
         let work = tempfile::tempdir().unwrap();
         let ran = run(&tools, &source, work.path(), 240);
         let manifest = &ran.second.manifest;
-        assert_eq!(manifest.renditions[0].id.as_str(), first, "{name}");
+        assert!(names(&ran.second).iter().any(|id| id == tallest), "{name}");
         assert!(frames == 0 || manifest.frame_count == frames, "{name}: {}", manifest.frame_count);
     }
 }

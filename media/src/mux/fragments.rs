@@ -1,11 +1,12 @@
-//! Reads fragmented MP4 as ffmpeg writes it to a pipe, one fragment at a time.
+//! Reads fragmented MP4 as ffmpeg writes it to a pipe, one fragment of one track at a time.
 //!
 //! The writer is jailed and may have been taken over by a hostile clip, so sizes are bounded and
 //! nothing is believed that is not checked again later. Read next: `transcode::h264`, its user.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 
-use mp4_atom::{Atom as _, Avcc, Codec, Moof, Moov};
+use mp4_atom::{Atom as _, Avcc, Codec, Moof, Moov, Traf};
 
 use crate::error::MediaError;
 use crate::mux::Sample;
@@ -25,11 +26,15 @@ type RawBox = ([u8; 4], Vec<u8>);
 pub struct Fragments<R> {
     source: R,
     header: Option<Moov>,
+    /// Read already, of the same `moof`.
+    waiting: VecDeque<Fragment>,
 }
 
-/// One `moof` and its `mdat`.
+/// What one `moof` and its `mdat` hold of one track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
+    /// The track.
+    pub track: u32,
     /// Decode time of the first sample, in ticks.
     pub decode_time: u64,
     /// The samples in decode order.
@@ -39,15 +44,18 @@ pub struct Fragment {
 impl<R: Read> Fragments<R> {
     /// Starts reading.
     pub const fn new(source: R) -> Self {
-        Self { source, header: None }
+        Self { source, header: None, waiting: VecDeque::new() }
     }
 
     /// The next fragment, or `None` at a clean end.
     ///
     /// # Errors
     /// [`MediaError::Io`] when reading fails, [`MediaError::Stream`] when the structure is not one
-    /// track in fragments.
+    /// of tracks in fragments.
     pub fn next_fragment(&mut self) -> Result<Option<Fragment>, MediaError> {
+        if let Some(fragment) = self.waiting.pop_front() {
+            return Ok(Some(fragment));
+        }
         let mut moof: Option<(Moof, u64)> = None;
         while let Some((kind, body)) = self.next_box()? {
             match &kind {
@@ -58,7 +66,12 @@ impl<R: Read> Fragments<R> {
                 }
                 b"mdat" => {
                     let (moof, length) = moof.ok_or_else(|| fault("samples without an index"))?;
-                    return self.fragment(&moof, length, &body).map(Some);
+                    for traf in &moof.traf {
+                        let fragment = self.fragment(traf, length, &body)?;
+                        self.waiting.push_back(fragment);
+                    }
+                    let first = self.waiting.pop_front();
+                    return first.map(Some).ok_or_else(|| fault("a fragment without a track"));
                 }
                 _ => {}
             }
@@ -69,27 +82,28 @@ impl<R: Read> Fragments<R> {
         Ok(None)
     }
 
-    /// The H.264 configuration of the header; known after the first fragment.
+    /// The H.264 configuration of a track; known after the first fragment.
     ///
     /// # Errors
-    /// [`MediaError::Stream`] when there is no header or it is of another codec.
-    pub fn avc_config(&self) -> Result<&Avcc, MediaError> {
+    /// [`MediaError::Stream`] when there is no such track or it is of another codec.
+    pub fn avc_config(&self, track: u32) -> Result<&Avcc, MediaError> {
         let header = self.header.as_ref().ok_or_else(|| fault("no header"))?;
-        let entry = header.trak.first().and_then(|trak| trak.mdia.minf.stbl.stsd.codecs.first());
-        match entry {
+        let trak = header.trak.iter().find(|trak| trak.tkhd.track_id == track);
+        match trak.and_then(|trak| trak.mdia.minf.stbl.stsd.codecs.first()) {
             Some(Codec::Avc1(entry)) => Ok(&entry.avcc),
             Some(_) | None => Err(fault("no H.264 configuration")),
         }
     }
 
-    fn fragment(&self, moof: &Moof, length: u64, body: &[u8]) -> Result<Fragment, MediaError> {
-        let [traf] = moof.traf.as_slice() else { return Err(fault("more than one track")) };
+    fn fragment(&self, traf: &Traf, length: u64, body: &[u8]) -> Result<Fragment, MediaError> {
+        let track = traf.tfhd.track_id;
         let default_flags = traf
             .tfhd
             .default_sample_flags
             .or_else(|| {
-                let trex = self.header.as_ref()?.mvex.as_ref()?.trex.first()?;
-                Some(trex.default_sample_flags)
+                let extends = &self.header.as_ref()?.mvex.as_ref()?.trex;
+                let of_track = extends.iter().find(|extend| extend.track_id == track)?;
+                Some(of_track.default_sample_flags)
             })
             .unwrap_or(0);
         let mut samples = Vec::new();
@@ -124,7 +138,7 @@ impl<R: Read> Fragments<R> {
             return Err(fault("no samples or too many"));
         }
         let decode_time = traf.tfdt.as_ref().map_or(0, |tfdt| tfdt.base_media_decode_time);
-        Ok(Fragment { decode_time, samples })
+        Ok(Fragment { track, decode_time, samples })
     }
 
     fn next_box(&mut self) -> Result<Option<RawBox>, MediaError> {
@@ -171,6 +185,7 @@ fn fault(what: &str) -> MediaError {
 
 #[cfg(test)]
 mod tests {
+    use mp4_atom::{Decode as _, Encode as _, Styp};
     use proptest::prelude::*;
 
     use super::*;
@@ -178,7 +193,7 @@ mod tests {
 
     fn segment() -> Vec<u8> {
         let sample = Sample { bytes: vec![1; 20], composition: 0, sync: true };
-        let position = Position { index: 0, decode_time: 0, sample_ticks: 1 };
+        let position = Position { index: 0, decode_time: 0, sample_ticks: 1, last_ticks: 1 };
         write(position, &[sample.clone(), sample]).unwrap().to_vec()
     }
 
@@ -190,6 +205,37 @@ mod tests {
             assert!(fragments.next_fragment().is_err(), "cut at {length}");
         }
         assert!(Fragments::new([].as_slice()).next_fragment().unwrap().is_none());
+    }
+
+    #[test]
+    fn tracks_of_one_fragment_come_apart() {
+        let whole = segment();
+        let mut rest = whole.as_slice();
+        Styp::decode(&mut rest).unwrap();
+        let mut moof = Moof::decode(&mut rest).unwrap();
+        let payload = &rest[8..];
+        let mut other = moof.traf[0].clone();
+        other.tfhd.track_id = 7;
+        moof.traf.push(other);
+        let mut measured = Vec::new();
+        moof.encode(&mut measured).unwrap();
+        let start = i32::try_from(measured.len() + 8).unwrap();
+        moof.traf[0].trun[0].data_offset = Some(start);
+        moof.traf[1].trun[0].data_offset = Some(start + 40);
+        let mut bytes = Vec::new();
+        moof.encode(&mut bytes).unwrap();
+        bytes.extend_from_slice(&u32::try_from(8 + 2 * payload.len()).unwrap().to_be_bytes());
+        bytes.extend_from_slice(b"mdat");
+        bytes.extend_from_slice(payload);
+        bytes.extend(payload.iter().map(|byte| byte + 1));
+        let mut fragments = Fragments::new(bytes.as_slice());
+        let first = fragments.next_fragment().unwrap().unwrap();
+        let second = fragments.next_fragment().unwrap().unwrap();
+        assert_eq!((first.track, second.track), (1, 7));
+        assert_eq!(first.samples.len(), 2);
+        assert!(first.samples.iter().all(|sample| sample.bytes == [1; 20]));
+        assert!(second.samples.iter().all(|sample| sample.bytes == [2; 20]));
+        assert!(fragments.next_fragment().unwrap().is_none());
     }
 
     proptest! {

@@ -24,7 +24,19 @@ pub(crate) const TRACK_ID: u32 = 1;
 /// [`MediaError::Stream`] when a size does not fit the format.
 pub fn av1(header: &SequenceHeader, rate: FrameRate) -> Result<Bytes, MediaError> {
     let size = Size { width: header.width, height: header.height };
-    let av1c = Av1c {
+    let entry = mp4_atom::Av01 {
+        visual: visual(size)?,
+        av1c: av1c(header),
+        colr: Some(nclx(header)),
+        pasp: Some(Pasp { h_spacing: 1, v_spacing: 1 }),
+        ..mp4_atom::Av01::default()
+    };
+    video(Codec::Av01(entry), size, rate, b"av01")
+}
+
+/// The decoder configuration of an AV1 stream.
+pub(super) fn av1c(header: &SequenceHeader) -> Av1c {
+    Av1c {
         seq_profile: header.profile,
         seq_level_idx_0: header.level,
         seq_tier_0: header.tier,
@@ -36,21 +48,17 @@ pub fn av1(header: &SequenceHeader, rate: FrameRate) -> Result<Bytes, MediaError
         chroma_sample_position: header.chroma_position,
         initial_presentation_delay: None,
         config_obus: header.obu.clone(),
-    };
-    let colr = Colr::Nclx {
+    }
+}
+
+/// The colours of an AV1 stream.
+pub(super) fn nclx(header: &SequenceHeader) -> Colr {
+    Colr::Nclx {
         colour_primaries: header.primaries.into(),
         transfer_characteristics: header.transfer.into(),
         matrix_coefficients: header.matrix.into(),
         full_range_flag: header.full_range,
-    };
-    let entry = mp4_atom::Av01 {
-        visual: visual(size)?,
-        av1c,
-        colr: Some(colr),
-        pasp: Some(Pasp { h_spacing: 1, v_spacing: 1 }),
-        ..mp4_atom::Av01::default()
-    };
-    video(Codec::Av01(entry), size, rate, b"av01")
+    }
 }
 
 /// Header of an H.264 track in BT.709, limited range.

@@ -1,4 +1,4 @@
-//! CMAF packaging (ISO/IEC 23000-19): headers, segments, and the bitstream facts they state.
+//! CMAF packaging (ISO/IEC 23000-19): headers, segments, and the bitstream facts they state; AVIF.
 //!
 //! One track per file; the timescale is the frame rate's numerator, so every time is exact. A
 //! segment's bytes depend only on its samples and its index: the same input gives the same hash.
@@ -6,6 +6,7 @@
 //! bitstreams; `fragments` for what ffmpeg hands over.
 
 pub mod adts;
+pub mod avif;
 pub mod codecs;
 pub mod fragments;
 pub mod init;

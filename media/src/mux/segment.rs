@@ -28,8 +28,10 @@ pub struct Position {
     pub index: u32,
     /// Decode time of its first sample, in ticks.
     pub decode_time: u64,
-    /// Duration of every sample, in ticks.
+    /// Duration of every sample but the last, in ticks.
     pub sample_ticks: u32,
+    /// Duration of the last sample, in ticks.
+    pub last_ticks: u32,
 }
 
 /// Writes one segment.
@@ -70,11 +72,15 @@ fn movie_fragment(
     data_offset: i32,
 ) -> Result<Moof, MediaError> {
     let reordered = samples.iter().any(|sample| sample.composition != 0);
+    let has_odd_end = position.last_ticks != position.sample_ticks;
+    let last = samples.len().saturating_sub(1);
     let entries: Result<Vec<TrunEntry>, MediaError> = samples
         .iter()
-        .map(|sample| {
+        .enumerate()
+        .map(|(index, sample)| {
+            let ticks = if index == last { position.last_ticks } else { position.sample_ticks };
             Ok(TrunEntry {
-                duration: None,
+                duration: has_odd_end.then_some(ticks),
                 size: Some(u32::try_from(sample.bytes.len()).map_err(|_| fault("a sample"))?),
                 flags: Some(if sample.sync { FLAGS_SYNC } else { FLAGS_DELTA }),
                 cts: reordered.then(|| sample.composition.into()),
@@ -105,6 +111,8 @@ fn fault(what: &str) -> MediaError {
 
 #[cfg(test)]
 mod tests {
+    use mp4_atom::Decode as _;
+
     use super::*;
     use crate::mux::fragments::Fragments;
 
@@ -112,7 +120,8 @@ mod tests {
         Sample { bytes: bytes.to_vec(), composition, sync }
     }
 
-    const POSITION: Position = Position { index: 3, decode_time: 1 << 33, sample_ticks: 1001 };
+    const POSITION: Position =
+        Position { index: 3, decode_time: 1 << 33, sample_ticks: 1001, last_ticks: 1001 };
 
     #[test]
     fn segment_reads_back() {
@@ -124,6 +133,22 @@ mod tests {
         assert_eq!(read.samples, samples);
         assert_eq!(read.decode_time, 1 << 33);
         assert!(fragments.next_fragment().unwrap().is_none());
+    }
+
+    #[test]
+    fn last_sample_may_be_shorter() {
+        let samples = vec![sample(b"key", 0, true), sample(b"p", 0, false)];
+        let durations = |position| -> Vec<Option<u32>> {
+            let bytes = write(position, &samples).unwrap();
+            let mut rest = bytes.as_ref();
+            Styp::decode(&mut rest).unwrap();
+            let moof = Moof::decode(&mut rest).unwrap();
+            assert_eq!(moof.traf[0].tfhd.default_sample_duration, Some(1001));
+            moof.traf[0].trun[0].samples.iter().map(|entry| entry.duration).collect()
+        };
+        assert_eq!(durations(POSITION), [None, None]);
+        let short = Position { last_ticks: 500, ..POSITION };
+        assert_eq!(durations(short), [Some(1001), Some(500)]);
     }
 
     #[test]

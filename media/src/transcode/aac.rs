@@ -1,4 +1,4 @@
-//! The sound: AAC-LC, cut so that its segments start where the picture's do.
+//! The sound: AAC-LC at two bit rates, cut so that its segments start where the picture's do.
 //!
 //! ```text
 //!  frame   0 (priming)   1      2     ...                 k
@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use super::Context;
-use super::h264::{Outlet, Part};
+use super::first::{Part, Queue};
 use super::normalise::{Mezzanine, common, limits};
 use crate::error::MediaError;
 use crate::jail::{Invocation, run, words};
@@ -24,30 +24,53 @@ pub(super) const SAMPLE_RATE: u32 = 48_000;
 /// Channels of every sound.
 pub(super) const CHANNELS: u16 = 2;
 
-const BIT_RATE: &str = "128k";
+/// The encodings of the sound, best first.
+pub(super) const SOUNDS: [Sound; 2] =
+    [Sound { name: "a-hi", bit_rate: "128k" }, Sound { name: "a-lo", bit_rate: "64k" }];
+
 const OUTPUT_MAX: usize = 64 << 20;
+
+/// One encoding of the sound.
+#[derive(Debug)]
+pub(super) struct Sound {
+    pub(super) name: &'static str,
+    bit_rate: &'static str,
+}
+
+/// Where the parts of one encoding go.
+pub(super) struct Outlet<'a> {
+    pub(super) queue: &'a Queue,
+    pub(super) rendition: usize,
+}
+
+impl Outlet<'_> {
+    fn send(&self, part: Part) -> Result<(), MediaError> {
+        self.queue.send(self.rendition, part)
+    }
+}
 
 pub(super) fn encode(
     context: &Context<'_>,
     mezzanine: &Mezzanine,
-    audio: &Path,
-    outlet: &Outlet,
+    file: &Path,
+    sound: &Sound,
+    outlet: &Outlet<'_>,
 ) -> Result<(), MediaError> {
     let span = samples_until(mezzanine, mezzanine.frames);
     let mut args = common();
     args.extend(fenced_input("wav"));
     args.push("-i".into());
-    args.push(audio.as_os_str().to_owned());
+    args.push(file.as_os_str().to_owned());
     let filter = format!("apad=whole_len={span},atrim=end_sample={span}");
     args.extend(words(["-map", "0:a:0", "-map_metadata", "-1", "-af", &filter]));
-    args.extend(words(["-c:a", "aac", "-b:a", BIT_RATE, "-ac", "2", "-ar", "48000"]));
+    args.extend(words(["-c:a", "aac", "-b:a", sound.bit_rate, "-ac", "2", "-ar", "48000"]));
     args.extend(words(["-f", "adts", "pipe:1"]));
     let invocation = Invocation {
         tools: context.tools,
         tool: "ffmpeg",
         program: &context.tools.ffmpeg,
         args,
-        read: vec![audio.to_owned()],
+        read: vec![file.to_owned()],
         write: None,
         limits: limits(context.source),
         report: false,
@@ -67,7 +90,7 @@ pub(super) fn encode(
     cut(&stream, mezzanine, outlet)
 }
 
-fn cut(stream: &AacStream, mezzanine: &Mezzanine, outlet: &Outlet) -> Result<(), MediaError> {
+fn cut(stream: &AacStream, mezzanine: &Mezzanine, outlet: &Outlet<'_>) -> Result<(), MediaError> {
     let frames = u64::try_from(stream.frames.len()).unwrap_or(u64::MAX);
     let frame = u64::from(FRAME_SAMPLES);
     let mut start = 0_u64;
@@ -85,7 +108,8 @@ fn cut(stream: &AacStream, mezzanine: &Mezzanine, outlet: &Outlet) -> Result<(),
         // A last picture group shorter than an AAC frame has no sound of its own.
         let Some(samples) = samples else { continue };
         let decode_time = start.saturating_mul(frame);
-        let position = Position { index, decode_time, sample_ticks: FRAME_SAMPLES };
+        let position =
+            Position { index, decode_time, sample_ticks: FRAME_SAMPLES, last_ticks: FRAME_SAMPLES };
         let bytes = segment::write(position, samples)?;
         let priming = if start == 0 { frame } else { 0 };
         let duration_ticks = (end - start).saturating_mul(frame).saturating_sub(priming);

@@ -1,4 +1,5 @@
-//! The AV1 rung: rav1e as a library, one single-threaded context per closed group of two seconds.
+//! AV1: rav1e as a library, one single-threaded context per closed group of two seconds, or per
+//! still.
 //!
 //! ```text
 //!  ffmpeg (jailed) --raw frames--> reader --groups--> workers (rav1e) --packets--> caller: mux, sink
@@ -25,20 +26,35 @@ use rav1e::prelude::SceneDetectionSpeed;
 use rav1e::{Config, Context as Encoder, EncoderConfig, EncoderStatus};
 
 use super::normalise::{Mezzanine, SCALE_FLAGS, common, limits, open_video};
+use super::pace::Pace;
 use super::rendition::RenditionParts;
 use super::{BlobSink, Context, EncodeTuning, Progress, Stage};
 use crate::error::MediaError;
 use crate::jail::{Invocation, run_streaming, words};
 use crate::ladder::{Rung, Size, av1_level, av1_rung};
-use crate::manifest::Rendition;
+use crate::manifest::{FrameRate, Rendition};
 use crate::mux::obu::{self, SequenceHeader};
-use crate::mux::segment::{self, Position};
-use crate::mux::{Sample, codecs, init};
+use crate::mux::{Sample, codecs, init, segment};
 
 /// Encodings of one group at most.
 const TRIES_MAX: usize = 2;
 /// Least and most that the second try is coarser.
 const QUANTIZER_STEP: (u128, u128) = (12, 72);
+
+/// Speed and quantizer of stills: seen for long, made once.
+const STILL_SPEED: u8 = 6;
+const STILL_QUANTIZER: u8 = 100;
+
+/// How frames are encoded.
+struct Coding {
+    size: Size,
+    rate: FrameRate,
+    speed: u8,
+    quantizer: u8,
+    /// Frames from one key frame to the next.
+    gop: u64,
+    is_still: bool,
+}
 
 /// The raw frames of one group, one after the other, planes in order.
 struct RawGroup {
@@ -58,6 +74,7 @@ struct EncodedGroup {
 struct Plan<'a> {
     mezzanine: &'a Mezzanine,
     rung: Rung,
+    pace: Pace,
     tuning: EncodeTuning,
 }
 
@@ -69,10 +86,11 @@ pub(super) fn encode(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Rendition, MediaError> {
     let rung = av1_rung(mezzanine.size, mezzanine.rate, tuning.av1_short_side);
-    let plan = Plan { mezzanine, rung, tuning: *tuning };
+    let pace = mezzanine.pace(rung.frame_step);
+    let plan = Plan { mezzanine, rung, pace, tuning: *tuning };
     let mut assembly = Assembly {
         plan,
-        parts: RenditionParts::video(&rung, mezzanine)?,
+        parts: RenditionParts::video(&rung, pace)?,
         sequence: None,
         waiting: BTreeMap::new(),
         next: 0,
@@ -94,7 +112,7 @@ pub(super) fn encode(
         let collected: Result<(), MediaError> = encoded.iter().try_for_each(|group| {
             let added = assembly.take(group?, sink)?;
             if added > 0 {
-                let (done_frames, total_frames) = (assembly.frames, mezzanine.frames);
+                let (done_frames, total_frames) = (assembly.frames, pace.frames());
                 progress(Progress { stage: Stage::Av1, done_frames, total_frames });
             }
             Ok(())
@@ -108,8 +126,7 @@ pub(super) fn encode(
         }
         read
     })?;
-    let frames = assembly.frames;
-    assembly.parts.finish(frames, mezzanine)
+    assembly.parts.finish()
 }
 
 /// Puts groups in order and packages them.
@@ -135,7 +152,7 @@ impl Assembly<'_> {
     }
 
     fn package(&mut self, group: EncodedGroup, sink: &mut dyn BlobSink) -> Result<(), MediaError> {
-        let mezzanine = self.plan.mezzanine;
+        let pace = self.plan.pace;
         match &self.sequence {
             Some(sequence) if *sequence != group.sequence => {
                 return Err(fault("two groups have different sequence headers"));
@@ -143,24 +160,20 @@ impl Assembly<'_> {
             Some(_) => {}
             None => {
                 check_sequence(&group.sequence, self.plan)?;
-                let bytes = init::av1(&group.sequence, mezzanine.rate)?;
+                let bytes = init::av1(&group.sequence, pace.rate())?;
                 self.parts.put_header(bytes, codecs::av1(&group.sequence), sink)?;
                 self.sequence = Some(group.sequence);
             }
         }
         let frames = u64::try_from(group.samples.len()).unwrap_or(u64::MAX);
-        if frames != mezzanine.frames_of(group.index) {
+        if frames != pace.frames_of(group.index) {
             return Err(fault("another number of frames than the mezzanine"));
         }
-        let ticks = u64::from(mezzanine.rate.den);
-        let position = Position {
-            index: u32::try_from(group.index).map_err(|_| fault("too many groups"))?,
-            decode_time: group.index.saturating_mul(mezzanine.gop()).saturating_mul(ticks),
-            sample_ticks: mezzanine.rate.den,
-        };
+        let first = group.index.saturating_mul(pace.gop());
+        let position = pace.position(group.index, first, frames)?;
         let bytes = segment::write(position, &group.samples)?;
         self.frames += frames;
-        self.parts.put_segment(bytes, frames.saturating_mul(ticks), sink)
+        self.parts.put_segment(bytes, pace.ticks_of(first, frames), frames, sink)
     }
 }
 
@@ -168,7 +181,7 @@ fn check_sequence(sequence: &SequenceHeader, plan: Plan<'_>) -> Result<(), Media
     let Size { width, height } = plan.rung.size;
     let as_asked = sequence.width == width
         && sequence.height == height
-        && sequence.level == av1_level(plan.rung.size, plan.mezzanine.rate)
+        && sequence.level == av1_level(plan.rung.size, plan.pace.rate())
         && (sequence.primaries, sequence.transfer, sequence.matrix) == (1, 1, 1)
         && !sequence.full_range
         && sequence.bit_depth == 8;
@@ -182,10 +195,12 @@ fn read_groups(
     groups: &SyncSender<RawGroup>,
 ) -> Result<(), MediaError> {
     let Size { width, height } = plan.rung.size;
-    let scale = format!("scale={width}:{height}:flags={SCALE_FLAGS},format=yuv420p");
+    let step = plan.pace.step();
+    let filter =
+        format!("framestep={step},scale={width}:{height}:flags={SCALE_FLAGS},format=yuv420p");
     let mut args = common();
     args.extend(open_video(plan.mezzanine));
-    args.extend(words(["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", &scale]));
+    args.extend(words(["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", &filter]));
     args.extend(words(["-c:v", "rawvideo", "-f", "rawvideo", "pipe:1"]));
     // Encoding, not decoding, sets the pace here, so the wall-clock bound is wider.
     let mut limits = limits(context.source);
@@ -209,8 +224,8 @@ fn split_groups(
     groups: &SyncSender<RawGroup>,
 ) -> Result<(), MediaError> {
     let frame = frame_bytes(plan.rung.size);
-    for index in 0..plan.mezzanine.groups() {
-        let count = usize::try_from(plan.mezzanine.frames_of(index)).unwrap_or(usize::MAX);
+    for index in 0..plan.pace.groups() {
+        let count = usize::try_from(plan.pace.frames_of(index)).unwrap_or(usize::MAX);
         let mut frames = vec![0; frame.saturating_mul(count)];
         stdout.read_exact(&mut frames).map_err(|error| {
             if error.kind() == ErrorKind::UnexpectedEof {
@@ -246,14 +261,22 @@ fn work(
 }
 
 fn encode_group(plan: Plan<'_>, group: &RawGroup) -> Result<EncodedGroup, MediaError> {
-    let count = plan.mezzanine.frames_of(group.index);
-    let rate = plan.mezzanine.rate;
+    let count = plan.pace.frames_of(group.index);
+    let rate = plan.pace.rate();
     let bits_max = u128::from(plan.rung.cap_bps) * u128::from(count) * u128::from(rate.den)
         / u128::from(rate.num.max(1));
     let mut quantizer = plan.tuning.av1_quantizer.max(1);
     let mut tries = 1;
     loop {
-        let (samples, sequence) = encode_once(plan, group, quantizer)?;
+        let coding = Coding {
+            size: plan.rung.size,
+            rate,
+            speed: plan.tuning.av1_speed.min(10),
+            quantizer,
+            gop: plan.pace.gop(),
+            is_still: false,
+        };
+        let (samples, sequence) = encode_once(&coding, &group.frames)?;
         let bytes: usize = samples.iter().map(|sample| sample.bytes.len()).sum();
         let bits = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(8);
         if bits <= bits_max || tries == TRIES_MAX {
@@ -273,17 +296,37 @@ fn coarser_by(bits: u128, bits_max: u128) -> u8 {
     u8::try_from(surplus.clamp(least, most)).unwrap_or(u8::MAX)
 }
 
+/// Encodes one raw frame of that size as a temporal unit.
+pub(super) fn still(size: Size, frame: &[u8]) -> Result<(Vec<u8>, SequenceHeader), MediaError> {
+    let coding = Coding {
+        size,
+        rate: FrameRate { num: 1, den: 1 },
+        speed: STILL_SPEED,
+        quantizer: STILL_QUANTIZER,
+        gop: 1,
+        is_still: true,
+    };
+    if frame.len() != frame_bytes(size) {
+        return Err(fault("a still of another size"));
+    }
+    let (mut samples, sequence) = encode_once(&coding, frame)?;
+    let unit = samples.pop().ok_or_else(|| fault("no still"))?.bytes;
+    if !samples.is_empty() || (sequence.width, sequence.height) != (size.width, size.height) {
+        return Err(fault("the still is not as asked for"));
+    }
+    Ok((unit, sequence))
+}
+
 fn encode_once(
-    plan: Plan<'_>,
-    group: &RawGroup,
-    quantizer: u8,
+    coding: &Coding,
+    frames: &[u8],
 ) -> Result<(Vec<Sample>, SequenceHeader), MediaError> {
-    let config = Config::new().with_encoder_config(settings(plan, quantizer)).with_threads(1);
+    let config = Config::new().with_encoder_config(settings(coding)).with_threads(1);
     let mut encoder: Encoder<u8> =
         config.new_context().map_err(|error| fault(&format!("settings: {error}")))?;
     let mut found = Found::default();
-    for frame in group.frames.chunks_exact(frame_bytes(plan.rung.size)) {
-        send(&mut encoder, frame, plan.rung.size)?;
+    for frame in frames.chunks_exact(frame_bytes(coding.size)) {
+        send(&mut encoder, frame, coding.size)?;
         found.drain(&mut encoder)?;
     }
     encoder.flush();
@@ -294,14 +337,13 @@ fn encode_once(
     Ok((found.samples, sequence))
 }
 
-fn settings(plan: Plan<'_>, quantizer: u8) -> EncoderConfig {
-    let gop = plan.mezzanine.gop();
-    let rate = plan.mezzanine.rate;
-    let mut config = EncoderConfig::with_speed_preset(plan.tuning.av1_speed.min(10));
+fn settings(coding: &Coding) -> EncoderConfig {
+    let Coding { size, rate, gop, .. } = *coding;
+    let mut config = EncoderConfig::with_speed_preset(coding.speed);
     let speed: &mut SpeedSettings = &mut config.speed_settings;
     speed.scene_detection_mode = SceneDetectionSpeed::None;
-    config.width = usize::try_from(plan.rung.size.width).unwrap_or(usize::MAX);
-    config.height = usize::try_from(plan.rung.size.height).unwrap_or(usize::MAX);
+    config.width = usize::try_from(size.width).unwrap_or(usize::MAX);
+    config.height = usize::try_from(size.height).unwrap_or(usize::MAX);
     config.time_base = Rational { num: rate.den.into(), den: rate.num.into() };
     config.bit_depth = 8;
     config.chroma_sampling = ChromaSampling::Cs420;
@@ -312,12 +354,13 @@ fn settings(plan: Plan<'_>, quantizer: u8) -> EncoderConfig {
         matrix_coefficients: MatrixCoefficients::BT709,
     });
     // Left out, rav1e states level 31, "unconstrained", which hardware decoders refuse.
-    config.level_idx = Some(av1_level(plan.rung.size, rate));
+    config.level_idx = Some(av1_level(size, rate));
+    config.still_picture = coding.is_still;
     config.min_key_frame_interval = gop;
     config.max_key_frame_interval = gop;
     config.low_latency = false;
     config.bitrate = 0;
-    config.quantizer = quantizer.into();
+    config.quantizer = coding.quantizer.into();
     config.tiles = 0;
     config
 }

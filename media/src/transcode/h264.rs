@@ -1,213 +1,268 @@
-//! The H.264 rungs (x264 through jailed ffmpeg), all at once, with the sound beside them.
+//! H.264 (x264 through jailed ffmpeg): one run makes several tracks of one decoded mezzanine.
 //!
-//! Each rung is one process whose fragments arrive on a pipe, are checked, rewritten with our own
-//! boxes and handed to the sink on the calling thread. Read next: `mux::fragments`.
+//! ```text
+//!  mezzanine --decode--> split --+--> every n-th frame, scale, x264 --> track 1 --+
+//!                                +--> every n-th frame, scale, x264 --> track 2 --+--> one pipe
+//! ```
+//!
+//! The tracks arrive in fragments on one pipe, are checked, rewritten group by group with our own
+//! boxes and handed on. Read next: `mux::fragments`, `super::first`.
 
+use std::ffi::OsString;
 use std::process::ChildStdout;
-use std::sync::mpsc::{SyncSender, sync_channel};
 
-use bytes::Bytes;
-
+use super::Context;
+use super::first::{Part, Queue};
 use super::normalise::{Mezzanine, SCALE_FLAGS, bt709, common, limits, open_video};
-use super::rendition::RenditionParts;
-use super::{BlobSink, Context, Progress, Stage, aac};
+use super::pace::Pace;
 use crate::error::MediaError;
 use crate::jail::{Invocation, run_streaming, words};
-use crate::ladder::{Rung, Size, avc_level, avc_rungs};
-use crate::manifest::{Rendition, Track};
-use crate::mux::fragments::{Fragment, Fragments};
-use crate::mux::segment::{self, Position};
-use crate::mux::{codecs, init};
+use crate::ladder::{Purpose, Rung, Size, avc_level};
+use crate::mux::fragments::Fragments;
+use crate::mux::{Sample, codecs, init, segment};
 
-/// Segments that wait for the sink, over all rungs.
-const QUEUE_MAX: usize = 4;
-
-/// What a rung's thread hands to the thread that owns the sink.
-pub(super) enum Part {
-    /// The header and the codec string.
-    Header { bytes: Bytes, codec: String },
-    /// The next segment.
-    Segment { bytes: Bytes, duration_ticks: u64, frames: u64 },
+/// One track of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Picture {
+    pub(super) rung: Rung,
+    pub(super) pace: Pace,
+    /// Whose parts its segments are.
+    pub(super) rendition: usize,
 }
 
-/// A sender of parts that remembers whose they are.
-pub(super) struct Outlet {
-    rendition: usize,
-    queue: SyncSender<(usize, Part)>,
-}
-
-impl Outlet {
-    pub(super) fn send(&self, part: Part) -> Result<(), MediaError> {
-        self.queue
-            .send((self.rendition, part))
-            .map_err(|_| MediaError::Sink("the job has stopped".to_owned()))
-    }
-}
-
-pub(super) fn encode_all(
+pub(super) fn encode(
     context: &Context<'_>,
     mezzanine: &Mezzanine,
-    sink: &mut dyn BlobSink,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<Rendition>, MediaError> {
-    let mut rungs = avc_rungs(mezzanine.size, mezzanine.rate);
-    // The first variant is the one that players start with: the middle one, if there are several.
-    let default = rungs.len() / 2;
-    rungs.rotate_left(default);
-    let mut parts = Vec::new();
-    for rung in &rungs {
-        parts.push((RenditionParts::video(rung, mezzanine)?, 0_u64));
-    }
-    if mezzanine.audio.is_some() {
-        let track = Track::Audio { channels: aac::CHANNELS, sample_rate: aac::SAMPLE_RATE };
-        parts.push((RenditionParts::new("a-hi", track, aac::SAMPLE_RATE)?, 0));
-    }
-    let videos = u64::try_from(rungs.len()).unwrap_or(1);
-    let total_frames = mezzanine.frames.saturating_mul(videos);
-    let mut done_frames = 0;
-    std::thread::scope(|scope| {
-        let (queue, parts_in) = sync_channel(QUEUE_MAX);
-        let outlet = |rendition| Outlet { rendition, queue: queue.clone() };
-        let mut threads = Vec::new();
-        for (index, rung) in rungs.iter().enumerate() {
-            let outlet = outlet(index);
-            threads.push(scope.spawn(move || encode(context, mezzanine, rung, &outlet)));
-        }
-        if let Some(audio) = &mezzanine.audio {
-            let outlet = outlet(rungs.len());
-            threads.push(scope.spawn(move || aac::encode(context, mezzanine, audio, &outlet)));
-        }
-        drop(queue);
-        let stored = parts_in.iter().try_for_each(|(index, part)| {
-            let (rendition, frames) = parts
-                .get_mut(index)
-                .ok_or_else(|| MediaError::Stream("a part of no rendition".to_owned()))?;
-            match part {
-                Part::Header { bytes, codec } => rendition.put_header(bytes, codec, sink),
-                Part::Segment { bytes, duration_ticks, frames: added } => {
-                    *frames += added;
-                    done_frames += added;
-                    progress(Progress { stage: Stage::H264, done_frames, total_frames });
-                    rendition.put_segment(bytes, duration_ticks, sink)
-                }
-            }
-        });
-        // Without a receiver the threads stop at their next part.
-        drop(parts_in);
-        let ended: Vec<Result<(), MediaError>> = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())))
-            .collect();
-        stored.and_then(|()| ended.into_iter().collect::<Result<(), MediaError>>())
-    })?;
-    parts.into_iter().map(|(rendition, frames)| rendition.finish(frames, mezzanine)).collect()
-}
-
-fn encode(
-    context: &Context<'_>,
-    mezzanine: &Mezzanine,
-    rung: &Rung,
-    outlet: &Outlet,
+    pictures: &[Picture],
+    queue: &Queue,
 ) -> Result<(), MediaError> {
     let invocation = Invocation {
         tools: context.tools,
         tool: "ffmpeg",
         program: &context.tools.ffmpeg,
-        args: arguments(mezzanine, rung),
+        args: arguments(mezzanine, pictures),
         read: vec![mezzanine.video.clone()],
         write: None,
         limits: limits(context.source),
         report: false,
     };
-    run_streaming(&invocation, |stdout| repackage(stdout, mezzanine, rung.size, outlet))
+    run_streaming(&invocation, |stdout| repackage(stdout, pictures, queue))
 }
 
-fn arguments(mezzanine: &Mezzanine, rung: &Rung) -> Vec<std::ffi::OsString> {
-    let Size { width, height } = rung.size;
-    let level = avc_level(rung.size, mezzanine.rate);
-    let level = format!("{}.{}", level / 10, level % 10);
-    let gop = mezzanine.gop().to_string();
-    let cap = rung.cap_bps.to_string();
-    let scale = format!("scale={width}:{height}:flags={SCALE_FLAGS},setsar=1,format=yuv420p");
+fn arguments(mezzanine: &Mezzanine, pictures: &[Picture]) -> Vec<OsString> {
     let mut args = common();
     args.extend(open_video(mezzanine));
-    args.extend(words(["-map", "0:v:0", "-map_metadata", "-1", "-fps_mode", "passthrough"]));
-    args.extend(words(["-vf", &scale, "-c:v", "libx264", "-preset", "veryfast"]));
-    args.extend(words(["-profile:v", "high", "-level:v", &level, "-threads", "1"]));
-    args.extend(words(["-g", &gop, "-keyint_min", &gop, "-sc_threshold", "0"]));
-    args.extend(words(["-flags", "+cgop", "-crf", "23", "-maxrate", &cap, "-bufsize", &cap]));
+    args.extend(words(["-filter_complex_threads", "1", "-filter_complex", &graph(pictures)]));
+    for index in 0..pictures.len() {
+        args.extend(words(["-map", &format!("[out{index}]")]));
+    }
+    args.extend(words(["-map_metadata", "-1", "-fps_mode", "passthrough"]));
+    args.extend(words(["-c:v", "libx264", "-preset", "veryfast", "-threads", "1"]));
+    args.extend(words(["-sc_threshold", "0", "-flags", "+cgop"]));
+    for (index, picture) in pictures.iter().enumerate() {
+        for (option, value) in settings(picture) {
+            args.extend(words([format!("-{option}:v:{index}").as_str(), value.as_str()]));
+        }
+    }
     args.extend(bt709());
     // Unit type 6 is supplemental information, which only names the encoder.
     args.extend(words(["-bsf:v", "filter_units=remove_types=6"]));
     args.extend(words(["-video_track_timescale", &mezzanine.rate.num.to_string()]));
+    // A key frame of any track ends the fragment of all, so groups may come in parts. A fragment per
+    // frame would be plainer, but ffmpeg then loses the distance between decoding and showing.
     args.extend(words(["-movflags", "+frag_keyframe+empty_moov+default_base_moof"]));
     args.extend(words(["-f", "mp4", "pipe:1"]));
     args
 }
 
-fn repackage(
-    stdout: &mut ChildStdout,
-    mezzanine: &Mezzanine,
-    size: Size,
-    outlet: &Outlet,
-) -> Result<(), MediaError> {
-    let mut fragments = Fragments::new(stdout);
-    let mut group = 0_u64;
-    while let Some(fragment) = fragments.next_fragment()? {
-        if group == 0 {
-            let avcc = fragments.avc_config()?;
-            let sps = avcc.sequence_parameter_sets.first().map(Vec::as_slice);
-            let codec = codecs::avc(sps.unwrap_or_default())?;
-            let bytes = init::avc(avcc, size, mezzanine.rate)?;
-            outlet.send(Part::Header { bytes, codec })?;
-        }
-        let (bytes, frames) = rewrite(fragment, mezzanine, group)?;
-        let duration_ticks = frames.saturating_mul(mezzanine.rate.den.into());
-        outlet.send(Part::Segment { bytes, duration_ticks, frames })?;
-        group += 1;
+/// Decodes once, then picks and scales for every track.
+fn graph(pictures: &[Picture]) -> String {
+    let inputs: String = (0..pictures.len()).map(|index| format!("[in{index}]")).collect();
+    let mut graph = format!("[0:v:0]split={}{inputs}", pictures.len());
+    for (index, picture) in pictures.iter().enumerate() {
+        let Size { width, height } = picture.rung.size;
+        let step = picture.pace.step();
+        graph.push_str(&format!(
+            ";[in{index}]framestep={step},scale={width}:{height}:flags={SCALE_FLAGS},\
+             setsar=1,format=yuv420p[out{index}]"
+        ));
     }
-    Ok(())
+    graph
 }
 
-/// Checks a group and writes it with its place on our own exact clock.
+/// Options of one track. Over two seconds, x264's buffer model keeps the bits within twice the rate
+/// and one buffer, which together are twice the cap.
+fn settings(picture: &Picture) -> Vec<(&'static str, String)> {
+    let rung = &picture.rung;
+    let level = avc_level(rung.size, picture.pace.rate());
+    let (profile, crf) = match rung.purpose {
+        Purpose::Watch => ("high", "23"),
+        Purpose::Cellular => ("baseline", "23"),
+        // Of key frames alone, x264 would mark High as an intra profile, which that one is not.
+        Purpose::Seek => ("main", "30"),
+    };
+    let (rate, buffer) = match rung.purpose {
+        Purpose::Watch | Purpose::Cellular => (rung.cap_bps / 5 * 4, rung.cap_bps / 5 * 2),
+        // A buffer holds one picture at least, which is a second's worth.
+        Purpose::Seek => (rung.cap_bps, rung.cap_bps),
+    };
+    let gop = if rung.purpose == Purpose::Seek { 1 } else { picture.pace.gop() }.to_string();
+    let mut settings = vec![
+        ("profile", profile.to_owned()),
+        ("level", format!("{}.{}", level / 10, level % 10)),
+        ("crf", crf.to_owned()),
+        ("maxrate", rate.to_string()),
+        ("bufsize", buffer.to_string()),
+        ("g", gop.clone()),
+        ("keyint_min", gop),
+    ];
+    if rung.purpose == Purpose::Seek {
+        // No picture waits for later ones, which come a second apart.
+        settings.push(("tune", "zerolatency".to_owned()));
+    }
+    settings
+}
+
+fn repackage(
+    stdout: &mut ChildStdout,
+    pictures: &[Picture],
+    queue: &Queue,
+) -> Result<(), MediaError> {
+    let mut fragments = Fragments::new(stdout);
+    let mut tracks: Vec<Track<'_>> =
+        pictures.iter().map(|picture| Track::new(picture, queue)).collect();
+    while let Some(fragment) = fragments.next_fragment()? {
+        let index = usize::try_from(fragment.track).ok().and_then(|track| track.checked_sub(1));
+        let track = index
+            .and_then(|index| tracks.get_mut(index))
+            .ok_or_else(|| MediaError::Stream("H.264: a track of nobody".to_owned()))?;
+        if !track.has_header {
+            let avcc = fragments.avc_config(fragment.track)?;
+            let sps = avcc.sequence_parameter_sets.first().map(Vec::as_slice);
+            let codec = codecs::avc(sps.unwrap_or_default())?;
+            let bytes = init::avc(avcc, track.picture.rung.size, track.picture.pace.rate())?;
+            track.send(Part::Header { bytes, codec })?;
+            track.has_header = true;
+        }
+        for sample in fragment.samples {
+            track.take(sample)?;
+        }
+    }
+    tracks.iter_mut().try_for_each(Track::close)
+}
+
+/// Puts the samples of one track into groups.
+struct Track<'a> {
+    picture: &'a Picture,
+    queue: &'a Queue,
+    has_header: bool,
+    /// The group that is being collected.
+    group: u64,
+    samples: Vec<Sample>,
+}
+
+impl<'a> Track<'a> {
+    const fn new(picture: &'a Picture, queue: &'a Queue) -> Self {
+        Self { picture, queue, has_header: false, group: 0, samples: Vec::new() }
+    }
+
+    fn take(&mut self, sample: Sample) -> Result<(), MediaError> {
+        if sample.sync {
+            self.close()?;
+        }
+        let (_, wanted) = self.span();
+        self.samples.push(sample);
+        if u64::try_from(self.samples.len()).is_ok_and(|count| count <= wanted) {
+            Ok(())
+        } else {
+            Err(self.wrong("more frames than the mezzanine"))
+        }
+    }
+
+    /// First picture of the group, and how many it must have.
+    fn span(&self) -> (u64, u64) {
+        let pace = self.picture.pace;
+        if self.picture.rung.purpose == Purpose::Seek {
+            (self.group, u64::from(self.group < pace.frames()))
+        } else {
+            (self.group.saturating_mul(pace.gop()), pace.frames_of(self.group))
+        }
+    }
+
+    /// Checks the group and writes it with its place on our own exact clock.
+    fn close(&mut self) -> Result<(), MediaError> {
+        let mut samples = std::mem::take(&mut self.samples);
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let (first, wanted) = self.span();
+        if u64::try_from(samples.len()).ok() != Some(wanted) {
+            return Err(self.wrong("fewer frames than the mezzanine"));
+        }
+        if !samples.first().is_some_and(|sample| sample.sync) {
+            return Err(self.wrong("no key frame at its start"));
+        }
+        let pace = self.picture.pace;
+        if !undelay(&mut samples, pace.rate().den.into()) {
+            return Err(self.wrong("presentation times are not one per frame"));
+        }
+        let bytes = segment::write(pace.position(self.group, first, wanted)?, &samples)?;
+        let duration_ticks = pace.ticks_of(first, wanted);
+        self.send(Part::Segment { bytes, duration_ticks, frames: wanted })?;
+        self.group += 1;
+        Ok(())
+    }
+
+    fn send(&self, part: Part) -> Result<(), MediaError> {
+        self.queue.send(self.picture.rendition, part)
+    }
+
+    fn wrong(&self, what: &str) -> MediaError {
+        let (name, group) = (self.picture.rung.name(), self.group);
+        MediaError::Stream(format!("{name}, group {group}: {what}"))
+    }
+}
+
+/// Checks that the samples of a group are shown one per frame, `ticks` apart.
 ///
 /// ffmpeg delays all presentation times by a constant so that no offset is negative; the delay is
 /// taken out again, since players take the decode time of the first sample as the start.
-fn rewrite(
-    fragment: Fragment,
-    mezzanine: &Mezzanine,
-    group: u64,
-) -> Result<(Bytes, u64), MediaError> {
-    let wrong = |what: &str| MediaError::Stream(format!("H.264 group {group}: {what}"));
-    let mut samples = fragment.samples;
-    let frames = u64::try_from(samples.len()).unwrap_or(u64::MAX);
-    if frames != mezzanine.frames_of(group) {
-        return Err(wrong("another number of frames than the mezzanine"));
-    }
-    let mut keys = samples.iter().map(|sample| sample.sync);
-    if keys.next() != Some(true) || keys.any(|sync| sync) {
-        return Err(wrong("key frames are not where groups start"));
-    }
+fn undelay(samples: &mut [Sample], ticks: i64) -> bool {
     let delay = samples.first().map_or(0, |sample| sample.composition);
-    let ticks = i64::from(mezzanine.rate.den);
     let mut shown = vec![false; samples.len()];
     for (index, sample) in samples.iter_mut().enumerate() {
         sample.composition = sample.composition.saturating_sub(delay);
         let offset = i64::from(sample.composition);
         let place = i64::try_from(index).unwrap_or(i64::MAX).saturating_add(offset / ticks);
         let slot = usize::try_from(place).ok().and_then(|place| shown.get_mut(place));
-        let slot = slot.filter(|taken| !**taken && offset % ticks == 0);
-        *slot.ok_or_else(|| wrong("presentation times are not one per frame"))? = true;
+        match slot.filter(|taken| !**taken && offset % ticks == 0) {
+            Some(slot) => *slot = true,
+            None => return false,
+        }
     }
-    let start = group.saturating_mul(mezzanine.gop());
-    let position = Position {
-        index: u32::try_from(group).map_err(|_| wrong("too many groups"))?,
-        decode_time: start.saturating_mul(mezzanine.rate.den.into()),
-        sample_ticks: mezzanine.rate.den,
-    };
-    Ok((segment::write(position, &samples)?, frames))
+    true
 }
 
-fn panicked() -> MediaError {
-    MediaError::Encoder("a packaging thread panicked".to_owned())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(offsets: &[i32]) -> Vec<Sample> {
+        let sample =
+            |composition: &i32| Sample { bytes: vec![0], composition: *composition, sync: false };
+        offsets.iter().map(sample).collect()
+    }
+
+    #[test]
+    fn delay_leaves_and_every_frame_is_shown_once() {
+        let mut group = samples(&[4, 10, 4, 2, 4]);
+        assert!(!undelay(&mut group, 2), "two are shown at once");
+        let mut group = samples(&[4, 8, 4, 0, 4]);
+        assert!(undelay(&mut group, 2));
+        let offsets: Vec<_> = group.iter().map(|sample| sample.composition).collect();
+        assert_eq!(offsets, [0, 4, 0, -4, 0]);
+        assert!(!undelay(&mut samples(&[0, 1]), 2), "between two frames");
+        assert!(!undelay(&mut samples(&[0, 2]), 2), "after the end of the group");
+        assert!(!undelay(&mut samples(&[0, -2]), 2), "before its start");
+    }
 }

@@ -4,21 +4,23 @@
 //!  upload --probe--> facts --normalise (jailed ffmpeg, the only reader of the upload)-->
 //!      mezz.mp4 (constant rate, two-second groups, BT.709) + mezz.wav (48 kHz stereo)
 //!        |                                   |
-//!        | h264, aac, poster (ffmpeg)        | av1 (rav1e, one context per group, in parallel)
+//!        | first: h264, aac, stills (ffmpeg) | av1 (rav1e, one context per group, in parallel)
 //!        v                                   v
 //!      revision 1: H.264 + AAC             revision 2: the same and AV1
 //! ```
 //!
-//! The completion rule holds for every rendition: exactly as many frames as the mezzanine, groups
-//! that start with a key frame, durations that add up; anything else is an error, never a shorter
-//! rendition. Must not know where blobs go: they leave through a [`BlobSink`].
+//! The completion rule holds for every rendition: exactly the mezzanine's frames, or exactly every
+//! second, third of them, groups that start with a key frame, durations that add up; anything else
+//! is an error, never a shorter rendition. Must not know where blobs go: they leave through a [`BlobSink`].
 
 mod aac;
 mod av1;
+mod first;
 mod h264;
 pub(crate) mod normalise;
-mod poster;
+mod pace;
 mod rendition;
+mod stills;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,7 +33,9 @@ use crate::jail::Tools;
 use crate::manifest::{MANIFEST_VERSION, Manifest, Rendition};
 use crate::probe::{ProbePolicy, SourceFacts, probe};
 
+use first::FirstMedia;
 use normalise::Mezzanine;
+use rendition::target_of;
 
 /// Takes blobs; the caller stores them where it likes.
 pub trait BlobSink {
@@ -51,7 +55,7 @@ pub struct EncodeTuning {
     pub av1_quantizer: u8,
     /// Short side of the AV1 rung.
     pub av1_short_side: u32,
-    /// Groups of pictures that are encoded at a time.
+    /// Encoders that run at a time: runs of ffmpeg, or groups of pictures in rav1e.
     pub workers: usize,
 }
 
@@ -95,7 +99,7 @@ pub struct Report {
     pub source: SourceFacts,
     /// Time for the mezzanine.
     pub normalise: Duration,
-    /// Time for the H.264 rungs, sound and poster.
+    /// Time for the H.264 rungs, I-frames, sound and stills.
     pub h264: Duration,
     /// Time for the AV1 rung, in revisions that have one.
     pub av1: Option<Duration>,
@@ -123,8 +127,7 @@ pub struct TranscodeJob {
 #[derive(Debug)]
 struct FirstCut {
     mezzanine: Mezzanine,
-    renditions: Vec<Rendition>,
-    poster: BlobHash,
+    made: FirstMedia,
     report: Report,
 }
 
@@ -142,7 +145,7 @@ impl TranscodeJob {
         Self { source, work_dir, tools, tuning, policy: ProbePolicy::default(), first: None }
     }
 
-    /// Stage 1: probe, normalise, H.264 rungs, sound and poster; revision 1.
+    /// Stage 1: probe, normalise, H.264 rungs, I-frames, sound and stills; revision 1.
     ///
     /// # Errors
     /// [`MediaError::Rejected`] when the clip is at fault; else by what the caller can do.
@@ -152,7 +155,7 @@ impl TranscodeJob {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Revision, MediaError> {
         let first = self.first_cut(sink, progress)?;
-        let revision = first.publish(1, first.renditions.clone(), sink);
+        let revision = first.publish(1, first.made.renditions.clone(), sink);
         self.first = Some(first);
         revision
     }
@@ -180,10 +183,11 @@ impl TranscodeJob {
         let elapsed = started.elapsed();
         first.report.av1 = Some(elapsed);
         first.report.av1_fps = Some(frames_per_second(first.mezzanine.frames, elapsed));
-        let videos = first.renditions.iter().filter(|rendition| rendition.family().is_some());
+        let made = &first.made.renditions;
+        let videos = made.iter().filter(|rendition| rendition.family().is_some());
         let mut renditions: Vec<Rendition> = videos.cloned().collect();
         renditions.push(rung);
-        let sounds = first.renditions.iter().filter(|rendition| rendition.family().is_none());
+        let sounds = made.iter().filter(|rendition| rendition.family().is_none());
         renditions.extend(sounds.cloned());
         let revision = first.publish(2, renditions, sink);
         self.first = Some(first);
@@ -204,11 +208,10 @@ impl TranscodeJob {
         let mezzanine = normalise::run(&context, &self.source, progress)?;
         let normalise = started.elapsed();
         let started = Instant::now();
-        let renditions = h264::encode_all(&context, &mezzanine, sink, progress)?;
-        let poster = sink.put(poster::make(&context, &mezzanine)?)?;
+        let made = first::make(&context, &mezzanine, self.tuning.workers, sink, progress)?;
         let h264 = started.elapsed();
         let report = Report { source, normalise, h264, av1: None, av1_fps: None };
-        Ok(FirstCut { mezzanine, renditions, poster, report })
+        Ok(FirstCut { mezzanine, made, report })
     }
 }
 
@@ -235,8 +238,12 @@ impl FirstCut {
             frame_rate: mezzanine.rate,
             width: mezzanine.size.width,
             height: mezzanine.size.height,
+            target_duration_s: target_of(&renditions),
             renditions,
-            poster: Some(self.poster),
+            i_frames: self.made.i_frames.clone(),
+            poster: Some(self.made.poster),
+            storyboard: Some(self.made.storyboard.clone()),
+            captions: Vec::new(),
         };
         let manifest_hash = sink.put(manifest.to_bytes()?.into())?;
         Ok(Revision { manifest, manifest_hash, report: self.report.clone() })

@@ -10,6 +10,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::pace::Pace;
 use super::{Context, Progress, Stage};
 use crate::error::{MediaError, Rejection};
 use crate::jail::{Invocation, JailLimits, run_streaming, words};
@@ -44,9 +45,9 @@ impl Mezzanine {
         self.frames.div_ceil(self.gop())
     }
 
-    /// Frames of one group.
-    pub(super) fn frames_of(&self, group: u64) -> u64 {
-        self.frames.saturating_sub(group.saturating_mul(self.gop())).min(self.gop())
+    /// The pictures of a rendition that has every `step`-th frame.
+    pub(super) fn pace(&self, step: u32) -> Pace {
+        Pace::new(self.rate, self.frames, step)
     }
 }
 

@@ -113,11 +113,10 @@ impl Delivery {
             Some(_) | None => return Err(DeliveryError::NotFound),
         };
         let manifest = self.manifest(manifest).await?;
-        if let Some(id) = path.rendition() {
-            let short_side = manifest.rendition(id).map_or(0, |rendition| rendition.short_side());
-            if !claims.allows_rung(short_side) {
-                return Err(DeliveryError::Denied);
-            }
+        if let Some(id) = path.rendition()
+            && !claims.allows_rung(manifest.short_side(id))
+        {
+            return Err(DeliveryError::Denied);
         }
         match resolve(&manifest, path).ok_or(DeliveryError::NotFound)? {
             Resource::Text(text, mime) => Ok(Found {

@@ -92,7 +92,9 @@ async fn pass(edge: &Arc<Edge>, pinned: &mut BTreeMap<AssetId, (BlobHash, Vec<Bl
 
 fn sizes(manifest: &Manifest) -> u64 {
     let segments = manifest.renditions.iter().flat_map(|rendition| &rendition.segments);
-    segments.fold(0_u64, |total, segment| total.saturating_add(segment.bytes))
+    let pictures = manifest.i_frames.iter().flat_map(|stream| &stream.frames);
+    let lengths = segments.map(|segment| segment.bytes).chain(pictures.map(|frame| frame.bytes));
+    lengths.fold(0, u64::saturating_add)
 }
 
 /// Published assets: on sale first, then listed, then the rest; each newest first.

@@ -1,4 +1,4 @@
-//! Playlists, headers, segments and posters below a playback token.
+//! Playlists, headers, segments and stills below a playback token.
 //!
 //! ```text
 //!   /p/{token}/{asset}/{revision}/{path}
@@ -39,13 +39,17 @@ const GZIP_MIN: usize = 256;
                 (Vec<u8> = "application/vnd.apple.mpegurl"),
                 (Vec<u8> = "video/mp4"),
                 (Vec<u8> = "audio/mp4"),
+                (Vec<u8> = "image/avif"),
                 (Vec<u8> = "image/jpeg"),
+                (Vec<u8> = "text/vtt"),
             )),
         (status = 206, description = "The range asked for.", content(
                 (Vec<u8> = "application/vnd.apple.mpegurl"),
                 (Vec<u8> = "video/mp4"),
                 (Vec<u8> = "audio/mp4"),
+                (Vec<u8> = "image/avif"),
                 (Vec<u8> = "image/jpeg"),
+                (Vec<u8> = "text/vtt"),
             )),
         (status = 304, description = "The client has it."),
         (status = 416, description = "There is no such range."),

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use fairground_media::Manifest;
 use fairground_media::manifest::{
-    FrameRate, MANIFEST_VERSION, Rendition, RenditionId, Segment, Track, VideoFamily,
+    FrameRate, MANIFEST_VERSION, Poster, Rendition, RenditionId, Segment, Track, VideoFamily,
 };
 use fairground_media::token::{self, Claims, TokenFlags};
 use fairground_runtime::clock::Clock;
@@ -149,6 +149,7 @@ fn clip() -> Clip {
         frame_rate: rate,
         width: 640,
         height: 360,
+        target_duration_s: 2,
         renditions: vec![Rendition {
             id: RenditionId::new("c360").unwrap(),
             codec: "avc1.64001e".to_owned(),
@@ -167,9 +168,11 @@ fn clip() -> Clip {
                 duration_ticks: 50,
             }],
             timescale: 25,
-            target_duration_s: 2,
         }],
-        poster: Some(poster.0),
+        i_frames: Vec::new(),
+        poster: Some(Poster { jpeg: poster.0, avif: poster.0 }),
+        storyboard: None,
+        captions: Vec::new(),
     };
     let bytes = Bytes::from(manifest.to_bytes().unwrap());
     let manifest = BlobHash::of(&bytes);

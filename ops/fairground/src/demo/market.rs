@@ -221,20 +221,35 @@ pub(crate) async fn fetch_rendition(
     Ok(segments.len())
 }
 
-/// Media playlists of a multivariant playlist that carry video, by name without suffix.
+/// A media playlist that carries video.
+pub(crate) struct VideoPlaylist {
+    /// Its name without suffix.
+    pub(crate) name: String,
+    /// Thousandths of frames per second.
+    pub(crate) rate: u64,
+}
+
+/// The media playlists of a multivariant playlist that carry video.
 pub(crate) async fn video_renditions(
     edge: &Client,
     playlist_url: &str,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Vec<VideoPlaylist>> {
     let multivariant = text(edge, playlist_url).await?;
     let mut lines = multivariant.lines();
-    let mut found = Vec::new();
+    let mut found: Vec<VideoPlaylist> = Vec::new();
     while let Some(line) = lines.next() {
-        if line.starts_with("#EXT-X-STREAM-INF:") {
+        if let Some(attributes) = line.strip_prefix("#EXT-X-STREAM-INF:") {
             let uri = lines.next().context("a variant without a URI")?;
             let name = uri.trim_end_matches(".m3u8").to_owned();
-            if !found.contains(&name) {
-                found.push(name);
+            // Three decimals, always.
+            let rate = attributes
+                .split(',')
+                .find_map(|attribute| attribute.strip_prefix("FRAME-RATE="))
+                .context("a variant without a frame rate")?
+                .replace('.', "")
+                .parse()?;
+            if found.iter().all(|playlist| playlist.name != name) {
+                found.push(VideoPlaylist { name, rate });
             }
         }
     }

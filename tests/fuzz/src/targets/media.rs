@@ -4,7 +4,7 @@
 use fairground_media::manifest::Manifest;
 use fairground_media::mux::{adts, fragments, obu};
 use fairground_media::path::{PlayPath, resolve};
-use fairground_media::playlist::{CodecSet, media_playlist, multivariant};
+use fairground_media::playlist::{CodecSet, multivariant};
 use fairground_media::sniff;
 use fairground_media::token::{self, TokenKeys};
 use fairground_types::Timestamp;
@@ -38,11 +38,10 @@ fn manifest(input: &[u8]) -> Outcome {
     for set in [CodecSet::All, CodecSet::Avc, CodecSet::Av1] {
         let _ = multivariant(&manifest, set);
     }
-    for rendition in &manifest.renditions {
-        let _ = media_playlist(&manifest, &rendition.id);
-        let id = rendition.id.as_str();
-        for name in [format!("{id}.m3u8"), format!("{id}/init.mp4"), format!("{id}/0.m4s")] {
-            let path = PlayPath::parse(&name).expect("a name of ours");
+    let renditions = manifest.renditions.iter().map(|rendition| &rendition.id);
+    for id in renditions.chain(manifest.i_frames.iter().map(|stream| &stream.id)) {
+        for file in [".m3u8", "/init.mp4", "/0.m4s", "/frames.mp4"] {
+            let path = PlayPath::parse(&format!("{id}{file}")).expect("a name of ours");
             let _ = resolve(&manifest, &path);
         }
     }
@@ -73,7 +72,7 @@ fn av1_unit(input: &[u8]) -> Outcome {
 
 fn mp4_fragments(input: &[u8]) -> Outcome {
     let mut found = fragments::Fragments::new(input);
-    let _ = found.avc_config();
+    let _ = found.avc_config(1);
     // Each takes bytes of the input, so there are never more than that.
     for _ in 0..=input.len() {
         match found.next_fragment() {
