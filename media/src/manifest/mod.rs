@@ -4,12 +4,20 @@
 //! takes nothing on trust: [`Manifest::parse`] bounds the size and checks every rule that the
 //! playlists rely on. Read next: `playlist`, which renders it, and `path`, which looks names up.
 
-use std::fmt;
+mod bandwidth;
+mod name;
+mod rate;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use fairground_types::BlobHash;
 use serde::{Deserialize, Serialize};
 
 use crate::error::MediaError;
+
+pub use bandwidth::{measure_bandwidth, measure_i_frames, target_duration};
+pub use name::{Language, RenditionId};
+pub use rate::FrameRate;
 
 /// Version of the layout that this release writes.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -78,12 +86,6 @@ pub struct CaptionTrack {
     pub file: BlobHash,
 }
 
-/// A language tag of the common kind (RFC 5646): language, then script and region if need be, all
-/// in lower case: `en`, `pt-br`, `zh-hant-tw`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct Language(String);
-
 /// One still in two formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -113,20 +115,6 @@ pub struct Storyboard {
     /// Frames of the mezzanine from one picture to the next.
     pub frames_apart: u64,
 }
-
-/// A frame rate as a fraction, frames per second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrameRate {
-    /// Numerator; also the timescale of the video tracks.
-    pub num: u32,
-    /// Denominator; also the duration of one frame in that timescale.
-    pub den: u32,
-}
-
-/// Name of a rendition in paths: `c360` (H.264), `v360` (AV1), `a-hi` (audio), `i360` (I-frames).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct RenditionId(String);
 
 /// One encoding of one track.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -526,52 +514,11 @@ impl CaptionTrack {
     /// Its name in paths: `captions-` and the language.
     #[must_use]
     pub fn id(&self) -> RenditionId {
-        RenditionId(format!("captions-{}", self.language))
+        RenditionId::of_captions(&self.language)
     }
 
     fn is_named(&self, id: &RenditionId) -> bool {
-        id.as_str().strip_prefix("captions-") == Some(self.language.as_str())
-    }
-}
-
-impl Language {
-    /// Reads a tag; `None` when it is not of the common kind.
-    #[must_use]
-    pub fn new(tag: &str) -> Option<Self> {
-        let mut parts = tag.split('-').peekable();
-        let letters = |part: &str, lengths: &[usize]| {
-            lengths.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphabetic())
-        };
-        let is_region = |part: &str| {
-            letters(part, &[2])
-                || (part.len() == 3 && part.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        parts.next().filter(|part| letters(part, &[2, 3]))?;
-        parts.next_if(|part| letters(part, &[4]));
-        parts.next_if(|part| is_region(part));
-        parts.next().is_none().then(|| Self(tag.to_ascii_lowercase()))
-    }
-
-    /// The tag.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Language {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let tag = String::deserialize(deserializer)?;
-        // Lower case alone is what `new` writes.
-        Self::new(&tag)
-            .filter(|language| language.as_str() == tag)
-            .ok_or_else(|| serde::de::Error::custom("not a language tag of the common kind"))
+        self.id() == *id
     }
 }
 
@@ -605,382 +552,6 @@ fn check_codec(codec: &str) -> Result<(), MediaError> {
     Ok(())
 }
 
-impl FrameRate {
-    fn check(self) -> Result<(), MediaError> {
-        let frames_fit = self.den > 0 && self.num >= self.den && !self.is_above(240);
-        if frames_fit { Ok(()) } else { Err(broken("an impossible frame rate")) }
-    }
-
-    /// The rate of every `step`-th frame; the clock, which is the numerator, stays the same.
-    #[must_use]
-    pub const fn every(self, step: u32) -> Self {
-        Self { num: self.num, den: self.den.saturating_mul(step) }
-    }
-
-    /// Every how many frames one must be taken to get the other rate, when that is a whole number
-    /// and divides a group of pictures.
-    #[must_use]
-    pub fn step_to(self, other: Self) -> Option<u32> {
-        let step = other.den.checked_div(self.den)?;
-        let divides = step > 0 && self.frames_per_gop().is_multiple_of(u64::from(step));
-        (divides && self.every(step) == other).then_some(step)
-    }
-
-    /// Whether there are more than so many frames per second.
-    #[must_use]
-    pub fn is_above(self, fps: u32) -> bool {
-        u64::from(self.num) > u64::from(self.den).saturating_mul(u64::from(fps))
-    }
-
-    /// Frames in a closed group of pictures of two seconds, rounded to nearest.
-    #[must_use]
-    pub fn frames_per_gop(self) -> u64 {
-        let den = u64::from(self.den.max(1));
-        (u64::from(self.num) * 2 + den / 2) / den
-    }
-
-    /// Length of `frames` in milliseconds, rounded to nearest.
-    #[must_use]
-    pub fn millis_of(self, frames: u64) -> u64 {
-        let num = u128::from(self.num.max(1));
-        let millis = (u128::from(frames) * u128::from(self.den) * 1000 + num / 2) / num;
-        u64::try_from(millis).unwrap_or(u64::MAX)
-    }
-
-    /// Three decimals, as `FRAME-RATE` wants them.
-    #[must_use]
-    pub fn to_decimal(self) -> String {
-        let den = u64::from(self.den.max(1));
-        let milli = (u64::from(self.num) * 1000 + den / 2) / den;
-        format!("{}.{:03}", milli / 1000, milli % 1000)
-    }
-}
-
-impl fmt::Display for FrameRate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.num, self.den)
-    }
-}
-
-impl RenditionId {
-    /// Names a rendition: 1 to 24 of `a-z 0-9 -`, and not what the asset's own files are called.
-    #[must_use]
-    pub fn new(name: &str) -> Option<Self> {
-        let valid = (1..=24).contains(&name.len())
-            && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-            && !["master", "poster", "storyboard"].contains(&name);
-        valid.then(|| Self(name.to_owned()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RenditionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for RenditionId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Self::new(&name).ok_or_else(|| serde::de::Error::custom("not a rendition's name"))
-    }
-}
-
-/// Peak and average bit rate of segments, bits per second.
-///
-/// The peak is the highest rate of any run of consecutive segments whose length is between half and
-/// one and a half target durations (RFC 8216 section 4.1); a single segment counts when nothing
-/// else does.
-#[must_use]
-pub fn measure_bandwidth(segments: &[Segment], timescale: u32) -> (u64, u64) {
-    let spans: Vec<_> = segments.iter().map(|s| (s.bytes, s.duration_ticks)).collect();
-    measure(&spans, timescale, target_duration(segments, timescale))
-}
-
-/// The same of I-frames, in a playlist with that target duration.
-#[must_use]
-pub fn measure_i_frames(frames: &[IFrame], timescale: u32, target_duration_s: u32) -> (u64, u64) {
-    let spans: Vec<_> = frames.iter().map(|frame| (frame.bytes, frame.duration_ticks)).collect();
-    measure(&spans, timescale, target_duration_s)
-}
-
-/// `spans` are bytes and ticks.
-fn measure(spans: &[(u64, u64)], timescale: u32, target_duration_s: u32) -> (u64, u64) {
-    let scale = u128::from(timescale.max(1));
-    let rate = |bytes: u128, ticks: u128| -> u64 {
-        let bits = (bytes * 8 * scale).div_ceil(ticks.max(1));
-        u64::try_from(bits).unwrap_or(u64::MAX)
-    };
-    let total_bytes: u128 = spans.iter().map(|(bytes, _)| u128::from(*bytes)).sum();
-    let total_ticks: u128 = spans.iter().map(|(_, ticks)| u128::from(*ticks)).sum();
-    let average = rate(total_bytes, total_ticks);
-    let target = u128::from(target_duration_s) * scale;
-    let mut peak = 0;
-    for start in 0..spans.len() {
-        let (mut bytes, mut ticks) = (0_u128, 0_u128);
-        for (span_bytes, span_ticks) in &spans[start..] {
-            bytes += u128::from(*span_bytes);
-            ticks += u128::from(*span_ticks);
-            if ticks * 2 > target * 3 {
-                break;
-            }
-            if ticks * 2 >= target {
-                peak = peak.max(rate(bytes, ticks));
-            }
-        }
-    }
-    (peak.max(average), average)
-}
-
-/// `EXT-X-TARGETDURATION`: the longest segment, rounded to the nearest second, at least one.
-#[must_use]
-pub fn target_duration(segments: &[Segment], timescale: u32) -> u32 {
-    let scale = u64::from(timescale.max(1));
-    let longest = segments.iter().map(|segment| segment.duration_ticks).max().unwrap_or(0);
-    u32::try_from((longest + scale / 2) / scale).unwrap_or(u32::MAX).max(1)
-}
-
 fn broken(what: &str) -> MediaError {
     MediaError::Manifest(what.to_owned())
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn sample() -> Manifest {
-        let rate = FrameRate { num: 30_000, den: 1001 };
-        let segment = |seed: u8, bytes, duration_ticks| Segment {
-            hash: BlobHash::of(&[seed]),
-            bytes,
-            duration_ticks,
-        };
-        let sound = |id: &str, bits: u64, seed: u8| Rendition {
-            id: RenditionId::new(id).unwrap(),
-            codec: "mp4a.40.2".to_owned(),
-            track: Track::Audio { channels: 2, sample_rate: 48_000 },
-            bandwidth: bits + 2_000,
-            average_bandwidth: bits,
-            init: BlobHash::of(&[seed]),
-            segments: vec![
-                segment(seed + 1, bits / 4, 96_256),
-                segment(seed + 2, bits / 8, 48_128),
-            ],
-            timescale: 48_000,
-        };
-        let video =
-            |id: &str, family, codec: &str, (side, step, bits): (u32, u32, u64), seed| Rendition {
-                id: RenditionId::new(id).unwrap(),
-                codec: codec.to_owned(),
-                track: Track::Video {
-                    family,
-                    width: side * 16 / 9,
-                    height: side,
-                    frame_rate: rate.every(step),
-                },
-                bandwidth: bits * 13 / 10,
-                average_bandwidth: bits,
-                init: BlobHash::of(&[seed]),
-                segments: vec![
-                    segment(seed + 1, 100_000, 60 * 1001),
-                    segment(seed + 2, 50_000, 30 * 1001),
-                ],
-                timescale: 30_000,
-            };
-        Manifest {
-            version: MANIFEST_VERSION,
-            revision: 2,
-            duration_ms: 3003,
-            frame_count: 90,
-            frame_rate: rate,
-            width: 1280,
-            height: 720,
-            target_duration_s: 2,
-            renditions: vec![
-                video("c360", VideoFamily::Avc, "avc1.64001e", (360, 1, 400_000), 10),
-                video("c234", VideoFamily::Avc, "avc1.42c00d", (234, 2, 90_000), 60),
-                video("v360", VideoFamily::Av1, "av01.0.01M.08", (360, 1, 300_000), 20),
-                sound("a-hi", 128_000, 30),
-                sound("a-lo", 64_000, 40),
-            ],
-            i_frames: vec![IFrameStream {
-                id: RenditionId::new("i234").unwrap(),
-                codec: "avc1.64000d".to_owned(),
-                width: 416,
-                height: 234,
-                bandwidth: 40_000,
-                average_bandwidth: 32_000,
-                init: BlobHash::of(&[50]),
-                file: BlobHash::of(&[51]),
-                frames: [5_000, 4_000, 3_000]
-                    .map(|bytes| IFrame { bytes, duration_ticks: 30 * 1001 })
-                    .to_vec(),
-                timescale: 30_000,
-            }],
-            poster: Some(Poster {
-                jpeg: BlobHash::of(b"poster"),
-                avif: BlobHash::of(b"smaller poster"),
-            }),
-            storyboard: Some(Storyboard {
-                sheets: vec![BlobHash::of(b"sheet 0"), BlobHash::of(b"sheet 1")],
-                columns: 2,
-                rows: 1,
-                width: 160,
-                height: 90,
-                pictures: 3,
-                frames_apart: 30,
-            }),
-            captions: vec![CaptionTrack {
-                language: Language::new("pt-BR").unwrap(),
-                label: "Português".to_owned(),
-                describes_sounds: true,
-                file: BlobHash::of(b"captions"),
-            }],
-        }
-    }
-
-    #[test]
-    fn manifest_round_trips() {
-        let manifest = sample();
-        let bytes = manifest.to_bytes().unwrap();
-        assert_eq!(Manifest::parse(&bytes).unwrap(), manifest);
-        assert_eq!(manifest.blobs().count(), 22);
-        let text = String::from_utf8(bytes).unwrap();
-        assert!(text.contains("\"averageBandwidth\":400000"), "{text}");
-        assert!(text.contains("\"kind\":\"video\""), "{text}");
-    }
-
-    fn set_rate(rendition: &mut Rendition, rate: FrameRate) {
-        let Track::Video { frame_rate, .. } = &mut rendition.track else { panic!("no video") };
-        *frame_rate = rate;
-    }
-
-    #[test]
-    fn slower_rates_are_whole_parts_of_the_mezzanines() {
-        let rate = FrameRate { num: 30_000, den: 1001 };
-        assert_eq!(rate.step_to(rate), Some(1));
-        assert_eq!(rate.step_to(rate.every(2)), Some(2));
-        assert_eq!(rate.step_to(rate.every(30)), Some(30));
-        // Sixty frames of a group do not come apart by seven.
-        assert_eq!(rate.step_to(rate.every(7)), None);
-        assert_eq!(rate.step_to(FrameRate { num: 15, den: 1 }), None);
-        assert_eq!(rate.every(2).step_to(rate), None);
-        assert!(!rate.is_above(30) && rate.is_above(29));
-    }
-
-    #[test]
-    fn every_broken_rule_is_refused() {
-        let broken: [fn(&mut Manifest); 29] = [
-            |m| m.version = 2,
-            |m| m.revision = 0,
-            |m| m.frame_rate.den = 0,
-            |m| m.frame_count = 91,
-            |m| m.renditions.clear(),
-            |m| m.renditions[1].id = m.renditions[0].id.clone(),
-            |m| m.renditions[0].codec = "avc1\",X=\"".to_owned(),
-            |m| m.renditions[0].segments.clear(),
-            |m| m.renditions[3].segments[0].duration_ticks = 0,
-            |m| m.target_duration_s = 0,
-            |m| m.target_duration_s = 1,
-            |m| m.renditions[0].timescale = 60_000,
-            |m| set_rate(&mut m.renditions[1], FrameRate { num: 15, den: 1 }),
-            |m| set_rate(&mut m.renditions[1], FrameRate { num: 30_000, den: 7 * 1001 }),
-            |m| {
-                // As long in all, but cut elsewhere.
-                m.renditions[1].segments[0].duration_ticks -= 1001;
-                m.renditions[1].segments[1].duration_ticks += 1001;
-            },
-            |m| {
-                m.renditions[4].segments[0].duration_ticks -= 3 * 1024;
-                m.renditions[4].segments[1].duration_ticks += 3 * 1024;
-            },
-            |m| m.renditions.retain(|rendition| rendition.family().is_none()),
-            |m| m.i_frames[0].id = m.renditions[0].id.clone(),
-            |m| m.i_frames[0].frames.truncate(2),
-            |m| m.i_frames[0].frames[0].bytes = 0,
-            |m| m.i_frames[0].codec = String::new(),
-            |m| m.storyboard.as_mut().unwrap().columns = 0,
-            |m| m.storyboard.as_mut().unwrap().frames_apart = 0,
-            |m| m.storyboard.as_mut().unwrap().frames_apart = 45,
-            |m| m.storyboard.as_mut().unwrap().sheets.truncate(1),
-            |m| m.storyboard.as_mut().unwrap().width = 1024,
-            |m| m.captions[0].label = "a\",URI=\"x".to_owned(),
-            |m| m.captions[0].label.clear(),
-            |m| m.captions.push(m.captions[0].clone()),
-        ];
-        for (index, breaks) in broken.iter().enumerate() {
-            let mut manifest = sample();
-            breaks(&mut manifest);
-            let bytes = serde_json::to_vec(&manifest).unwrap();
-            assert!(Manifest::parse(&bytes).is_err(), "rule {index} is not checked");
-        }
-        assert!(Manifest::parse(&vec![b' '; MANIFEST_BYTES_MAX + 1]).is_err());
-        assert!(Manifest::parse(b"{}").is_err());
-    }
-
-    #[test]
-    fn captions_come_with_a_new_revision() {
-        let manifest = sample();
-        let none = manifest.with_captions(3, Vec::new()).unwrap();
-        assert_eq!((none.revision, none.captions.len()), (3, 0));
-        assert_eq!(none.renditions, manifest.renditions);
-        let twice = vec![manifest.captions[0].clone(); 2];
-        assert!(manifest.with_captions(3, twice).is_err());
-        let mut other = manifest.captions[0].clone();
-        other.language = Language::new("en").unwrap();
-        let same_label = vec![manifest.captions[0].clone(), other];
-        assert!(manifest.with_captions(3, same_label).is_err());
-    }
-
-    #[test]
-    fn languages_are_tags_of_the_common_kind() {
-        let tag = |text: &str| Language::new(text).map(|language| language.to_string());
-        assert_eq!(tag("en"), Some("en".to_owned()));
-        assert_eq!(tag("gsw"), Some("gsw".to_owned()));
-        assert_eq!(tag("zh-Hant-TW"), Some("zh-hant-tw".to_owned()));
-        assert_eq!(tag("es-419"), Some("es-419".to_owned()));
-        for bad in ["", "e", "english", "en-", "en-us-x", "en_US", "en-\"", "x-private", "é"] {
-            assert_eq!(tag(bad), None, "{bad}");
-        }
-        let longest = Language::new("gsw-latn-419").unwrap();
-        let track = CaptionTrack { language: longest, ..sample().captions[0].clone() };
-        assert_eq!(RenditionId::new(track.id().as_str()), Some(track.id()));
-    }
-
-    #[test]
-    fn rendition_names_are_safe_in_paths() {
-        for bad in
-            ["", "..", "a/b", "C360", "master", "storyboard", "a-name-of-more-than-24-letters"]
-        {
-            assert!(RenditionId::new(bad).is_none(), "{bad}");
-        }
-        assert!(RenditionId::new("a-hi").is_some());
-    }
-
-    #[test]
-    fn short_last_segment_does_not_set_the_peak() {
-        let segment =
-            |bytes, duration_ticks| Segment { hash: BlobHash::of(b"x"), bytes, duration_ticks };
-        let (peak, average) = measure_bandwidth(
-            &[segment(250_000, 60), segment(250_000, 60), segment(60_000, 1)],
-            30,
-        );
-        // The run of the last two lasts 61 ticks; the last alone would be 14 Mb/s.
-        assert_eq!(peak, (310_000_u64 * 8 * 30).div_ceil(61));
-        assert_eq!(average, (560_000_u64 * 8 * 30).div_ceil(121));
-    }
-
-    #[test]
-    fn ntsc_groups_have_sixty_frames() {
-        let rate = FrameRate { num: 30_000, den: 1001 };
-        assert_eq!(rate.frames_per_gop(), 60);
-        assert_eq!(rate.to_decimal(), "29.970");
-        assert_eq!(rate.millis_of(90), 3003);
-    }
 }
