@@ -11,10 +11,14 @@
 //!                          mux (CMAF)  ->  BlobSink  ->  Manifest (one blob per revision)
 //!                                                          |
 //!                     viewer  <-  path::resolve  <-  playlist, token
+//!                       |
+//!                       +- what viewers get is judged by conformance
 //! ```
 //!
 //! Read next: `manifest` for what a published revision is, then `transcode` for how it comes to be.
 
+#[cfg(feature = "transcode")]
+pub mod conformance;
 pub mod error;
 #[cfg(feature = "transcode")]
 pub mod jail;

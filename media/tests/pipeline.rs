@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,49 +18,10 @@ use fairground_media::{
 };
 use fairground_types::BlobHash;
 
-#[derive(Default)]
-struct MemorySink(BTreeMap<BlobHash, Bytes>);
-
-impl BlobSink for MemorySink {
-    fn put(&mut self, bytes: Bytes) -> Result<BlobHash, MediaError> {
-        let hash = BlobHash::of(&bytes);
-        self.0.insert(hash, bytes);
-        Ok(hash)
-    }
-}
-
-/// The launcher that cargo builds as an example beside the tests.
-fn launcher() -> Option<Launcher> {
-    let test = std::env::current_exe().ok()?;
-    let program = test.parent()?.parent()?.join("examples/jail_launcher");
-    program.is_file().then(|| Launcher { program, verb: "transcode-jail".to_owned() })
-}
-
-/// The tools, or `None` with a clear line where there is no ffmpeg.
-fn tools() -> Option<Tools> {
-    match Tools::find(launcher()) {
-        Ok(tools) => Some(tools),
-        Err(error) => {
-            skip(&error.to_string());
-            None
-        }
-    }
-}
+use common::{MemorySink, ffmpeg, note, tools};
 
 fn skip(reason: &str) {
     note(&format!("skipped: {reason}"));
-}
-
-fn note(text: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-fn ffmpeg(tools: &Tools, args: &[&str], output: &Path) {
-    let mut command = Command::new(&tools.ffmpeg);
-    command.args(["-nostdin", "-v", "error", "-y"]).args(args).arg(output);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn clip(tools: &Tools, folder: &Path) -> PathBuf {

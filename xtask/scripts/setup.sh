@@ -61,6 +61,7 @@ look_for_tools() {
     wanted=""
     { has chromium || [ -x /usr/bin/chromium ]; } || required="$required chromium"
     has dav1d || required="$required dav1d"
+    has mediainfo || required="$required mediainfo"
     ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || required="$required libfaketime"
     python3 -c 'import ensurepip' 2>/dev/null || required="$required python3-venv"
 }
@@ -153,6 +154,7 @@ install_packages || failed=1
 install_node_packages node/web || failed=1
 [ "$purpose" = test ] && { install_node_packages tests/browser || failed=1; }
 [ "$purpose" = test ] && { install_node_packages tests/client || failed=1; }
+[ "$purpose" = test ] && { install_node_packages tests/media || failed=1; }
 [ "$purpose" = test ] && { install_python_tools || failed=1; }
 [ "$purpose" = test ] && install_coverage_tool
 # A demo without the page's player is still a demo.

@@ -4,9 +4,13 @@
 //! `CODECS`. rav1e's own container header is not used, because it states a fixed level. Pure.
 
 use crate::error::MediaError;
+use crate::mux::bits::Bits;
 
 const OBU_SEQUENCE_HEADER: u8 = 1;
-const OBU_TEMPORAL_DELIMITER: u8 = 2;
+/// Kind of a temporal delimiter, which a sample must not hold (AV1-ISOBMFF section 2.4).
+pub(crate) const OBU_TEMPORAL_DELIMITER: u8 = 2;
+const OBU_FRAME_HEADER: u8 = 3;
+const OBU_FRAME: u8 = 6;
 const OBU_TILE_LIST: u8 = 8;
 const OBU_PADDING: u8 = 15;
 
@@ -58,20 +62,10 @@ pub struct TemporalUnit {
 ///
 /// # Errors
 /// [`MediaError::Stream`] when a unit is malformed.
-pub fn repack(mut unit: &[u8]) -> Result<TemporalUnit, MediaError> {
+pub fn repack(unit: &[u8]) -> Result<TemporalUnit, MediaError> {
     let mut kept = TemporalUnit { sample: Vec::with_capacity(unit.len()), sequence: None };
-    while let Some(first) = unit.first() {
-        let kind = first >> 3 & 0xF;
-        let has_extension = first & 0b100 != 0;
-        if first & 0x80 != 0 || first & 0b10 == 0 {
-            return Err(fault("a unit without a size"));
-        }
-        let header = if has_extension { 2 } else { 1 };
-        let (size, size_length) = leb128(unit.get(header..).unwrap_or_default())?;
-        let body = header + size_length;
-        let end = body.checked_add(size).ok_or_else(|| fault("an impossible size"))?;
-        let payload = unit.get(body..end).ok_or_else(|| fault("a cut unit"))?;
-        let whole = &unit[..end];
+    for unit in units(unit) {
+        let Unit { kind, payload, whole } = unit?;
         match kind {
             OBU_TEMPORAL_DELIMITER | OBU_TILE_LIST | OBU_PADDING => {}
             OBU_SEQUENCE_HEADER => {
@@ -80,12 +74,82 @@ pub fn repack(mut unit: &[u8]) -> Result<TemporalUnit, MediaError> {
             }
             _ => kept.sample.extend_from_slice(whole),
         }
-        unit = &unit[end..];
     }
     if kept.sample.is_empty() {
         return Err(fault("an empty temporal unit"));
     }
     Ok(kept)
+}
+
+/// Whether the first frame of a sample is a key frame that is shown from it, not repeated.
+///
+/// # Errors
+/// [`MediaError::Stream`] when a unit is malformed or there is no frame.
+pub(crate) fn starts_with_key_frame(sample: &[u8]) -> Result<bool, MediaError> {
+    for unit in units(sample) {
+        let unit = unit?;
+        if matches!(unit.kind, OBU_FRAME_HEADER | OBU_FRAME) {
+            let first = unit.payload.first().ok_or_else(|| fault("an empty frame"))?;
+            // Not show_existing_frame, and frame_type 0 (AV1 specification section 5.9.2).
+            return Ok(first & 0b1110_0000 == 0);
+        }
+    }
+    Err(fault("a sample without a frame"))
+}
+
+/// One open bitstream unit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unit<'a> {
+    /// `obu_type`.
+    pub(crate) kind: u8,
+    /// What follows the header and the size.
+    pub(crate) payload: &'a [u8],
+    /// Header, size and payload.
+    pub(crate) whole: &'a [u8],
+}
+
+/// The units of a sample, up to the first that is malformed.
+pub(crate) const fn units(sample: &[u8]) -> Units<'_> {
+    Units { rest: sample }
+}
+
+/// Iterator of [`units`].
+pub(crate) struct Units<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Units<'a> {
+    fn split(&self, first: u8) -> Result<(Unit<'a>, &'a [u8]), MediaError> {
+        let has_extension = first & 0b100 != 0;
+        if first & 0x80 != 0 || first & 0b10 == 0 {
+            return Err(fault("a unit without a size"));
+        }
+        let header = if has_extension { 2 } else { 1 };
+        let (size, size_length) = leb128(self.rest.get(header..).unwrap_or_default())?;
+        let body = header + size_length;
+        let end = body.checked_add(size).ok_or_else(|| fault("an impossible size"))?;
+        let payload = self.rest.get(body..end).ok_or_else(|| fault("a cut unit"))?;
+        let (whole, rest) = self.rest.split_at(end);
+        Ok((Unit { kind: first >> 3 & 0xF, payload, whole }, rest))
+    }
+}
+
+impl<'a> Iterator for Units<'a> {
+    type Item = Result<Unit<'a>, MediaError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = *self.rest.first()?;
+        match self.split(first) {
+            Ok((unit, rest)) => {
+                self.rest = rest;
+                Some(Ok(unit))
+            }
+            Err(error) => {
+                self.rest = &[];
+                Some(Err(error))
+            }
+        }
+    }
 }
 
 fn leb128(bytes: &[u8]) -> Result<(usize, usize), MediaError> {
@@ -101,7 +165,7 @@ fn leb128(bytes: &[u8]) -> Result<(usize, usize), MediaError> {
 }
 
 fn sequence_header(obu: &[u8], payload: &[u8]) -> Result<SequenceHeader, MediaError> {
-    let mut bits = Bits { bytes: payload, at: 0 };
+    let mut bits = Bits::new(payload, "AV1: a cut or malformed sequence header");
     let profile = bits.small(3)?;
     let _still_picture = bits.flag()?;
     let reduced = bits.flag()?;
@@ -146,7 +210,7 @@ fn operating_point(bits: &mut Bits<'_>) -> Result<(u8, bool), MediaError> {
         bits.read(32)?;
         bits.read(32)?;
         if bits.flag()? {
-            bits.uvlc()?;
+            bits.exp_golomb()?;
         }
         if bits.flag()? {
             delay_length = Some(bits.read(5)? + 1);
@@ -231,44 +295,6 @@ fn color_config(bits: &mut Bits<'_>, header: &mut SequenceHeader) -> Result<(), 
         header.chroma_position = bits.small(2)?;
     }
     Ok(())
-}
-
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Bits<'_> {
-    fn flag(&mut self) -> Result<bool, MediaError> {
-        let byte = self.bytes.get(self.at / 8).ok_or_else(|| fault("a cut sequence header"))?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Ok(bit == 1)
-    }
-
-    fn read(&mut self, count: u32) -> Result<u32, MediaError> {
-        let mut value = 0_u32;
-        for _ in 0..count {
-            value = value << 1 | u32::from(self.flag()?);
-        }
-        Ok(value)
-    }
-
-    /// At most eight bits.
-    fn small(&mut self, count: u32) -> Result<u8, MediaError> {
-        u8::try_from(self.read(count)?).map_err(|_| fault("a wide field"))
-    }
-
-    fn uvlc(&mut self) -> Result<(), MediaError> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros == 32 {
-                return Ok(());
-            }
-        }
-        self.read(zeros).map(|_| ())
-    }
 }
 
 fn fault(what: &str) -> MediaError {

@@ -47,6 +47,9 @@ pub(crate) enum Verb {
     /// Check what somebody was given, without asking anybody.
     #[command(subcommand)]
     Verify(VerifyVerb),
+    /// Look at what viewers get.
+    #[command(subcommand)]
+    Media(MediaVerb),
     /// Show the version.
     Version(VersionArgs),
     /// Run a tool fenced in; called by the media pipeline.
@@ -119,6 +122,22 @@ pub(crate) enum VerifyVerb {
         /// Print one JSON object instead of text.
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MediaVerb {
+    /// Judge a published revision; ends with 0, 1 (an error was found) or 2 (nothing was read).
+    Lint {
+        /// A folder of files as players see them, or the URL of a multivariant playlist.
+        #[arg(value_name = "DIR|URL")]
+        place: String,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+        /// Decode every rendition as well, with ffmpeg in the jail.
+        #[arg(long)]
+        decode: bool,
     },
 }
 

@@ -10,6 +10,7 @@ mod fakes;
 mod govern;
 mod init;
 mod join;
+mod media;
 mod operator;
 mod output;
 mod status;
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
         result
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nothing is left to say when even this cannot be written.
             let _ = writeln!(std::io::stderr(), "fairground: {error:#}");
@@ -62,8 +63,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(verb: Verb) -> anyhow::Result<()> {
-    match verb {
+async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    let done = match verb {
         Verb::Demo(arguments) => demo::run(arguments).await,
         Verb::Init(arguments) => init::run(arguments).await,
         Verb::Join(arguments) => join::run(arguments).await,
@@ -76,7 +77,10 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Rules(verb) => govern::rules(verb).await,
         Verb::Fakes(arguments) => fakes::run(arguments).await,
         Verb::Verify(verb) => verify::run(verb),
+        // The only verb whose answer is its exit code.
+        Verb::Media(verb) => return Ok(media::run(verb)),
         Verb::Version(arguments) => version::run(&arguments),
         Verb::TranscodeJail { .. } => anyhow::bail!("handled before the runtime starts"),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

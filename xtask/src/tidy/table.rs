@@ -123,6 +123,8 @@ const TABLE: &[Row] = &[
             "fairground-coordinator",
             "fairground-node",
             "fairground-fakes",
+            // What is published is judged without a daemon.
+            "fairground-media",
             "fairground-runtime",
         ],
         tests_may_use: &["fairground-types"],

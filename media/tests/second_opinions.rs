@@ -1,0 +1,360 @@
+//! Programs of others about the same revision and the same defects: none complains about the clean
+//! one, and each sees the defects that name it.
+//!
+//! A program that is absent is skipped with a line. `hls-parser` and `mp4box` are packages of
+//! `tests/media`, there once `npm ci` has run in that folder.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod common;
+mod published;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fairground_media::Tools;
+use fairground_media::manifest::{Manifest, Track};
+use serde_json::Value;
+
+use common::{note, tools};
+use published::{FRAMES, Files, defects, revision};
+
+/// Fewest defects that another program must see, where all programs are there.
+const AGREEING_MIN: usize = 10;
+/// Frames of a group.
+const GROUP: u64 = 50;
+
+/// A revision on disk, and what is needed to look at it.
+struct Place<'a> {
+    tools: &'a Tools,
+    files: &'a Files,
+    /// Every how many frames of the clip a rendition has one.
+    steps: &'a BTreeMap<String, u64>,
+    folder: PathBuf,
+}
+
+/// What a program says: nothing wrong, what is wrong, or that it is not there.
+enum Opinion {
+    Fine,
+    Complaint(String),
+    Absent,
+}
+
+impl Opinion {
+    fn of(complaint: String) -> Self {
+        if complaint.is_empty() { Self::Fine } else { Self::Complaint(complaint) }
+    }
+}
+
+impl<'a> Place<'a> {
+    fn new(
+        tools: &'a Tools,
+        files: &'a Files,
+        steps: &'a BTreeMap<String, u64>,
+        folder: PathBuf,
+    ) -> Self {
+        for (name, bytes) in files {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        Self { tools, files, steps, folder }
+    }
+
+    /// Asks a program by the name that defects give it, about the rendition of a file.
+    fn ask(&self, program: &str, file: &str) -> Opinion {
+        let rendition = file.split(['/', '.']).next().unwrap();
+        match program {
+            "ffprobe-hls" => self.hls(),
+            "ffprobe-frames" => self.frames(rendition),
+            "ffprobe-keys" => self.keys(rendition),
+            "ffprobe-times" => self.times(rendition),
+            "ffprobe-facts" => self.facts(),
+            "ffprobe-tag" => self.tag(rendition),
+            "dav1d" => self.dav1d(rendition),
+            "mediainfo" => self.mediainfo(rendition),
+            "m3u8-rs" => self.m3u8_rs(),
+            "hls-parser" | "mp4box" => self.node(program),
+            other => panic!("{other} is no program"),
+        }
+    }
+
+    fn ffprobe(&self, args: &[&str], path: &Path) -> Output {
+        Command::new(&self.tools.ffprobe).args(args).arg(path).output().unwrap()
+    }
+
+    /// Header and segments of a rendition as one file, in the order of its playlist.
+    fn joined(&self, rendition: &str) -> PathBuf {
+        let text = String::from_utf8_lossy(&self.files[&format!("{rendition}.m3u8")]).into_owned();
+        let mut bytes = self.files[&format!("{rendition}/init.mp4")].clone();
+        for name in text.lines().filter(|line| !line.starts_with('#')) {
+            bytes.extend_from_slice(&self.files[name]);
+        }
+        let path = self.folder.join(format!("{rendition}.joined.mp4"));
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// ffprobe opens the playlist as a player does.
+    fn hls(&self) -> Opinion {
+        let args = ["-v", "warning", "-count_packets", "-show_entries", "stream=nb_read_packets"];
+        let output = self.ffprobe(&args, &self.folder.join("master.m3u8"));
+        let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            said.push_str(&output.status.to_string());
+        }
+        Opinion::of(said)
+    }
+
+    /// Every frame decodes, and there are as many as there must be.
+    fn frames(&self, rendition: &str) -> Opinion {
+        let args = ["-v", "error", "-count_frames", "-show_entries", "stream=nb_read_frames"];
+        let path = self.joined(rendition);
+        let output = self.ffprobe(&[args.as_slice(), &["-of", "csv=p=0"]].concat(), &path);
+        let frames = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expected = self.steps.get(rendition).map(|step| FRAMES.div_ceil(*step).to_string());
+        if expected.is_some_and(|expected| expected != frames) {
+            said.push_str(&format!("{frames:?} frames"));
+        }
+        Opinion::of(said)
+    }
+
+    fn packets(&self, rendition: &str) -> Vec<Value> {
+        let args = ["-v", "error", "-show_packets", "-of", "json"];
+        let output = self.ffprobe(&args, &self.joined(rendition));
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        document["packets"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Key packets are those that start a group.
+    fn keys(&self, rendition: &str) -> Opinion {
+        let packets = self.packets(rendition);
+        let is_key = |packet: &Value| packet["flags"].as_str().unwrap_or("").starts_with('K');
+        let keys: Vec<usize> =
+            packets.iter().enumerate().filter(|(_, it)| is_key(it)).map(|(at, _)| at).collect();
+        let Some(step) = self.steps.get(rendition) else { return Opinion::Fine };
+        let group = usize::try_from(GROUP / step).unwrap();
+        let expected: Vec<usize> = (0..packets.len()).step_by(group).collect();
+        Opinion::of(if keys == expected { String::new() } else { format!("keys at {keys:?}") })
+    }
+
+    /// Decode times are one packet apart, and so are presentation times in their order.
+    fn times(&self, rendition: &str) -> Opinion {
+        let packets = self.packets(rendition);
+        let of = |name: &str| packets.iter().filter_map(|it| it[name].as_i64()).collect::<Vec<_>>();
+        let (dts, mut pts) = (of("dts"), of("pts"));
+        pts.sort_unstable();
+        let steps = |times: &[i64]| -> BTreeSet<i64> {
+            times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+        };
+        let (dts, pts) = (steps(&dts), steps(&pts));
+        let even = dts.len() == 1 && pts == dts;
+        Opinion::of(if even { String::new() } else { format!("steps {dts:?} and {pts:?}") })
+    }
+
+    fn stream(&self, rendition: &str) -> Value {
+        let args = ["-v", "error", "-show_streams", "-of", "json"];
+        let output = self.ffprobe(&args, &self.joined(rendition));
+        let mut document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        document["streams"][0].take()
+    }
+
+    /// Another playlist parser and ffprobe tell the same of size, rate and range.
+    fn facts(&self) -> Opinion {
+        let master = &self.files["master.m3u8"];
+        let playlist = match m3u8_rs::parse_master_playlist_res(master) {
+            Ok(playlist) => playlist,
+            Err(error) => return Opinion::Complaint(error.to_string()),
+        };
+        let mut complaints = String::new();
+        for variant in playlist.variants.iter().filter(|it| !it.is_i_frame) {
+            let stream = self.stream(variant.uri.trim_end_matches(".m3u8"));
+            let size = variant.resolution.map(|it| (Some(it.width), Some(it.height)));
+            let real = (stream["width"].as_u64(), stream["height"].as_u64());
+            if size != Some(real) {
+                complaints.push_str(&format!("{}: {size:?} and {real:?}; ", variant.uri));
+            }
+            let rate = stream["r_frame_rate"].as_str().unwrap_or_default();
+            let parts = rate
+                .split_once('/')
+                .and_then(|(num, den)| Some((num.parse::<u64>().ok()?, den.parse::<u64>().ok()?)));
+            let real = parts.map(|(num, den)| num * 1000 / den);
+            let real = real.map(|milli| format!("{}.{:03}", milli / 1000, milli % 1000));
+            let stated = variant.frame_rate.map(|rate| format!("{rate:.3}"));
+            if stated != real {
+                complaints.push_str(&format!("{}: {stated:?} and {real:?}; ", variant.uri));
+            }
+            let is_sdr = stream["color_transfer"] == "bt709";
+            let range = variant.other_attributes.as_ref().and_then(|it| it.get("VIDEO-RANGE"));
+            let range = range.map(ToString::to_string).unwrap_or_default();
+            if is_sdr != range.contains("SDR") {
+                complaints.push_str(&format!("{}: {range} and {is_sdr}; ", variant.uri));
+            }
+        }
+        Opinion::of(complaints)
+    }
+
+    fn tag(&self, rendition: &str) -> Opinion {
+        let stream = self.stream(rendition);
+        let tag = stream["codec_tag_string"].as_str().unwrap_or_default();
+        let known = ["avc1", "av01", "mp4a"].contains(&tag);
+        Opinion::of(if known { String::new() } else { format!("the entry is {tag}") })
+    }
+
+    /// dav1d decodes the raw stream to every frame.
+    fn dav1d(&self, rendition: &str) -> Opinion {
+        if !rendition.starts_with('v') {
+            return Opinion::Fine;
+        }
+        let joined = self.joined(rendition);
+        let raw = joined.with_extension("obu");
+        let input = joined.to_str().unwrap();
+        let mut extract = Command::new(&self.tools.ffmpeg);
+        extract.args(["-nostdin", "-v", "error", "-y", "-i", input, "-map", "0:v:0"]);
+        let extracted = extract.args(["-c", "copy", "-f", "obu"]).arg(&raw).output().unwrap();
+        if !extracted.status.success() {
+            return Opinion::of(String::from_utf8_lossy(&extracted.stderr).into_owned());
+        }
+        let run =
+            Command::new("dav1d").args(["--muxer", "null", "-o", "-", "-i"]).arg(raw).output();
+        let Ok(output) = run else { return Opinion::Absent };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let whole = said.contains(&format!("Decoded {FRAMES}/{FRAMES}"));
+        Opinion::of(if output.status.success() && whole { String::new() } else { said })
+    }
+
+    /// MediaInfo tells the same of every rendition as it tells of a good one.
+    fn mediainfo(&self, rendition: &str) -> Opinion {
+        let path = self.joined(rendition);
+        let run = Command::new("mediainfo").arg("--Output=JSON").arg(path).output();
+        let Ok(output) = run else { return Opinion::Absent };
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let track = &document["media"]["track"][1];
+        let text = |name: &str| track[name].as_str().unwrap_or_default().to_owned();
+        let expected: &[(&str, &str)] = match rendition {
+            "c360" => &[
+                ("Format", "AVC"),
+                ("Format_Level", "3"),
+                ("Width", "640"),
+                ("Height", "360"),
+                ("colour_primaries", "BT.709"),
+                ("colour_range", "Limited"),
+            ],
+            "c720" => &[("Format", "AVC"), ("Format_Level", "3.1"), ("Width", "1280")],
+            "v360" => &[
+                ("Format", "AV1"),
+                ("Format_Level", "2.1"),
+                ("Width", "640"),
+                ("colour_range", "Limited"),
+            ],
+            _ => &[("Format", "AAC"), ("SamplingRate", "48000"), ("Channels", "2")],
+        };
+        let wrong = expected.iter().filter(|(name, value)| text(name) != *value);
+        let wrong = wrong.map(|(name, value)| format!("{name} is {}, not {value}; ", text(name)));
+        let own = ["colour_primaries", "colour_range", "Width"].into_iter().filter_map(|name| {
+            // What container and stream disagree on has a second field.
+            let other = text(&format!("{name}_Original"));
+            (!other.is_empty()).then(|| format!("{name} is {other} in the stream; "))
+        });
+        Opinion::of(wrong.chain(own).collect())
+    }
+
+    fn m3u8_rs(&self) -> Opinion {
+        let parsed = m3u8_rs::parse_master_playlist_res(&self.files["master.m3u8"]);
+        Opinion::of(parsed.err().map(|error| error.to_string()).unwrap_or_default())
+    }
+
+    /// Packages for Node, one process per question.
+    fn node(&self, program: &str) -> Opinion {
+        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/media");
+        if !home.join("node_modules").join(program).is_dir() {
+            return Opinion::Absent;
+        }
+        let run = Command::new("node")
+            .arg(home.join("opinion.mjs"))
+            .arg(program)
+            .arg(&self.folder)
+            .output();
+        let Ok(output) = run else { return Opinion::Absent };
+        assert_ne!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+        Opinion::of(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+const PROGRAMS: [&str; 11] = [
+    "ffprobe-hls",
+    "ffprobe-frames",
+    "ffprobe-keys",
+    "ffprobe-times",
+    "ffprobe-facts",
+    "ffprobe-tag",
+    "dav1d",
+    "mediainfo",
+    "m3u8-rs",
+    "hls-parser",
+    "mp4box",
+];
+
+/// Every how many frames of the clip the renditions with a picture have one.
+fn steps(manifest: &Manifest) -> BTreeMap<String, u64> {
+    let pictures = manifest.renditions.iter().filter_map(|rendition| match rendition.track {
+        Track::Video { frame_rate, .. } => Some((rendition.id.to_string(), frame_rate)),
+        Track::Audio { .. } => None,
+    });
+    pictures
+        .map(|(id, rate)| {
+            let (own, whole) = (u64::from(rate.den), u64::from(manifest.frame_rate.den));
+            let scale = u64::from(manifest.frame_rate.num) / u64::from(rate.num);
+            (id, own * scale / whole)
+        })
+        .collect()
+}
+
+#[test]
+fn other_programs_agree_about_the_revision_and_its_defects() {
+    let Some(tools) = tools() else { return };
+    let (manifest, files) = revision(&tools);
+    let folder = tempfile::tempdir().unwrap();
+    let steps = steps(&manifest);
+    let clean = Place::new(&tools, &files, &steps, folder.path().join("clean"));
+    let mut absent = BTreeSet::new();
+    for program in PROGRAMS {
+        for rendition in &manifest.renditions {
+            match clean.ask(program, &format!("{}.m3u8", rendition.id)) {
+                Opinion::Fine => {}
+                Opinion::Complaint(said) => panic!("{program} on {}: {said}", rendition.id),
+                Opinion::Absent => {
+                    absent.insert(program);
+                }
+            }
+        }
+    }
+    for program in &absent {
+        note(&format!("skipped: {program} is absent"));
+    }
+    let mut agreed: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut seen, mut silent) = (0, Vec::new());
+    for (index, defect) in defects().iter().enumerate() {
+        let known = |program: &&String| !absent.contains(program.as_str());
+        let asked: Vec<&String> = defect.agree.iter().filter(known).collect();
+        if asked.is_empty() {
+            continue;
+        }
+        let files = defect.apply(&files);
+        let place = Place::new(&tools, &files, &steps, folder.path().join(index.to_string()));
+        for program in &asked {
+            match place.ask(program, defect.file()) {
+                Opinion::Complaint(_) => *agreed.entry((*program).clone()).or_default() += 1,
+                Opinion::Fine | Opinion::Absent => {
+                    silent.push(format!("{}: {program} sees nothing", defect.name));
+                }
+            }
+        }
+        seen += 1;
+    }
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
+    assert!(seen >= AGREEING_MIN, "{seen} defects");
+    note(&format!("{seen} defects are seen by others too: {agreed:?}"));
+}
