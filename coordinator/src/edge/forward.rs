@@ -203,7 +203,7 @@ fn is_of_an_account(command: &Command) -> bool {
             | Command::People(PeopleCommand::SetFollow { .. })
             | Command::People(PeopleCommand::RequestExport { .. })
             | Command::People(PeopleCommand::RequestDeletion { .. })
-            | Command::Media(MediaCommand::RegisterAsset(_))
+            | Command::Media(MediaCommand::RegisterAsset(_) | MediaCommand::SetCaptions(_))
             | Command::Story(StoryCommand::SaveDraft(_))
             | Command::Story(StoryCommand::SubmitStory { .. })
             | Command::Story(StoryCommand::WithdrawStory { .. })

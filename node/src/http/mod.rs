@@ -11,6 +11,7 @@ mod auth;
 mod avatar;
 mod bids;
 mod call;
+mod captions;
 mod decisions;
 mod device_keys;
 mod drafts;
@@ -119,6 +120,8 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(uploads::create))
         .routes(routes!(media::show))
         .routes(routes!(media::playback))
+        .routes(routes!(captions::list))
+        .routes(routes!(captions::set, captions::remove).layer(captions::body_limit()))
         .routes(routes!(segments::serve))
         .routes(routes!(feed::show))
         .routes(routes!(feed::interact))

@@ -4,11 +4,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use fairground_media::Manifest;
-use fairground_media::manifest::{
-    FrameRate, MANIFEST_VERSION, Poster, Rendition, RenditionId, Segment, Track, VideoFamily,
-};
 use fairground_media::token::{self, Claims, TokenFlags};
 use fairground_runtime::clock::Clock;
 use fairground_storage::KeyFile;
@@ -18,6 +13,7 @@ use fairground_types::{AssetId, AuctionId, BlobHash, Millis, PlaybackId, Role, S
 use reqwest::Method;
 use serde_json::json;
 
+use super::clip::clip;
 use super::support::{World, header, options, problem, start};
 
 const USER: UserId = UserId::from_bits(7);
@@ -125,60 +121,6 @@ async fn without_a_cluster_bids_are_declined_and_calls_say_so() {
     assert_eq!(edge.get("/assets/none.js").await.status(), 404);
     assert!(edge.get("/metrics").await.text().await.unwrap().contains("fairground_"));
     edge.stop().await;
-}
-
-struct Clip {
-    asset: AssetId,
-    manifest: BlobHash,
-    blobs: Vec<(BlobHash, Bytes)>,
-    segment: Bytes,
-}
-
-fn clip() -> Clip {
-    let blob = |text: &str| {
-        let bytes = Bytes::from(text.repeat(100));
-        (BlobHash::of(&bytes), bytes)
-    };
-    let (init, segment, poster) = (blob("init"), blob("segment-0"), blob("poster"));
-    let rate = FrameRate { num: 25, den: 1 };
-    let manifest = Manifest {
-        version: MANIFEST_VERSION,
-        revision: 1,
-        duration_ms: 2_000,
-        frame_count: 50,
-        frame_rate: rate,
-        width: 640,
-        height: 360,
-        target_duration_s: 2,
-        renditions: vec![Rendition {
-            id: RenditionId::new("c360").unwrap(),
-            codec: "avc1.64001e".to_owned(),
-            track: Track::Video {
-                family: VideoFamily::Avc,
-                width: 640,
-                height: 360,
-                frame_rate: rate,
-            },
-            bandwidth: 500_000,
-            average_bandwidth: 400_000,
-            init: init.0,
-            segments: vec![Segment {
-                hash: segment.0,
-                bytes: u64::try_from(segment.1.len()).unwrap(),
-                duration_ticks: 50,
-            }],
-            timescale: 25,
-        }],
-        i_frames: Vec::new(),
-        poster: Some(Poster { jpeg: poster.0, avif: poster.0 }),
-        storyboard: None,
-        captions: Vec::new(),
-    };
-    let bytes = Bytes::from(manifest.to_bytes().unwrap());
-    let manifest = BlobHash::of(&bytes);
-    let body = segment.1.clone();
-    let blobs = vec![init, segment, poster, (manifest, bytes)];
-    Clip { asset: AssetId::from_bits(9), manifest, blobs, segment: body }
 }
 
 fn playback_token(world: &World, asset: AssetId, life: Millis) -> String {

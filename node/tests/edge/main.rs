@@ -9,6 +9,8 @@
 
 mod alone;
 mod analytics;
+mod captions;
+mod clip;
 mod member;
 mod offers;
 mod people;

@@ -46,11 +46,12 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::clip::clip;
 use super::support::World;
 
 pub(crate) const MAKER: UserId = UserId::from_bits(1);
 pub(crate) const STORY: StoryId = StoryId::from_bits(3);
-const ASSET: AssetId = AssetId::from_bits(4);
+pub(crate) const ASSET: AssetId = AssetId::from_bits(4);
 
 struct State {
     market: Market,
@@ -208,7 +209,7 @@ impl FakeMember {
                 asset: ASSET,
                 fence: 1,
                 revision: 1,
-                manifest: BlobHash::of(b"manifest"),
+                manifest: clip().manifest,
                 codecs: vec!["h264".to_owned()],
                 is_last: true,
             })),

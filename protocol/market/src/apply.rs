@@ -352,6 +352,7 @@ impl Market {
             MediaCommand::FailJob { asset, fence, reason, is_final } => {
                 self.fail_job(turn, subject.edge()?, (*asset, *fence), (reason, *is_final))
             }
+            MediaCommand::SetCaptions(set) => self.set_captions(turn, subject.user()?, set),
         }
     }
 

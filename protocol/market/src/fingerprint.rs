@@ -150,6 +150,7 @@ fn media_parts(parts: Parts, command: &MediaCommand) -> Parts {
         MediaCommand::RegisterAsset(asset) => {
             parts.text("asset").text(asset.source).text(asset.source_bytes)
         }
+        MediaCommand::SetCaptions(set) => parts.text("captions").text(set.asset).text(set.manifest),
         // Their ids are made by machines, one for one request: the id alone tells.
         MediaCommand::LeaseJob
         | MediaCommand::RenewLease { .. }

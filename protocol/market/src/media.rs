@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fairground_types::command::{PublishRevision, RegisterAsset};
+use fairground_types::command::{PublishRevision, RegisterAsset, SetCaptions};
 use fairground_types::limits;
 use fairground_types::{
     Accepted, AssetId, BlobHash, Code, EdgeId, Millis, PublicEvent, Rejection, Timestamp, UserId,
@@ -220,6 +220,41 @@ impl Market {
             asset: publish.asset,
             revision: publish.revision,
             manifest: publish.manifest,
+        });
+        Ok(Accepted::Done)
+    }
+
+    /// A revision that a maker made: the same clip with other captions.
+    pub(crate) fn set_captions(
+        &mut self,
+        turn: &mut Turn,
+        maker: UserId,
+        set: &SetCaptions,
+    ) -> Answer {
+        let asset = self.assets.get(&set.asset).filter(|asset| asset.owner == maker);
+        let asset = asset.ok_or_else(|| Rejection::new(Code::NotFound, "no such asset"))?;
+        // What a worker still makes would know nothing of captions.
+        let is_worked_on = matches!(asset.job, Job::Queued | Job::Leased { .. });
+        if asset.revision == 0 || is_worked_on {
+            return Err(Rejection::new(
+                Code::InvalidState,
+                "the clip is not made yet, or still being made",
+            ));
+        }
+        if asset.revision.checked_add(1) != Some(set.revision) {
+            return Err(Rejection::new(Code::VersionConflict, "not the next revision"));
+        }
+        if set.revision > limits::ASSET_REVISIONS_MAX {
+            return Err(Rejection::new(Code::LimitReached, "too many revisions of one clip"));
+        }
+        self.change_asset(set.asset, |asset| {
+            asset.revision = set.revision;
+            asset.manifest = Some(set.manifest);
+        });
+        turn.events.push(PublicEvent::AssetPublished {
+            asset: set.asset,
+            revision: set.revision,
+            manifest: set.manifest,
         });
         Ok(Accepted::Done)
     }

@@ -83,7 +83,8 @@ const fn account_memory(command: &AccountCommand) -> Memory {
 const fn media_memory(command: &MediaCommand) -> Memory {
     match command {
         MediaCommand::LeaseJob | MediaCommand::RenewLease { .. } => Memory::None,
-        MediaCommand::FailJob { .. } => Memory::Short,
+        // Given once more, they are not about the next revision.
+        MediaCommand::FailJob { .. } | MediaCommand::SetCaptions(_) => Memory::Short,
         MediaCommand::RegisterAsset(_) | MediaCommand::PublishRevision(_) => Memory::Long,
     }
 }

@@ -140,7 +140,9 @@ const fn account_need(command: &AccountCommand) -> Need<'_> {
 
 const fn media_need(command: &MediaCommand) -> Need<'_> {
     match command {
-        MediaCommand::RegisterAsset(_) => Need::Duty(Action::WriteStory),
+        MediaCommand::RegisterAsset(_) | MediaCommand::SetCaptions(_) => {
+            Need::Duty(Action::WriteStory)
+        }
         MediaCommand::LeaseJob
         | MediaCommand::RenewLease { .. }
         | MediaCommand::PublishRevision(_)

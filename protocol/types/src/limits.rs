@@ -321,6 +321,8 @@ pub const PROVIDER_EVENT_MEMORY: Millis = Millis::from_hours(30 * 24);
 pub const LEASE_LIFE: Millis = Millis::from_secs(60);
 /// Attempts at one transcode job.
 pub const TRANSCODE_ATTEMPTS_MAX: u32 = 4;
+/// Revisions of one asset, after which its captions stay as they are.
+pub const ASSET_REVISIONS_MAX: u32 = 1_000;
 /// Life of a tus upload.
 pub const UPLOAD_LIFE: Millis = Millis::from_hours(24);
 /// Most bytes of one clip.

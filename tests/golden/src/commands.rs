@@ -12,9 +12,9 @@ use fairground_types::command::{
     PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject,
     ProviderObjectEvent, PublishRevision, RecordCheck, RefreshSignIn, RefundDecision,
     RegisterAsset, RegisterEdge, RegisterMember, ReportGround, RequestCode, ReviewDecision,
-    SaveDraft, SealedText, ShareChannel, ShippingAddress, SocialCommand, StartCheckout,
-    StoryCommand, StoryDraft, StorySections, TakeDown, TakedownGround, VerifyCode, ViewCount,
-    WindowChange,
+    SaveDraft, SealedText, SetCaptions, ShareChannel, ShippingAddress, SocialCommand,
+    StartCheckout, StoryCommand, StoryDraft, StorySections, TakeDown, TakedownGround, VerifyCode,
+    ViewCount, WindowChange,
 };
 use fairground_types::role::Role;
 use fairground_types::text::{
@@ -86,6 +86,7 @@ fn name(command: &Command) -> &'static str {
         Command::Media(MediaCommand::RenewLease { .. }) => "renew_lease",
         Command::Media(MediaCommand::PublishRevision(_)) => "publish_revision",
         Command::Media(MediaCommand::FailJob { .. }) => "fail_job",
+        Command::Media(MediaCommand::SetCaptions(_)) => "set_captions",
         Command::Story(StoryCommand::SaveDraft(_)) => "save_draft",
         Command::Story(StoryCommand::SubmitStory { .. }) => "submit_story",
         Command::Story(StoryCommand::ReviewStory { .. }) => "review_story",
@@ -315,6 +316,11 @@ fn media_and_story_commands() -> Vec<Command> {
             reason: "NO_VIDEO_TRACK".to_owned(),
             is_final: true,
         }),
+        Command::Media(MediaCommand::SetCaptions(SetCaptions {
+            asset: ASSET,
+            revision: 3,
+            manifest: BLOB,
+        })),
         Command::Story(StoryCommand::SaveDraft(SaveDraft {
             story: STORY,
             base_version: Some(4),

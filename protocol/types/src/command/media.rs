@@ -33,6 +33,8 @@ pub enum MediaCommand {
         /// Whether trying again is pointless.
         is_final: bool,
     },
+    /// The maker of a clip shows it with other captions.
+    SetCaptions(SetCaptions),
 }
 
 /// See [`MediaCommand::RegisterAsset`].
@@ -67,4 +69,18 @@ pub struct PublishRevision {
     pub codecs: Vec<String>,
     /// Whether the job is done with this one.
     pub is_last: bool,
+}
+
+/// See [`MediaCommand::SetCaptions`].
+///
+/// The captions themselves are in the manifest: a revision that differs from the one before in them
+/// alone.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct SetCaptions {
+    /// The asset.
+    pub asset: AssetId,
+    /// Must be the next.
+    pub revision: u32,
+    /// Where the manifest is.
+    pub manifest: BlobHash,
 }

@@ -3,6 +3,7 @@
 use fairground_types::command::{
     Actor, ClusterCommand, Command, CreateJoinToken, Entry, JoinProof, JoinRole, LogCommand,
     MarketPolicy, MediaCommand, PublishRevision, RegisterAsset, RegisterEdge, RegisterMember,
+    SetCaptions,
 };
 use fairground_types::journal::{
     Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -169,6 +170,37 @@ fn a_clip_that_can_be_played_stays_ready_when_its_next_revision_fails() {
     assert_eq!((row.revision, row.reason.as_deref()), (1, Some("no encoder")));
     let job = world.market.jobs().remove(0);
     assert_eq!((job.reason.as_deref(), job.edge, job.until), (Some("no encoder"), None, None));
+}
+
+#[test]
+fn captions_come_from_the_maker_once_nobody_works_on_the_clip() {
+    let mut world = world();
+    let captions = |world: &mut World, maker: &str, revision: u32| {
+        let asset = AssetId::from_bits(9);
+        let manifest = BlobHash::of(b"the same with captions");
+        let set = MediaCommand::SetCaptions(SetCaptions { asset, revision, manifest });
+        gives(world, Actor::User(user(maker)), Command::Media(set)).code()
+    };
+    assert_eq!(captions(&mut world, "m", 1), Some(Code::NotFound));
+    assert_eq!(upload(&mut world, 9, 1_000), None);
+    assert_eq!(captions(&mut world, "m", 1), Some(Code::InvalidState), "not made yet");
+    let (asset, fence) = leases(&mut world, "e1").expect("a job");
+    assert!(works(&mut world, "e1", publish(asset, fence, 1, false)).is_accepted());
+    assert_eq!(captions(&mut world, "m", 2), Some(Code::InvalidState), "its AV1 is being made");
+    assert!(works(&mut world, "e1", publish(asset, fence, 2, true)).is_accepted());
+    assert_eq!(captions(&mut world, "m", 2), Some(Code::VersionConflict), "there is a second");
+    assert_eq!(captions(&mut world, "n", 3), Some(Code::NotFound), "whose clip it is not");
+    assert_eq!(captions(&mut world, "m", 3), None);
+    let row = world.market.asset_row(asset).expect("there");
+    assert_eq!((row.revision, row.state, row.codecs.len()), (3, "ready", 2));
+    assert_eq!(row.manifest, Some(BlobHash::of(b"the same with captions")));
+    let seen = world.market.view().assets().find(|row| row.asset == asset).expect("public");
+    assert_eq!((seen.revision, Some(seen.manifest)), (3, row.manifest));
+    for revision in 4..=limits::ASSET_REVISIONS_MAX {
+        assert_eq!(captions(&mut world, "m", revision), None);
+    }
+    let beyond = captions(&mut world, "m", limits::ASSET_REVISIONS_MAX + 1);
+    assert_eq!(beyond, Some(Code::LimitReached));
 }
 
 fn token(number: u128, role: JoinRole, expires_at: Timestamp) -> Command {
