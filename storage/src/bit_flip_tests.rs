@@ -19,6 +19,7 @@ use crate::raft_log::LogStore;
 use crate::raft_types::{LogPayload, TypeConfig, log_id_from_wire, vote_from_wire, vote_to_wire};
 use crate::record::KeyFile;
 use crate::snapshot::SnapshotStore;
+use crate::tables::{RAFT_LOG, RAFT_STATE};
 
 /// Flips of each store in one run, unless `FAIRGROUND_BIT_FLIPS` says otherwise.
 const FLIPS: usize = 4_000;
@@ -112,6 +113,29 @@ fn a_flipped_bit_of_the_log_is_never_answered_from() {
         }
     }
     tell("raft log", noticed, harmless);
+}
+
+/// One bit in the page that lists the tables, and a table looks empty.
+#[test]
+fn a_log_that_looks_empty_or_without_its_state_is_noticed() {
+    let (disk, runtime) = (FaultDisk::new(), runtime());
+    runtime.block_on(log_with_entries(&disk)).expect("written");
+    let closed = disk.restart();
+    let without = |table: fn(&redb::WriteTransaction) -> Result<bool, redb::TableError>| {
+        let bad = closed.image_of_now();
+        let database = bad.open().expect("opens");
+        let transaction = database.begin_write().expect("begun");
+        assert!(table(&transaction).expect("there"));
+        transaction.commit().expect("committed");
+        drop(database);
+        LogStore::over(bad.restart().open().expect("opens"), &key()).map(|_| ())
+    };
+    for gone in [
+        without(|transaction| transaction.delete_table(RAFT_LOG)),
+        without(|transaction| transaction.delete_table(RAFT_STATE)),
+    ] {
+        assert!(matches!(gone, Err(StorageError::Damaged { .. })), "{gone:?}");
+    }
 }
 
 #[test]

@@ -549,6 +549,13 @@ fn load_ledger(
     let mut open = BTreeSet::new();
     let verdicts = open_existing(transaction.open_table(JOURNAL_VERDICTS))?;
     if let Some(entries) = open_existing(transaction.open_table(JOURNAL_ENTRIES))? {
+        // A damaged page may make the database show an empty table: no number is given out twice.
+        if entries.last()?.is_some_and(|(seq, _)| seq.value() > last.tail.seq) {
+            return Err(StorageError::Damaged {
+                table: JOURNAL_STATE_NAME,
+                key: format!("{TAIL_KEY}: entries follow {}", last.tail.seq),
+            });
+        }
         for row in entries.iter()? {
             let (seq, record) = row?;
             let seq = seq.value();

@@ -11,6 +11,7 @@ use crate::fault::{FaultDisk, damage_journal};
 use crate::intake::Journal;
 use crate::record::KeyFile;
 use crate::segment_cache::{Budget, SegmentCache};
+use crate::tables::JOURNAL_STATE;
 
 /// Power cuts of each store in one run, unless `FAIRGROUND_POWER_CUTS` says otherwise.
 const CUTS: u64 = 10_000;
@@ -192,6 +193,24 @@ async fn damaged_entries_are_found_passed_over_and_given_up() {
     let lost = journal.lost_from(6).expect("readable").expect("the last is lost");
     assert_eq!((lost.first, lost.last), (6, entries[5].tail()));
     assert_eq!(journal.lost_from(7).expect("readable"), None, "never written");
+}
+
+#[tokio::test]
+async fn a_journal_whose_tail_is_gone_gives_out_no_number_twice() {
+    let disk = FaultDisk::new();
+    let journal = open(&disk);
+    for number in 1..=3 {
+        journal.append(stamp(number), bid(number)).await.expect("room");
+    }
+    drop(journal);
+    let bad = disk.restart();
+    let database = bad.open().expect("opens");
+    let transaction = database.begin_write().expect("begun");
+    assert!(transaction.delete_table(JOURNAL_STATE).expect("there"));
+    transaction.commit().expect("committed");
+    drop(database);
+    let opened = Journal::over(bad.restart().open().expect("opens"), &key());
+    assert!(matches!(opened, Err(StorageError::Damaged { .. })));
 }
 
 /// Every bit flip is either noticed or changes nothing that is read.

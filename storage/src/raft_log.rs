@@ -52,6 +52,8 @@ const LOOK_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 const VOTE: &str = "vote";
 const COMMITTED: &str = "committed";
 const PURGED: &str = "purged";
+/// The last entry, when there is one: a damaged page may make the database show an empty table.
+const LAST: &str = "last";
 
 type Done = oneshot::Sender<Result<(), StorageError>>;
 
@@ -191,6 +193,7 @@ fn load_view(database: &Database, cipher: &RecordCipher) -> Result<View, Storage
     let purged = position(PURGED)?;
     let log = transaction.open_table(RAFT_LOG)?;
     let first_kept = purged.map_or(0, |purged| purged.index.saturating_add(1));
+    let stated = position(LAST)?.filter(|last| last.index >= first_kept);
     let mut last = purged;
     let mut begins = None;
     if let Some((index, record)) = log.last()?
@@ -211,6 +214,12 @@ fn load_view(database: &Database, cipher: &RecordCipher) -> Result<View, Storage
         }
         last = Some(entry.log_id);
         begins = Some(first);
+    }
+    if stated != last.filter(|last| last.index >= first_kept) {
+        return Err(StorageError::Damaged {
+            table: RAFT_LOG_NAME,
+            key: format!("the end: {stated:?} is stated"),
+        });
     }
     Ok(View {
         begins,
@@ -290,7 +299,7 @@ impl Shared {
     ) -> Result<Option<u64>, StorageError> {
         let mut transaction = self.database.begin_write()?;
         let mut needs_two_phases = false;
-        let mut durable = None;
+        let mut last = None;
         let mut purge_rest = None;
         {
             let mut log = transaction.open_table(RAFT_LOG)?;
@@ -302,7 +311,7 @@ impl Shared {
                         for entry in entries {
                             needs_two_phases |=
                                 matches!(entry.payload, LogPayloadWire::Membership(_));
-                            durable = Some(entry.log_id.index);
+                            last = Some(Some(entry.log_id));
                             self.put_entry(&mut log, &entry)?;
                         }
                     }
@@ -316,7 +325,7 @@ impl Shared {
                     Job::Truncate { from, done } => {
                         settled.push(Settled::Done(done));
                         log.retain_in(from.., |_, _| false)?;
-                        durable = Some(log.last()?.map_or(0, |(last, _)| last.value()));
+                        last = Some(self.last_of(&log)?);
                     }
                     Job::Purge { upto, done } => {
                         settled.push(Settled::Done(done));
@@ -328,13 +337,28 @@ impl Shared {
             if let Some(committed) = committed {
                 self.put_position(&mut state, COMMITTED, committed)?;
             }
+            match last {
+                Some(Some(last)) => self.put_position(&mut state, LAST, last)?,
+                Some(None) => drop(state.remove(LAST)?),
+                None => {}
+            }
         }
         transaction.set_two_phase_commit(needs_two_phases);
         transaction.commit()?;
         if let Some(upto) = purge_rest {
             self.purge_entries(upto)?;
         }
-        Ok(durable)
+        Ok(last.map(|last| last.map_or(0, |last| last.index)))
+    }
+
+    fn last_of(
+        &self,
+        log: &Table<'_, u64, &'static [u8]>,
+    ) -> Result<Option<LogIdWire>, StorageError> {
+        let Some((index, record)) = log.last()? else { return Ok(None) };
+        let place = index.value().to_le_bytes();
+        let entry: LogEntryWire = self.cipher.open_value(RAFT_LOG_NAME, &place, record.value())?;
+        Ok(Some(entry.log_id))
     }
 
     fn put_entry(

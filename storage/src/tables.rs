@@ -3,7 +3,7 @@
 //! ```text
 //!  file            table               key                       value
 //!  raft.redb       raft_log            index u64                 LogEntryWire
-//!                  raft_state          "vote" | "committed" | "purged"
+//!                  raft_state          "vote" | "committed" | "purged" | "last"
 //!  history.redb    history_records     seq u64                   HistoryRecord
 //!                  history_keys        key and seq u64 BE        nothing
 //!  journal.redb    journal_entries     seq u64                   JournalEntry
