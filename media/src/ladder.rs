@@ -274,20 +274,24 @@ pub fn av1_level(size: Size, rate: FrameRate) -> u8 {
         .map_or(13, |(index, ..)| index)
 }
 
-/// Lowest H.264 level (ITU-T H.264 table A-1), times ten, that holds a picture of that size and
-/// rate with at least four reference frames of room.
+/// Lowest H.264 level from 1.3 on (ITU-T H.264 table A-1), times ten, that holds a picture of that
+/// size and rate with at least four reference frames of room. Levels that differ from the one below
+/// by their bit rate alone are left out.
 #[must_use]
 pub fn avc_level(size: Size, rate: FrameRate) -> u8 {
     // Level times ten, macroblocks per second, macroblocks of a frame, macroblocks of the buffer.
-    const LEVELS: [(u8, u64, u64, u64); 8] = [
+    const LEVELS: [(u8, u64, u64, u64); 11] = [
         (13, 11_880, 396, 2_376),
         (21, 19_800, 792, 4_752),
+        (22, 20_250, 1_620, 8_100),
         (30, 40_500, 1_620, 8_100),
         (31, 108_000, 3_600, 18_000),
         (32, 216_000, 5_120, 20_480),
         (40, 245_760, 8_192, 32_768),
         (42, 522_240, 8_704, 34_816),
+        (50, 589_824, 22_080, 110_400),
         (51, 983_040, 36_864, 184_320),
+        (52, 2_073_600, 36_864, 184_320),
     ];
     let blocks = u64::from(size.width.div_ceil(16)) * u64::from(size.height.div_ceil(16));
     let per_second = (blocks * u64::from(rate.num)).div_ceil(u64::from(rate.den.max(1)));
@@ -296,7 +300,7 @@ pub fn avc_level(size: Size, rate: FrameRate) -> u8 {
         .find(|(_, rate, frame, buffer)| {
             per_second <= *rate && blocks <= *frame && blocks * 4 <= *buffer
         })
-        .map_or(51, |(level, ..)| level)
+        .map_or(52, |(level, ..)| level)
 }
 
 #[cfg(test)]
@@ -388,6 +392,8 @@ mod tests {
         assert_eq!(avc_level(size(1280, 720), FrameRate { num: 60, den: 1 }), 32);
         assert_eq!(avc_level(size(1920, 1080), RATE), 40);
         assert_eq!(avc_level(size(1920, 1080), FrameRate { num: 60, den: 1 }), 42);
+        assert_eq!(avc_level(size(3840, 1080), FrameRate { num: 30, den: 1 }), 50);
+        assert_eq!(avc_level(size(4096, 1080), FrameRate { num: 60, den: 1 }), 52);
     }
 
     #[test]

@@ -49,8 +49,11 @@ pub fn multivariant(manifest: &Manifest, set: CodecSet) -> Option<String> {
         return None;
     }
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    let tallest = variants.iter().map(|variant| variant.short_side()).max().unwrap_or(0);
+    let sound_of =
+        |variant: &Rendition| sound_for(variant.short_side(), tallest, manifest.sounds());
     let heard: Vec<&RenditionId> =
-        variants.iter().filter_map(|variant| Some(&sound_of(manifest, variant)?.id)).collect();
+        variants.iter().filter_map(|variant| Some(&sound_of(variant)?.id)).collect();
     for sound in manifest.sounds().filter(|sound| heard.contains(&&sound.id)) {
         push_sound(&mut text, sound);
     }
@@ -58,7 +61,7 @@ pub fn multivariant(manifest: &Manifest, set: CodecSet) -> Option<String> {
         push_captions(&mut text, track);
     }
     for variant in variants {
-        push_variant(&mut text, variant, sound_of(manifest, variant), &manifest.captions);
+        push_variant(&mut text, variant, sound_of(variant), &manifest.captions);
     }
     // The I-frames are H.264, which a playlist for players that bear AV1 alone must not name.
     if set.holds(VideoFamily::Avc) {
@@ -120,16 +123,18 @@ pub fn caption_playlist(manifest: &Manifest, id: &RenditionId) -> Option<String>
     Some(text)
 }
 
-/// The sound that a variant is listed with: the cheaper one with small pictures, unless there is no
-/// larger picture that the better one could go with.
-fn sound_of<'a>(manifest: &'a Manifest, variant: &Rendition) -> Option<&'a Rendition> {
-    let tallest = manifest.videos().map(Rendition::short_side).max().unwrap_or(0);
-    let short_side = variant.short_side();
+/// The sound that a variant is listed with: the cheaper one with small pictures, unless none is
+/// listed that is larger, with which the better one could go.
+pub(crate) fn sound_for<'a>(
+    short_side: u32,
+    tallest: u32,
+    sounds: impl Iterator<Item = &'a Rendition>,
+) -> Option<&'a Rendition> {
     let bandwidth = |sound: &&Rendition| sound.bandwidth;
     if short_side <= LOW_SOUND_SHORT_SIDE_MAX && short_side < tallest {
-        manifest.sounds().min_by_key(bandwidth)
+        sounds.min_by_key(bandwidth)
     } else {
-        manifest.sounds().max_by_key(bandwidth)
+        sounds.max_by_key(bandwidth)
     }
 }
 

@@ -249,7 +249,10 @@ impl<'a> Place<'a> {
                 ("Width", "640"),
                 ("colour_range", "Limited"),
             ],
-            _ => &[("Format", "AAC"), ("SamplingRate", "48000"), ("Channels", "2")],
+            sound if sound.starts_with('a') => {
+                &[("Format", "AAC"), ("SamplingRate", "48000"), ("Channels", "2")]
+            }
+            _ => &[("Format", "AVC"), ("colour_range", "Limited")],
         };
         let wrong = expected.iter().filter(|(name, value)| text(name) != *value);
         let wrong = wrong.map(|(name, value)| format!("{name} is {}, not {value}; ", text(name)));

@@ -1,4 +1,4 @@
-//! `S10`: every rendition decodes without an error to exactly its samples.
+//! `S10`: every variant and sound decodes without an error to exactly its samples.
 //!
 //! Files come from outside, so ffmpeg reads them in the jail, with one demuxer forced. Read next:
 //! `crate::jail`.
@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::published::{Published, Rendition, Role};
+use super::published::{Published, Rendition, Role, beside};
 use super::report::Report;
 use super::rules::Rule;
 use super::source::Source;
@@ -49,7 +49,8 @@ fn join(rendition: &Rendition, source: &dyn Source) -> Result<Vec<u8>, MediaErro
     let failed = |what: String| MediaError::Stream(what);
     let map = rendition.media.maps.first().ok_or_else(|| failed("there is no map".to_owned()))?;
     let mut bytes = Vec::new();
-    let names = std::iter::once((&map.uri, map.range))
+    let header = beside(&rendition.uri, &map.uri);
+    let names = std::iter::once((&header, map.range))
         .chain(rendition.fragments.iter().map(|it| (&it.name, it.range)));
     for (name, range) in names {
         let all = source.get(name, FILE_BYTES_MAX).map_err(|error| failed(error.to_string()))?;

@@ -110,7 +110,7 @@ impl Lint {
             let segment = rendition.media.segments.first().map(|segment| &segment.uri);
             for name in map.into_iter().chain(segment) {
                 if published::is_plain(name) {
-                    names.push(Name { name: name.clone(), kind });
+                    names.push(Name { name: published::beside(&rendition.uri, name), kind });
                 }
             }
         }
@@ -144,8 +144,11 @@ mod tests {
             let position = Position { index, decode_time, sample_ticks: 1024, last_ticks: 1024 };
             segment::write(position, &vec![frame.clone(); 94]).unwrap().to_vec()
         };
-        let master = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-STREAM-INF:BANDWIDTH=20000,\
-                      CODECS=\"mp4a.40.2\"\na.m3u8\n";
+        let rate = segment(0).len() * 8 * 48_000 / (94 * 1024);
+        let master = format!(
+            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-STREAM-INF:BANDWIDTH={rate},\
+             CODECS=\"mp4a.40.2\"\na.m3u8\n"
+        );
         let media = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n\
                      #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MAP:URI=\"a/init.mp4\"\n\
                      #EXTINF:1.984000,\na/0.m4s\n#EXTINF:2.005333,\na/1.m4s\n#EXT-X-ENDLIST\n";

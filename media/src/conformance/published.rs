@@ -301,10 +301,15 @@ fn plain(report: &mut Report, playlist: &str, line: usize, uri: &str) -> Option<
     if !is_plain(uri) {
         return None;
     }
-    Some(match playlist.rsplit_once('/') {
+    Some(beside(playlist, uri))
+}
+
+/// A URI of a media playlist, relative to the multivariant playlist.
+pub(super) fn beside(playlist: &str, uri: &str) -> String {
+    match playlist.rsplit_once('/') {
         Some((folder, _)) => format!("{folder}/{uri}"),
         None => uri.to_owned(),
-    })
+    }
 }
 
 fn read(source: &dyn Source, name: &str, bytes_max: u64, report: &mut Report) -> Option<Vec<u8>> {

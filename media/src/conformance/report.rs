@@ -142,7 +142,8 @@ impl Report {
         let unasked = RULES.iter().filter(|rule| !self.times.contains_key(rule));
         unasked
             .map(|rule| {
-                let reason = self.reasons.get(rule).map_or(rule.when_absent(), String::as_str);
+                let reason =
+                    self.reasons.get(rule).map_or_else(|| rule.when_absent(), String::as_str);
                 Skipped { rule: *rule, reason: reason.to_owned() }
             })
             .collect()

@@ -325,8 +325,9 @@ impl Manifest {
             return Err(broken("an empty revision"));
         }
         self.frame_rate.check()?;
-        if !(2..=16_384).contains(&self.width) || !(2..=16_384).contains(&self.height) {
-            return Err(broken("impossible dimensions"));
+        check_size(self.width, self.height)?;
+        if self.duration_ms != self.frame_rate.millis_of(self.frame_count) {
+            return Err(broken("another length than that of its frames"));
         }
         if self.renditions.is_empty() || self.renditions.len() > RENDITIONS_MAX {
             return Err(broken("too few or too many renditions"));
@@ -337,11 +338,14 @@ impl Manifest {
         if self.target_duration_s == 0 || self.target_duration_s > 60 {
             return Err(broken("an impossible target duration"));
         }
-        let renditions = self.renditions.iter().map(|rendition| &rendition.id);
-        let mut names: Vec<_> = renditions.chain(self.i_frames.iter().map(|s| &s.id)).collect();
+        let renditions = self.renditions.iter().map(|rendition| rendition.id.clone());
+        let streams = self.i_frames.iter().map(|stream| stream.id.clone());
+        let captions = self.captions.iter().map(CaptionTrack::id);
+        let mut names: Vec<_> = renditions.chain(streams).chain(captions).collect();
+        let all = names.len();
         names.sort();
         names.dedup();
-        if names.len() != self.renditions.len() + self.i_frames.len() {
+        if names.len() != all {
             return Err(broken("two renditions of one name"));
         }
         self.renditions.iter().try_for_each(|rendition| rendition.check(self))?;
@@ -462,7 +466,13 @@ impl Rendition {
         if target_duration(&self.segments, self.timescale) > manifest.target_duration_s {
             return Err(broken("a segment longer than the target duration"));
         }
-        if let Track::Video { frame_rate, .. } = self.track {
+        if let Track::Audio { channels, sample_rate } = self.track
+            && (!(1..=8).contains(&channels) || sample_rate == 0)
+        {
+            return Err(broken("a sound of impossible channels or sample rate"));
+        }
+        if let Track::Video { frame_rate, width, height, .. } = self.track {
+            check_size(width, height)?;
             frame_rate.check()?;
             if manifest.frame_rate.step_to(frame_rate).is_none() {
                 return Err(broken("a frame rate that is no whole part of the mezzanine's"));
@@ -490,8 +500,9 @@ impl IFrameStream {
 
     fn check(&self, manifest: &Manifest) -> Result<(), MediaError> {
         check_codec(&self.codec)?;
-        if self.timescale == 0 || self.width < 2 || self.height < 2 {
-            return Err(broken("an impossible I-frame stream"));
+        check_size(self.width, self.height)?;
+        if self.timescale == 0 {
+            return Err(broken("an impossible timescale"));
         }
         if self.frames.is_empty() || self.frames.len() > I_FRAMES_MAX {
             return Err(broken("too few or too many I-frames"));
@@ -541,6 +552,15 @@ impl Storyboard {
             return Err(broken("a storyboard that does not span the picture"));
         }
         Ok(())
+    }
+}
+
+fn check_size(width: u32, height: u32) -> Result<(), MediaError> {
+    let sides = 2..=16_384;
+    if sides.contains(&width) && sides.contains(&height) {
+        Ok(())
+    } else {
+        Err(broken("impossible dimensions"))
     }
 }
 

@@ -99,6 +99,11 @@ fn manifest_round_trips() {
     assert!(text.contains("\"kind\":\"video\""), "{text}");
 }
 
+fn set_size(rendition: &mut Rendition, to: u32) {
+    let Track::Video { width, height, .. } = &mut rendition.track else { panic!("no video") };
+    (*width, *height) = (to, to);
+}
+
 fn set_rate(rendition: &mut Rendition, rate: FrameRate) {
     let Track::Video { frame_rate, .. } = &mut rendition.track else { panic!("no video") };
     *frame_rate = rate;
@@ -106,11 +111,12 @@ fn set_rate(rendition: &mut Rendition, rate: FrameRate) {
 
 #[test]
 fn every_broken_rule_is_refused() {
-    let broken: [fn(&mut Manifest); 29] = [
+    let broken: [fn(&mut Manifest); 34] = [
         |m| m.version = 2,
         |m| m.revision = 0,
         |m| m.frame_rate.den = 0,
         |m| m.frame_count = 91,
+        |m| m.duration_ms = 60_000,
         |m| m.renditions.clear(),
         |m| m.renditions[1].id = m.renditions[0].id.clone(),
         |m| m.renditions[0].codec = "avc1\",X=\"".to_owned(),
@@ -132,6 +138,13 @@ fn every_broken_rule_is_refused() {
         },
         |m| m.renditions.retain(|rendition| rendition.family().is_none()),
         |m| m.i_frames[0].id = m.renditions[0].id.clone(),
+        |m| m.i_frames[0].id = m.captions[0].id(),
+        |m| m.i_frames[0].height = 0,
+        |m| set_size(&mut m.renditions[0], 0),
+        |m| {
+            let Track::Audio { channels, .. } = &mut m.renditions[3].track else { panic!() };
+            *channels = 0;
+        },
         |m| m.i_frames[0].frames.truncate(2),
         |m| m.i_frames[0].frames[0].bytes = 0,
         |m| m.i_frames[0].codec = String::new(),

@@ -15,9 +15,9 @@ use mp4_atom::{
 use crate::error::MediaError;
 use crate::mux::init::{av1c, nclx};
 use crate::mux::obu::SequenceHeader;
+use crate::mux::segment::MDAT_HEADER;
 
 const ITEM: u32 = 1;
-const MDAT_HEADER: usize = 8;
 
 /// Writes a picture: `unit` is a temporal unit of one shown key frame, sequence header included.
 ///

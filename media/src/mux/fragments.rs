@@ -15,6 +15,8 @@ use crate::mux::Sample;
 const BOX_BYTES_MAX: u64 = 256 << 20;
 /// Samples of one fragment at most.
 const SAMPLES_MAX: usize = 10_000;
+/// Tracks of one stream at most.
+const TRACKS_MAX: usize = 16;
 /// Bit of the sample flags that says "not a sync sample".
 const FLAG_NON_SYNC: u32 = 0x0001_0000;
 
@@ -35,10 +37,28 @@ pub struct Fragments<R> {
 pub struct Fragment {
     /// The track.
     pub track: u32,
-    /// Decode time of the first sample, in ticks.
-    pub decode_time: u64,
     /// The samples in decode order.
     pub samples: Vec<Sample>,
+}
+
+/// The samples of a `moof`, in its `mdat`.
+struct Media<'a> {
+    body: &'a [u8],
+    /// Length of the `moof`, header included, from whose start offsets count.
+    length: u64,
+    /// Bytes that are of no sample yet: no byte is of two, or a few would become many.
+    left: usize,
+}
+
+impl<'a> Media<'a> {
+    fn take(&mut self, at: usize, size: usize) -> Result<&'a [u8], MediaError> {
+        let end = at.checked_add(size);
+        let bytes = end.and_then(|end| self.body.get(at..end));
+        let bytes = bytes.ok_or_else(|| fault("a cut sample"))?;
+        self.left =
+            self.left.checked_sub(size).ok_or_else(|| fault("bytes of more than one sample"))?;
+        Ok(bytes)
+    }
 }
 
 impl<R: Read> Fragments<R> {
@@ -66,8 +86,12 @@ impl<R: Read> Fragments<R> {
                 }
                 b"mdat" => {
                     let (moof, length) = moof.ok_or_else(|| fault("samples without an index"))?;
+                    if moof.traf.len() > TRACKS_MAX {
+                        return Err(fault("too many tracks"));
+                    }
+                    let mut media = Media { body: &body, length, left: body.len() };
                     for traf in &moof.traf {
-                        let fragment = self.fragment(traf, length, &body)?;
+                        let fragment = self.fragment(traf, &mut media)?;
                         self.waiting.push_back(fragment);
                     }
                     let first = self.waiting.pop_front();
@@ -95,7 +119,7 @@ impl<R: Read> Fragments<R> {
         }
     }
 
-    fn fragment(&self, traf: &Traf, length: u64, body: &[u8]) -> Result<Fragment, MediaError> {
+    fn fragment(&self, traf: &Traf, media: &mut Media<'_>) -> Result<Fragment, MediaError> {
         let track = traf.tfhd.track_id;
         let default_flags = traf
             .tfhd
@@ -113,20 +137,19 @@ impl<R: Read> Fragments<R> {
             if let Some(offset) = trun.data_offset {
                 let start = u64::try_from(offset)
                     .ok()
-                    .and_then(|offset| offset.checked_sub(length.saturating_add(8)));
+                    .and_then(|offset| offset.checked_sub(media.length.saturating_add(8)));
                 at = start
                     .and_then(|start| usize::try_from(start).ok())
                     .ok_or_else(|| fault("samples outside their box"))?;
             }
-            if trun.samples.len() > SAMPLES_MAX {
+            if trun.samples.len().saturating_add(samples.len()) > SAMPLES_MAX {
                 return Err(fault("too many samples"));
             }
             for entry in &trun.samples {
                 let size = entry.size.or(traf.tfhd.default_sample_size);
                 let size = size.and_then(|size| usize::try_from(size).ok());
-                let end = size.and_then(|size| at.checked_add(size));
                 let bytes =
-                    end.and_then(|end| body.get(at..end)).ok_or_else(|| fault("a cut sample"))?;
+                    media.take(at, size.ok_or_else(|| fault("a sample without a size"))?)?;
                 at += bytes.len();
                 let composition = i32::try_from(entry.cts.unwrap_or(0))
                     .map_err(|_| fault("a composition offset"))?;
@@ -134,11 +157,10 @@ impl<R: Read> Fragments<R> {
                 samples.push(Sample { bytes: bytes.to_vec(), composition, sync });
             }
         }
-        if samples.is_empty() || samples.len() > SAMPLES_MAX {
-            return Err(fault("no samples or too many"));
+        if samples.is_empty() {
+            return Err(fault("a track without samples"));
         }
-        let decode_time = traf.tfdt.as_ref().map_or(0, |tfdt| tfdt.base_media_decode_time);
-        Ok(Fragment { track, decode_time, samples })
+        Ok(Fragment { track, samples })
     }
 
     fn next_box(&mut self) -> Result<Option<RawBox>, MediaError> {
@@ -236,6 +258,37 @@ mod tests {
         assert!(first.samples.iter().all(|sample| sample.bytes == [1; 20]));
         assert!(second.samples.iter().all(|sample| sample.bytes == [2; 20]));
         assert!(fragments.next_fragment().unwrap().is_none());
+    }
+
+    #[test]
+    fn no_byte_is_of_two_samples() {
+        let whole = segment();
+        let mut rest = whole.as_slice();
+        Styp::decode(&mut rest).unwrap();
+        let mut moof = Moof::decode(&mut rest).unwrap();
+        let payload = &rest[8..];
+        let of = |moof: &Moof| {
+            let mut bytes = Vec::new();
+            moof.encode(&mut bytes).unwrap();
+            let offset = i32::try_from(bytes.len() + 8).unwrap();
+            let mut moof = moof.clone();
+            for run in moof.traf.iter_mut().flat_map(|traf| &mut traf.trun) {
+                run.data_offset = Some(offset);
+            }
+            let mut bytes = Vec::new();
+            moof.encode(&mut bytes).unwrap();
+            bytes.extend_from_slice(&u32::try_from(8 + payload.len()).unwrap().to_be_bytes());
+            bytes.extend_from_slice(b"mdat");
+            bytes.extend_from_slice(payload);
+            Fragments::new(bytes.as_slice()).next_fragment().map(|_| ())
+        };
+        assert!(of(&moof).is_ok());
+        let traf = moof.traf[0].clone();
+        moof.traf.push(traf.clone());
+        assert!(of(&moof).is_err(), "of two tracks");
+        moof.traf.truncate(1);
+        moof.traf[0].trun.push(traf.trun[0].clone());
+        assert!(of(&moof).is_err(), "of two runs");
     }
 
     proptest! {

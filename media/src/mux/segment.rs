@@ -19,7 +19,8 @@ use crate::mux::init::TRACK_ID;
 const FLAGS_SYNC: u32 = 0x0200_0000;
 /// Depends on others and is not a sync sample.
 const FLAGS_DELTA: u32 = 0x0101_0000;
-const MDAT_HEADER: usize = 8;
+/// Bytes of the header of an `mdat`.
+pub(crate) const MDAT_HEADER: usize = 8;
 
 /// Where a segment stands in its track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +29,9 @@ pub struct Position {
     pub index: u32,
     /// Decode time of its first sample, in ticks.
     pub decode_time: u64,
-    /// Duration of every sample but the last, in ticks.
+    /// Duration of every sample but one, in ticks.
     pub sample_ticks: u32,
-    /// Duration of the last sample, in ticks.
+    /// Duration of the sample that is shown last, in ticks; at most the same.
     pub last_ticks: u32,
 }
 
@@ -72,18 +73,21 @@ fn movie_fragment(
     data_offset: i32,
 ) -> Result<Moof, MediaError> {
     let reordered = samples.iter().any(|sample| sample.composition != 0);
-    let has_odd_end = position.last_ticks != position.sample_ticks;
-    let last = samples.len().saturating_sub(1);
+    let short_by = position.sample_ticks.saturating_sub(position.last_ticks);
+    let last = shown_last(samples, position.sample_ticks);
     let entries: Result<Vec<TrunEntry>, MediaError> = samples
         .iter()
         .enumerate()
         .map(|(index, sample)| {
-            let ticks = if index == last { position.last_ticks } else { position.sample_ticks };
+            let ticks = position.sample_ticks - if index == last { short_by } else { 0 };
+            // What is decoded after the short one is decoded sooner, and shown when it was.
+            let sooner = if index > last { i64::from(short_by) } else { 0 };
+            let composition = i64::from(sample.composition) + sooner;
             Ok(TrunEntry {
-                duration: has_odd_end.then_some(ticks),
+                duration: (short_by > 0).then_some(ticks),
                 size: Some(u32::try_from(sample.bytes.len()).map_err(|_| fault("a sample"))?),
                 flags: Some(if sample.sync { FLAGS_SYNC } else { FLAGS_DELTA }),
-                cts: reordered.then(|| sample.composition.into()),
+                cts: reordered.then_some(composition),
             })
         })
         .collect();
@@ -103,6 +107,16 @@ fn movie_fragment(
     };
     let mfhd = Mfhd { sequence_number: position.index.saturating_add(1) };
     Ok(Moof { mfhd, traf: vec![traf] })
+}
+
+/// Index of the sample that is shown after all others.
+fn shown_last(samples: &[Sample], sample_ticks: u32) -> usize {
+    let shown_at = |(index, sample): &(usize, &Sample)| {
+        let decoded_at =
+            i64::try_from(*index).unwrap_or(i64::MAX).saturating_mul(sample_ticks.into());
+        decoded_at.saturating_add(sample.composition.into())
+    };
+    samples.iter().enumerate().max_by_key(shown_at).map_or(0, |(index, _)| index)
 }
 
 fn fault(what: &str) -> MediaError {
@@ -131,8 +145,11 @@ mod tests {
         let mut fragments = Fragments::new(bytes.as_ref());
         let read = fragments.next_fragment().unwrap().unwrap();
         assert_eq!(read.samples, samples);
-        assert_eq!(read.decode_time, 1 << 33);
         assert!(fragments.next_fragment().unwrap().is_none());
+        let mut rest = bytes.as_ref();
+        Styp::decode(&mut rest).unwrap();
+        let tfdt = Moof::decode(&mut rest).unwrap().traf[0].tfdt.clone().unwrap();
+        assert_eq!(tfdt.base_media_decode_time, 1 << 33);
     }
 
     #[test]
@@ -149,6 +166,31 @@ mod tests {
         assert_eq!(durations(POSITION), [None, None]);
         let short = Position { last_ticks: 500, ..POSITION };
         assert_eq!(durations(short), [Some(1001), Some(500)]);
+    }
+
+    #[test]
+    fn picture_shown_last_is_the_short_one() {
+        // Decoded in the order 0 2 1: the third to be shown is decoded second.
+        let samples =
+            [sample(b"key", 0, true), sample(b"p", 1001, false), sample(b"b", -1001, false)];
+        let short = Position { last_ticks: 500, ..POSITION };
+        let bytes = write(short, &samples).unwrap();
+        let mut rest = bytes.as_ref();
+        Styp::decode(&mut rest).unwrap();
+        let moof = Moof::decode(&mut rest).unwrap();
+        let mut decoded_at = 0_i64;
+        let mut shown: Vec<_> = moof.traf[0].trun[0]
+            .samples
+            .iter()
+            .map(|entry| {
+                let duration = i64::from(entry.duration.unwrap());
+                let at = decoded_at + entry.cts.unwrap();
+                decoded_at += duration;
+                (at, duration)
+            })
+            .collect();
+        shown.sort_unstable();
+        assert_eq!(shown, [(0, 1001), (1001, 1001), (2002, 500)]);
     }
 
     #[test]

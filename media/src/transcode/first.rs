@@ -26,6 +26,7 @@ use super::{BlobSink, Context, Progress, Stage};
 use crate::error::MediaError;
 use crate::ladder::{CELLULAR_BPS_MAX, Purpose, Rung, avc_rungs, i_frame_rungs};
 use crate::manifest::{IFrameStream, Poster, Rendition, Storyboard, Track};
+use crate::playlist::sound_for;
 
 /// Segments that wait for the sink, over all renditions.
 const QUEUE_MAX: usize = 4;
@@ -284,14 +285,22 @@ impl Parts {
     }
 }
 
-/// Players start with the first variant: the one nearest to what most networks bear.
+/// Players start with the first variant: the one that is, with its sound and on average, nearest to
+/// what most networks bear.
 fn put_default_first(rungs: &[Rung], renditions: &mut [Rendition]) {
+    let tallest = rungs.iter().map(|rung| rung.size.short_side()).max().unwrap_or(0);
+    let bps = |rendition: &Rendition| {
+        let sounds = renditions.iter().filter(|rendition| rendition.family().is_none());
+        let sound = sound_for(rendition.short_side(), tallest, sounds);
+        let sound = sound.map_or(0, |sound| sound.average_bandwidth);
+        rendition.average_bandwidth.saturating_add(sound)
+    };
     let default = rungs
         .iter()
         .zip(renditions.iter())
         .enumerate()
         .filter(|(_, (rung, _))| rung.purpose == Purpose::Watch)
-        .min_by_key(|(_, (_, rendition))| rendition.bandwidth.abs_diff(DEFAULT_BPS))
+        .min_by_key(|(_, (_, rendition))| bps(rendition).abs_diff(DEFAULT_BPS))
         .map(|(index, _)| index);
     if let Some(upto) = default.and_then(|index| renditions.get_mut(..=index)) {
         upto.rotate_right(1);

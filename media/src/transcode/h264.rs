@@ -19,7 +19,8 @@ use crate::error::MediaError;
 use crate::jail::{Invocation, run_streaming, words};
 use crate::ladder::{Purpose, Rung, Size, avc_level};
 use crate::mux::fragments::Fragments;
-use crate::mux::{Sample, codecs, init, segment};
+use crate::mux::sps::{Colour, SequenceParameterSet};
+use crate::mux::{Sample, codecs, init, segment, sps};
 
 /// One track of a run.
 #[derive(Debug, Clone, Copy)]
@@ -138,8 +139,9 @@ fn repackage(
             .ok_or_else(|| MediaError::Stream("H.264: a track of nobody".to_owned()))?;
         if !track.has_header {
             let avcc = fragments.avc_config(fragment.track)?;
-            let sps = avcc.sequence_parameter_sets.first().map(Vec::as_slice);
-            let codec = codecs::avc(sps.unwrap_or_default())?;
+            let set = avcc.sequence_parameter_sets.first().map(Vec::as_slice).unwrap_or_default();
+            track.check(&sps::parse(set)?)?;
+            let codec = codecs::avc(set)?;
             let bytes = init::avc(avcc, track.picture.rung.size, track.picture.pace.rate())?;
             track.send(Part::Header { bytes, codec })?;
             track.has_header = true;
@@ -164,6 +166,24 @@ struct Track<'a> {
 impl<'a> Track<'a> {
     const fn new(picture: &'a Picture, queue: &'a Queue) -> Self {
         Self { picture, queue, has_header: false, group: 0, samples: Vec::new() }
+    }
+
+    /// What the header will say is what the bitstream says.
+    fn check(&self, set: &SequenceParameterSet) -> Result<(), MediaError> {
+        let Picture { rung, pace, .. } = self.picture;
+        let is_bt709 = set.colour.is_some_and(|colour| {
+            let Colour { primaries, transfer, matrix, full_range } = colour;
+            [primaries, transfer, matrix] == [1; 3] && !full_range
+        });
+        if (set.width, set.height) != (rung.size.width, rung.size.height) {
+            Err(self.wrong("a picture of another size"))
+        } else if set.level != avc_level(rung.size, pace.rate()) {
+            Err(self.wrong("another level than was asked for"))
+        } else if !is_bt709 {
+            Err(self.wrong("another colour space than BT.709 in limited range"))
+        } else {
+            Ok(())
+        }
     }
 
     fn take(&mut self, sample: Sample) -> Result<(), MediaError> {

@@ -10,6 +10,8 @@
 //! `crate::storyboard`.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -149,7 +151,11 @@ fn plan(mezzanine: &Mezzanine) -> Storyboard {
 }
 
 fn read(file: PathBuf) -> Result<Bytes, MediaError> {
-    let bytes = std::fs::read(file).map_err(MediaError::io("read a storyboard's sheet"))?;
+    let failed = || MediaError::io("read a storyboard's sheet");
+    let file = File::open(file).map_err(failed())?;
+    let mut bytes = Vec::new();
+    let most = u64::try_from(OUTPUT_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(failed())?;
     if bytes.len() > OUTPUT_MAX || !bytes.starts_with(&JPEG_MAGIC) {
         return Err(MediaError::Stream("a storyboard's sheet is not a JPEG".to_owned()));
     }

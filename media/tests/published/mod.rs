@@ -9,7 +9,7 @@ use fairground_media::manifest::Manifest;
 use fairground_media::path::{PlayPath, Resource, resolve};
 use fairground_media::{EncodeTuning, Tools, TranscodeJob};
 
-pub(crate) use defect::{Defect, defects};
+pub(crate) use defect::defects;
 
 use crate::common::{MemorySink, ffmpeg};
 

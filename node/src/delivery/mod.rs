@@ -107,7 +107,8 @@ impl Delivery {
             return Err(DeliveryError::Denied);
         }
         let published = view.read(|view| view.asset(asset).copied());
-        // Revisions only add renditions, so an older one is answered from the newest manifest.
+        // Revisions add renditions and change captions, so an older one is answered from the newest
+        // manifest: whoever plays goes on, with the captions of now.
         let manifest = match published {
             Some(row) if revision >= 1 && revision <= row.revision => row.manifest,
             Some(_) | None => return Err(DeliveryError::NotFound),
@@ -118,17 +119,18 @@ impl Delivery {
         {
             return Err(DeliveryError::Denied);
         }
+        let is_captions = path.rendition().is_some_and(|id| manifest.caption_track(id).is_some());
         match resolve(&manifest, path).ok_or(DeliveryError::NotFound)? {
             Resource::Text(text, mime) => Ok(Found {
                 hash: BlobHash::of(text.as_bytes()),
                 body: text.into(),
                 mime,
                 is_playlist: true,
-                is_immutable: !matches!(path, PlayPath::Master(_)),
+                is_immutable: !matches!(path, PlayPath::Master(_)) && !is_captions,
             }),
             Resource::Blob(hash, mime) => {
                 let body = self.origin.get(hash).await.map_err(DeliveryError::Unavailable)?;
-                Ok(Found { body, hash, mime, is_playlist: false, is_immutable: true })
+                Ok(Found { body, hash, mime, is_playlist: false, is_immutable: !is_captions })
             }
         }
     }

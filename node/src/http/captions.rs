@@ -5,8 +5,8 @@
 //!   DELETE /v1/media/{asset}/captions/{language}   ----------------------------------------+
 //!                            next revision: the same clip, other captions -> members <-----+
 //! ```
-//! What is set is named by what it holds, so asking again changes nothing and no request needs a
-//! name of its own. It must not know what WebVTT is. Read next: `fairground_media::webvtt`.
+//! What shows the same captions already is no new revision, so asking again changes nothing. It must
+//! not know what WebVTT is. Read next: `fairground_media::webvtt`.
 
 use std::sync::Arc;
 
@@ -15,15 +15,16 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use bytes::Bytes;
 use fairground_media::Manifest;
-use fairground_media::manifest::{CaptionTrack, Language};
+use fairground_media::manifest::{CAPTIONS_MAX, CaptionTrack, Language};
 use fairground_media::webvtt::{CAPTIONS_BYTES_MAX, Captions};
+use fairground_runtime::openapi::IdempotencyKeyHeader;
 use fairground_runtime::problem::{ApiBytes, ApiPath, ApiQuery, Problem};
 use fairground_types::command::{Command, MediaCommand, SetCaptions};
-use fairground_types::{AssetId, BlobHash, Code, CommandId};
+use fairground_types::{AssetId, BlobHash, Code};
 use fairground_wire::message::{ForwardRequest, ReadRequest};
 use serde::{Deserialize, Serialize};
 
-use super::auth::SignedIn;
+use super::auth::{Intent, SignedIn};
 use super::evidence::keep;
 use super::{call, problem_map};
 use crate::delivery::DeliveryError;
@@ -66,9 +67,11 @@ pub(crate) struct CaptionsQuery {
 
 /// What the cluster says of a clip, as far as it is needed here.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Newest {
     revision: u32,
     manifest: Option<BlobHash>,
+    takes_captions: bool,
 }
 
 /// A clip as it is shown now.
@@ -76,6 +79,7 @@ struct Shown {
     asset: AssetId,
     revision: u32,
     manifest: Arc<Manifest>,
+    takes_captions: bool,
 }
 
 /// Captions are longer than other texts.
@@ -99,7 +103,8 @@ pub(crate) async fn list(
 /// Shows a clip with these captions (WebVTT, at most 128 KiB) in that language, instead of any
 /// before; a new playback shows them.
 #[utoipa::path(put, path = "/v1/media/{asset}/captions/{language}", operation_id = "setCaptions",
-    tag = "media", params(("asset" = AssetId, Path), ("language" = String, Path), CaptionsQuery),
+    tag = "media", params(("asset" = AssetId, Path), ("language" = String, Path), CaptionsQuery,
+        IdempotencyKeyHeader),
     request_body(content = Vec<u8>, content_type = "text/vtt"),
     responses((status = 200, description = "All captions of the clip.", body = CaptionsDocument)),
     security(("bearer" = [])), extensions(("x-codes" = json!([
@@ -107,6 +112,7 @@ pub(crate) async fn list(
 pub(crate) async fn set(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
+    intent: Intent,
     ApiPath((asset, language)): ApiPath<(AssetId, String)>,
     ApiQuery(query): ApiQuery<CaptionsQuery>,
     ApiBytes(bytes): ApiBytes,
@@ -130,27 +136,29 @@ pub(crate) async fn set(
     let mut tracks = shown.without(&track.language);
     tracks.push(track);
     // Checked before anything is kept.
-    let next = shown.with(tracks)?;
+    let Some(next) = shown.with(tracks)? else { return Ok(Json(shown.document())) };
     keep(&edge, file, &text).await?;
-    Ok(Json(publish(&edge, &who, shown, next).await?.document()))
+    Ok(Json(publish(&edge, (&who, &intent), shown, next).await?.document()))
 }
 
 /// Shows a clip without captions in that language.
 #[utoipa::path(delete, path = "/v1/media/{asset}/captions/{language}",
     operation_id = "removeCaptions", tag = "media",
-    params(("asset" = AssetId, Path), ("language" = String, Path)),
+    params(("asset" = AssetId, Path), ("language" = String, Path), IdempotencyKeyHeader),
     responses((status = 204, description = "There are none.")),
     security(("bearer" = [])), extensions(("x-codes" = json!([
         "INVALID_STATE", "VERSION_CONFLICT", "LIMIT_REACHED"]))))]
 pub(crate) async fn remove(
     State(edge): State<Arc<Edge>>,
     who: SignedIn,
+    intent: Intent,
     ApiPath((asset, language)): ApiPath<(AssetId, String)>,
 ) -> Result<StatusCode, Problem> {
     let language = language_of(&language)?;
     let shown = newest(&edge, &who, asset).await?;
-    let next = shown.with(shown.without(&language))?;
-    publish(&edge, &who, shown, next).await?;
+    if let Some(next) = shown.with(shown.without(&language))? {
+        publish(&edge, (&who, &intent), shown, next).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -162,32 +170,30 @@ fn language_of(tag: &str) -> Result<Language, Problem> {
 
 async fn newest(edge: &Edge, who: &SignedIn, asset: AssetId) -> Result<Shown, Problem> {
     let read = ForwardRequest::Read(ReadRequest::Asset { user: who.user, asset });
-    let Newest { revision, manifest } = call::typed(edge, &read).await?;
+    let Newest { revision, manifest, takes_captions } = call::typed(edge, &read).await?;
     let hash = manifest
         .ok_or_else(|| Problem::new(Code::InvalidState, "the clip cannot be played yet"))?;
     let manifest = edge.delivery.origin.manifest(hash).await;
     let manifest =
         manifest.map_err(|error| problem_map::not_delivered(&DeliveryError::Unavailable(error)))?;
-    Ok(Shown { asset, revision, manifest })
+    Ok(Shown { asset, revision, manifest, takes_captions })
 }
 
-/// Makes a manifest the next revision; nothing is done for one that shows the same captions.
+/// Makes a manifest the next revision.
 async fn publish(
     edge: &Edge,
-    who: &SignedIn,
+    (who, intent): (&SignedIn, &Intent),
     shown: Shown,
     next: Manifest,
 ) -> Result<Shown, Problem> {
-    if next.captions == shown.manifest.captions {
-        return Ok(shown);
-    }
     let bytes = next.to_bytes().map_err(|error| Problem::internal(&error))?;
     let (asset, revision, manifest) = (shown.asset, next.revision, BlobHash::of(&bytes));
     keep(edge, manifest, &bytes.into()).await?;
-    let id = CommandId::derive(who.user, &manifest.to_string(), "set-captions", &asset.to_string());
+    // After a conflict the same request makes another manifest, which is another command.
+    let id = intent.command(who, "set-captions", &manifest.to_string());
     let command = MediaCommand::SetCaptions(SetCaptions { asset, revision, manifest });
     call::command(edge, who, id, Command::Media(command)).await?;
-    Ok(Shown { asset, revision, manifest: Arc::new(next) })
+    Ok(Shown { revision, manifest: Arc::new(next), ..shown })
 }
 
 impl Shown {
@@ -197,12 +203,22 @@ impl Shown {
         tracks.filter(|track| track.language != *language).cloned().collect()
     }
 
-    /// The next revision, with these captions by language.
-    fn with(&self, mut tracks: Vec<CaptionTrack>) -> Result<Manifest, Problem> {
+    /// The next revision, with these captions by language; `None` when they are there already.
+    fn with(&self, mut tracks: Vec<CaptionTrack>) -> Result<Option<Manifest>, Problem> {
         tracks.sort_by(|one, other| one.language.cmp(&other.language));
-        self.manifest
-            .with_captions(self.revision.saturating_add(1), tracks)
-            .map_err(|error| Problem::invalid("label", error.to_string()))
+        if tracks == self.manifest.captions {
+            return Ok(None);
+        }
+        // What the market would refuse in the end costs no blobs.
+        if !self.takes_captions {
+            return Err(Problem::new(Code::InvalidState, "the clip takes no captions now"));
+        }
+        if tracks.len() > CAPTIONS_MAX {
+            let detail = format!("a clip has captions in {CAPTIONS_MAX} languages at most");
+            return Err(Problem::new(Code::LimitReached, detail));
+        }
+        let next = self.manifest.with_captions(self.revision.saturating_add(1), tracks);
+        next.map(Some).map_err(|error| Problem::invalid("label", error.to_string()))
     }
 
     fn document(&self) -> CaptionsDocument {

@@ -72,10 +72,10 @@ pub(crate) async fn add(
     Ok((StatusCode::CREATED, Json(EvidenceKept { order_id: order, image })))
 }
 
-/// Hands a picture to a majority of the members.
-pub(super) async fn keep(edge: &Edge, image: BlobHash, bytes: &Bytes) -> Result<(), Problem> {
-    edge.links.store(image, BlobSource::Memory(bytes)).await.map_err(|error| {
-        tracing::warn!(error = %chain(&error), "a picture was not kept");
+/// Hands what an account sent to a majority of the members.
+pub(super) async fn keep(edge: &Edge, hash: BlobHash, bytes: &Bytes) -> Result<(), Problem> {
+    edge.links.store(hash, BlobSource::Memory(bytes)).await.map_err(|error| {
+        tracing::warn!(error = %chain(&error), "a blob was not kept");
         problem_map::call(CallError::Unavailable { retry_after: BUSY_WAIT })
     })
 }

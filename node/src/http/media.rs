@@ -29,6 +29,8 @@ pub(crate) struct AssetFacts {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Whether its captions can be set now.
+    takes_captions: bool,
     duration: Millis,
     width: u32,
     height: u32,

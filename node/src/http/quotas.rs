@@ -34,6 +34,8 @@ const fn row(name: &'static str, method: Method, path: &'static str, requests: u
 pub(super) fn table() -> Vec<Quota> {
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
+    const PUT: Method = Method::PUT;
+    const DELETE: Method = Method::DELETE;
     vec![
         row("codes", POST, "/v1/auth/otp/request", 10),
         row("sign-ins", POST, "/v1/auth/otp/verify", 10),
@@ -57,6 +59,8 @@ pub(super) fn table() -> Vec<Quota> {
             counts_generally: false,
             ..row("media", GET, "/p/{token}/{asset}/{revision}/{*path}", 1_000)
         },
+        row("captions", PUT, "/v1/media/{asset}/captions/{language}", 20),
+        row("captions", DELETE, "/v1/media/{asset}/captions/{language}", 20),
         row("evidence", POST, "/v1/orders/{order}/evidence", 20),
         row("analytics", POST, "/v1/analytics/events", 60),
         row("avatars", POST, "/v1/users/me/avatar/upload", 10),

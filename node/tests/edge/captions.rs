@@ -17,6 +17,7 @@ const VTT: &str = "WEBVTT\n\nNOTE by the maker\n\n00:00.500 --> 00:01.500 line:8
 async fn set(edge: &Running, token: &str, (language, query): (&str, &str), vtt: &str) -> Response {
     let path = format!("/v1/media/{ASSET}/captions/{language}?{query}");
     let request = edge.request(Method::PUT, &path).bearer_auth(token);
+    let request = request.header("Idempotency-Key", "captions-key");
     request.header("content-type", "text/vtt").body(vtt.to_owned()).send().await.unwrap()
 }
 
@@ -74,7 +75,10 @@ async fn a_maker_sets_captions_that_the_next_playback_shows() {
     assert_eq!(edge.get(&format!("{old}/c360.m3u8")).await.status(), 200, "who plays goes on");
 
     let path = format!("/v1/media/{ASSET}/captions/en");
-    let remove = || edge.request(Method::DELETE, &path).bearer_auth(&maker).send();
+    let remove = || {
+        let request = edge.request(Method::DELETE, &path).bearer_auth(&maker);
+        request.header("Idempotency-Key", "captions-away").send()
+    };
     assert_eq!(remove().await.unwrap().status(), 204);
     assert_eq!(remove().await.unwrap().status(), 204, "there are none");
     let (master, base) = plays(&edge, 4).await;
@@ -97,10 +101,10 @@ async fn captions_that_cannot_be_shown_are_refused_and_nothing_changes() {
     let long = format!("WEBVTT\n\n{}", "NOTE\n\n".repeat(40_000));
     let label = "label=English";
     for ((language, query), vtt, expected) in [
-        (("english", label), VTT, (422, "VALIDATION_FAILED")),
-        (("en", "label="), VTT, (422, "VALIDATION_FAILED")),
-        (("en", "label=%22"), VTT, (422, "VALIDATION_FAILED")),
-        (("en", ""), VTT, (422, "VALIDATION_FAILED")),
+        (("english", label), VTT, (400, "VALIDATION_FAILED")),
+        (("en", "label="), VTT, (400, "VALIDATION_FAILED")),
+        (("en", "label=%22"), VTT, (400, "VALIDATION_FAILED")),
+        (("en", ""), VTT, (400, "VALIDATION_FAILED")),
         (("en", label), "1\n00:00.000 --> 00:01.000\nSubRip\n", (422, "MEDIA_REJECTED")),
         (("en", label), late, (422, "MEDIA_REJECTED")),
         (("en", label), &long, (413, "BODY_TOO_LARGE")),

@@ -82,6 +82,20 @@ impl Asset {
         self.duration
     }
 
+    /// Whether its captions can be set now.
+    pub(crate) fn check_captions(&self) -> Result<(), Rejection> {
+        // What a worker still makes would know nothing of captions.
+        let is_worked_on = matches!(self.job, Job::Queued | Job::Leased { .. });
+        if self.revision == 0 || is_worked_on {
+            let detail = "the clip is not made yet, or still being made";
+            return Err(Rejection::new(Code::InvalidState, detail));
+        }
+        if self.revision >= limits::ASSET_REVISIONS_MAX {
+            return Err(Rejection::new(Code::LimitReached, "too many revisions of one clip"));
+        }
+        Ok(())
+    }
+
     fn check_lease(&self, edge: &EdgeId, fence: u64) -> Result<Timestamp, Rejection> {
         match &self.job {
             Job::Leased { edge: holder, until } if holder == edge && self.fence == fence => {
@@ -233,19 +247,9 @@ impl Market {
     ) -> Answer {
         let asset = self.assets.get(&set.asset).filter(|asset| asset.owner == maker);
         let asset = asset.ok_or_else(|| Rejection::new(Code::NotFound, "no such asset"))?;
-        // What a worker still makes would know nothing of captions.
-        let is_worked_on = matches!(asset.job, Job::Queued | Job::Leased { .. });
-        if asset.revision == 0 || is_worked_on {
-            return Err(Rejection::new(
-                Code::InvalidState,
-                "the clip is not made yet, or still being made",
-            ));
-        }
+        asset.check_captions()?;
         if asset.revision.checked_add(1) != Some(set.revision) {
             return Err(Rejection::new(Code::VersionConflict, "not the next revision"));
-        }
-        if set.revision > limits::ASSET_REVISIONS_MAX {
-            return Err(Rejection::new(Code::LimitReached, "too many revisions of one clip"));
         }
         self.change_asset(set.asset, |asset| {
             asset.revision = set.revision;

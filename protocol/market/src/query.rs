@@ -306,6 +306,7 @@ fn asset_row(asset: &Asset) -> AssetRow {
         manifest: asset.manifest,
         codecs: asset.codecs.clone(),
         reason,
+        takes_captions: asset.check_captions().is_ok(),
         source: asset.source,
         source_bytes: asset.source_bytes,
         duration: asset.duration,

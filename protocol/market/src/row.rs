@@ -79,6 +79,8 @@ pub struct AssetRow {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether its captions can be set now.
+    pub takes_captions: bool,
     /// The uploaded bytes.
     pub source: BlobHash,
     /// How many.

@@ -144,7 +144,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 105;
+const COMMANDS: usize = 106;
 
 fn auction_commands() -> Vec<Command> {
     let (auction, reason) = (AUCTION, note());

@@ -9,11 +9,10 @@ use fairground_types::BlobHash;
 
 use super::Rule;
 use crate::conformance::report::Report;
+use crate::token::TOKEN_CHARS;
 
 /// Playlists shorter than this need no compression.
 const GZIP_MIN: usize = 256;
-/// Length of a playback token in an address, in characters.
-const TOKEN_LENGTH: usize = 155;
 /// A range that no file is long enough for.
 const RANGE_BEYOND: &str = "bytes=999999999999-";
 /// A range that every file has.
@@ -104,7 +103,7 @@ pub(crate) fn check(report: &mut Report, address: &str, names: &[Name], client: 
     }
 }
 
-/// `D6` and `D7`, which the address decides.
+/// `D6` and `D7`, which the address decides. No place repeats it: it may hold a token.
 fn addressed(report: &mut Report, address: &str) {
     let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
     let host = rest.split(['/', ':']).next().unwrap_or_default();
@@ -112,13 +111,13 @@ fn addressed(report: &mut Report, address: &str) {
         report.skip(Rule::D6, "the server is asked on loopback, without TLS");
     } else {
         // An older version than 1.2 is not spoken here, so an answer by TLS is good enough.
-        report.check(Rule::D6, scheme == "https", address, || "it is not delivered by TLS".into());
+        report
+            .check(Rule::D6, scheme == "https", "address", || "it is not delivered by TLS".into());
     }
     let is_token = |part: &str| {
-        part.len() == TOKEN_LENGTH
+        part.len() == TOKEN_CHARS
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    // The place does not repeat the address: it may hold a token.
     report.check(Rule::D7, rest.split('/').any(is_token), "address", || {
         "no part of it is a playback token".to_owned()
     });
@@ -334,7 +333,7 @@ mod tests {
             addressed(&mut report, address);
             report.findings().iter().map(|finding| finding.rule).collect::<Vec<_>>()
         };
-        let token = "a".repeat(TOKEN_LENGTH);
+        let token = "a".repeat(TOKEN_CHARS);
         assert_eq!(rules(&format!("https://edge.example/p/{token}/x/1/master.m3u8")), []);
         assert_eq!(rules("https://edge.example/clips/master.m3u8"), [Rule::D7]);
         assert_eq!(rules(&format!("http://edge.example/p/{token}/master.m3u8")), [Rule::D6]);

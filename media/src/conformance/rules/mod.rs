@@ -114,7 +114,7 @@ rules! {
     S7 Error "C" "the colour box says what the bitstream says" "no video rendition could be read";
     S8 Error "P" "forensic variants of a segment have one header, one number of samples, one length" "there are no forensic variants";
     S9 Error "P" "the bytes of a file hash to its name" "files of a folder have no hashes; asked of a URL";
-    S10 Error "P" "every rendition decodes without an error to exactly its samples" "decoding was not asked for (--decode)";
+    S10 Error "P" "every variant and sound decodes without an error to exactly its samples" "decoding was not asked for (--decode)";
     D1 Error "A 10.1" "playlists come compressed with gzip when the client takes it" "nothing is delivered from a folder";
     D2 Error "A 10.4" "media types are those of the format" "nothing is delivered from a folder";
     D3 Error "A 8.18" "nothing is redirected" "nothing is delivered from a folder";

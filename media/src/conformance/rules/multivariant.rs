@@ -412,9 +412,3 @@ impl<'a> Playlist<'a> {
         });
     }
 }
-
-/// Billionths of a frame per second with the three decimals of `FRAME-RATE`.
-fn rate(billionths: u64) -> String {
-    let milli = billionths.saturating_add(RATE_STEP / 2) / RATE_STEP;
-    format!("{}.{:03}", milli / 1000, milli % 1000)
-}

@@ -136,8 +136,8 @@ pub(crate) fn rate(report: &mut Report, place: &str, header: &Header, fragments:
         }
         Entry::Avc(Avc { set: Ok(set), .. }) => {
             let needed = avc_level(size, rate);
-            report.check(Rule::S6, set.level <= needed, place, || {
-                format!("level {} is above the needed {needed}", set.level)
+            report.check(Rule::S6, set.level == needed, place, || {
+                format!("the level is {}, {needed} is needed", set.level)
             });
         }
         _ => {}

@@ -30,6 +30,8 @@ struct PathwayClone {
     base: String,
     #[serde(rename = "ID")]
     id: String,
+    #[serde(rename = "URI-REPLACEMENT")]
+    _replacement: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Reads and judges the manifest of each playlist that has one.
@@ -70,9 +72,12 @@ fn judge(report: &mut Report, place: &str, bytes: &[u8], pathways: &BTreeSet<&st
         check(known.contains(clone.base.as_str()), "BASE-ID of a clone is unknown");
         check(known.insert(&clone.id), "ID of a clone is that of another pathway");
     }
-    let all_known = manifest.priority.iter().any(|id| known.contains(id.as_str()));
-    check(all_known, "PATHWAY-PRIORITY names no known pathway");
-    let inside = manifest.reload_uri.as_ref().is_none_or(|uri| !uri.contains("://"));
+    let any_known = manifest.priority.iter().any(|id| known.contains(id.as_str()));
+    check(any_known, "PATHWAY-PRIORITY names no known pathway");
+    let inside = manifest
+        .reload_uri
+        .as_ref()
+        .is_none_or(|uri| !uri.contains("://") && !uri.starts_with("//"));
     check(inside, "RELOAD-URI names another origin");
 }
 
@@ -89,7 +94,8 @@ mod tests {
     #[test]
     fn a_steering_manifest_is_judged_field_by_field() {
         let good = "{\"VERSION\":1,\"TTL\":30,\"PATHWAY-PRIORITY\":[\"e2\",\"e1\"],\
-                    \"PATHWAY-CLONES\":[{\"BASE-ID\":\"e1\",\"ID\":\"e2\"}],\"RELOAD-URI\":\"s\"}";
+                    \"PATHWAY-CLONES\":[{\"BASE-ID\":\"e1\",\"ID\":\"e2\",\
+                    \"URI-REPLACEMENT\":{}}],\"RELOAD-URI\":\"s\"}";
         assert_eq!(errors(good), 0);
         for (from, to) in [
             ("\"VERSION\":1", "\"VERSION\":2"),
@@ -100,6 +106,8 @@ mod tests {
             ("\"ID\":\"e2\"", "\"ID\":\"e1\""),
             ("\"BASE-ID\":\"e1\"", "\"BASE-ID\":\"e7\""),
             ("\"RELOAD-URI\":\"s\"", "\"RELOAD-URI\":\"https://other.example/s\""),
+            ("\"RELOAD-URI\":\"s\"", "\"RELOAD-URI\":\"//other.example/s\""),
+            (",\"URI-REPLACEMENT\":{}", ""),
             ("{\"VERSION\"", "{\"VERSIO\""),
         ] {
             let bad = good.replacen(from, to, 1);

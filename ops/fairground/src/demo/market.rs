@@ -27,11 +27,16 @@ pub(crate) struct Opened {
     pub(crate) bid: String,
 }
 
+/// Where an account of the demo gets its mail.
+pub(crate) fn address_of(handle: &str) -> String {
+    format!("{handle}@market.example")
+}
+
 /// Signs a new account in and gives it its handle.
 pub(crate) async fn account(edge: &str, inbox: &str, handle: &str) -> anyhow::Result<Client> {
     let mut client = Client::new(edge)?;
     client
-        .sign_in(inbox, &format!("{handle}@market.example"))
+        .sign_in(inbox, &address_of(handle))
         .await
         .with_context(|| format!("{handle} could not sign in"))?;
     let named = client
@@ -52,7 +57,7 @@ pub(crate) async fn maker(edge: &str, inbox: &str, handle: &str) -> anyhow::Resu
     client.post("/v1/users/me/maker", &json!({})).await?;
     // The duty is in the next access token.
     let mut again = Client::new(edge)?;
-    again.sign_in(inbox, &format!("{handle}@market.example")).await?;
+    again.sign_in(inbox, &address_of(handle)).await?;
     Ok(again)
 }
 

@@ -18,6 +18,8 @@ use crate::output;
 /// Stories that are seeded: title and least offer in cents.
 const STORIES: [(&str, u64); 2] =
     [("Walnut bowl, turned green", 2_000), ("Indigo scarf, woven twice", 4_500)];
+/// Who made them.
+const MAKER: &str = "maker-1";
 
 /// What may come unsigned by default, less what bots put on top of the least next bid.
 const BOT_BUDGET_MAX_MINOR: u64 = 50_000 - 1_500;
@@ -73,7 +75,7 @@ async fn seed(dir: &Path, arguments: &DemoArgs, cluster: &Cluster) -> anyhow::Re
     let first = edges.first().context("no edge")?;
     let inbox = cluster.inbox_url();
     let admin = cluster.admin().await?;
-    let maker = market::maker(first, &inbox, "maker-1").await?;
+    let maker = market::maker(first, &inbox, MAKER).await?;
     let mut bidders = Vec::new();
     for number in 1..=arguments.bots.max(1) {
         bidders.push(market::account(first, &inbox, &format!("buyer-{number}")).await?);
@@ -108,6 +110,7 @@ fn announce(arguments: &DemoArgs, cluster: &Cluster, seeded: &Seeded) -> anyhow:
             "console": console,
             "inbox": inbox,
             "adminAddress": ADMIN_ADDRESS,
+            "makerAddress": market::address_of(MAKER),
             "storyId": story,
             "assetId": seeded.listings.first().map(|listing| &listing.asset),
             "auctionId": seeded.opened.auction,

@@ -38,6 +38,15 @@ fn manifest(input: &[u8]) -> Outcome {
     for set in [CodecSet::All, CodecSet::Avc, CodecSet::Av1] {
         let _ = multivariant(&manifest, set);
     }
+    let captions = manifest.captions.iter().map(|track| track.id());
+    for file in captions.flat_map(|id| [format!("{id}.m3u8"), format!("{id}/0.vtt")]) {
+        let path = PlayPath::parse(&file).expect("a name of ours");
+        let _ = resolve(&manifest, &path);
+    }
+    for file in ["poster.jpg", "poster.avif", "storyboard.vtt", "storyboard/0.jpg"] {
+        let path = PlayPath::parse(file).expect("a name of ours");
+        let _ = resolve(&manifest, &path);
+    }
     let renditions = manifest.renditions.iter().map(|rendition| &rendition.id);
     for id in renditions.chain(manifest.i_frames.iter().map(|stream| &stream.id)) {
         for file in [".m3u8", "/init.mp4", "/0.m4s", "/frames.mp4"] {
