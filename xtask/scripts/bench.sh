@@ -78,4 +78,5 @@ load peers --bidders 1,64,256 --seconds 5
 load many --auctions 1000 --bidders 64
 load failover --kills 3
 load closes --auctions 1000
+load delivery --connections 1,64 --seconds 3
 exit "$failed"

@@ -20,8 +20,8 @@ pub struct Asset {
 }
 
 /// Content security policy of every page: own scripts and styles only, video from blobs (media
-/// source extensions), no frames.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; media-src 'self' blob:; \
+/// source extensions), captions begun by the player as an empty `data:` track, no frames.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; media-src 'self' blob: data:; \
      worker-src 'self' blob:; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
      form-action 'self'; frame-ancestors 'none'";
 

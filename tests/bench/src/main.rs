@@ -6,6 +6,7 @@
 //!  peers     the market beside PostgreSQL, Redis and etcd, ratios and aims
 //!  failover  the leader killed under load
 //!  closes    many auctions that close within a minute
+//!  delivery  an edge beside nginx, over HTTPS, the same files
 //! ```
 //! Nothing of the product is linked: `FAIRGROUND_BIN` names the binary that is started and measured.
 //! Read next: `scene/` for what each does, `market/` for how a market is set up, `peer/` for the
@@ -22,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::peer::front::{self, FrontArgs};
 use crate::scene::closes::{self, ClosesArgs};
+use crate::scene::delivery::{self, DeliveryArgs};
 use crate::scene::failover::{self, FailoverArgs};
 use crate::scene::hot::{self, HotArgs, ManyArgs};
 use crate::scene::peers::{self, PeersArgs};
@@ -46,6 +48,8 @@ enum Verb {
     Failover(FailoverArgs),
     /// Let many auctions close within a minute.
     Closes(ClosesArgs),
+    /// Serve the same files from an edge and from nginx.
+    Delivery(DeliveryArgs),
     /// The batching front of a peer; started by `peers`.
     #[command(hide = true)]
     Front(FrontArgs),
@@ -66,6 +70,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             Verb::Peers(arguments) => peers::peers(arguments).await,
             Verb::Failover(arguments) => failover::failover(arguments).await,
             Verb::Closes(arguments) => closes::closes(arguments).await,
+            Verb::Delivery(arguments) => delivery::delivery(arguments).await,
             Verb::Front(arguments) => front::serve(arguments).await,
         }
     };

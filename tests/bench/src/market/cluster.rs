@@ -237,6 +237,11 @@ eur = 1
         members.chain(self.edges.iter().map(|edge| &edge.daemon)).filter_map(Daemon::pid).collect()
     }
 
+    /// The processes of the edges alone.
+    pub(crate) fn edge_pids(&self) -> Vec<u32> {
+        self.edges.iter().filter_map(|edge| edge.daemon.pid()).collect()
+    }
+
     /// What the key file of the first member stands for.
     pub(crate) fn operator(&self) -> anyhow::Result<String> {
         let first = self.members.first().context("no member")?;

@@ -72,6 +72,17 @@ impl Market {
         stories::list(&self.cluster, &mut self.makers, &self.admin, count).await
     }
 
+    /// Publishes clips of several sizes; answers the multivariant playlists of their playbacks.
+    pub(crate) async fn publish_clips(&mut self) -> anyhow::Result<Vec<String>> {
+        let folder = self.clip.parent().context("a clip in no folder")?;
+        let mut playlists = Vec::new();
+        // Their makers' numbers follow those of the makers of stories.
+        for (number, clip) in stories::sizes(folder).await?.iter().enumerate() {
+            playlists.push(stories::publish(&self.cluster, 1_000 + number, clip).await?);
+        }
+        Ok(playlists)
+    }
+
     /// Opens an auction on each story by an offer.
     pub(crate) async fn open(&mut self, stories: Vec<String>) -> anyhow::Result<Vec<String>> {
         self.freshen(self.bidders.len()).await?;

@@ -33,11 +33,16 @@ pub(crate) struct Maker {
 
 /// Two seconds of picture and sound.
 pub(crate) async fn clip(dir: &Path) -> anyhow::Result<PathBuf> {
-    let file = dir.join("clip.mp4");
+    source(dir, "clip.mp4", "testsrc2=size=320x180:rate=25", 2).await
+}
+
+/// So many seconds of a picture that ffmpeg makes, and of sound.
+async fn source(dir: &Path, name: &str, picture: &str, seconds: u64) -> anyhow::Result<PathBuf> {
+    let file = dir.join(name);
     let ffmpeg = find("ffmpeg").context("ffmpeg is not installed; `make setup` installs it")?;
-    let text = file.to_string_lossy().into_owned();
-    let picture = ["-f", "lavfi", "-t", "2", "-i", "testsrc2=size=320x180:rate=25"];
-    let sound = ["-f", "lavfi", "-t", "2", "-i", "sine=frequency=330:sample_rate=48000"];
+    let (text, seconds) = (file.to_string_lossy().into_owned(), seconds.to_string());
+    let picture = ["-f", "lavfi", "-t", &seconds, "-i", picture];
+    let sound = ["-f", "lavfi", "-t", &seconds, "-i", "sine=frequency=330:sample_rate=48000"];
     let coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2", "-shortest"];
     let quiet = ["-nostdin", "-hide_banner", "-v", "error", "-y"];
     let arguments = [&quiet[..], &picture, &sound, &coded, &[&text]].concat();
@@ -64,6 +69,30 @@ pub(crate) async fn makers(
     });
     makers.extend(made.await?);
     Ok(())
+}
+
+/// Clips whose playlists and segments have the sizes that viewers meet: four minutes of little, and
+/// eight seconds of what no encoder can make small, at the highest rung.
+pub(crate) async fn sizes(dir: &Path) -> anyhow::Result<[PathBuf; 2]> {
+    let long = "testsrc2=size=320x180:rate=10";
+    let noise = "nullsrc=size=1920x1080:rate=60,geq=random(1)*255:128:128";
+    let (long, noise) =
+        (source(dir, "long.mp4", long, 240).await?, source(dir, "noise.mp4", noise, 4).await?);
+    Ok([long, noise])
+}
+
+/// A maker of its own for one clip; answers the multivariant playlist of a playback.
+pub(crate) async fn publish(
+    cluster: &Cluster,
+    number: usize,
+    clip: &Path,
+) -> anyhow::Result<String> {
+    let edge = cluster.edges().into_iter().next().context("no edge")?;
+    let bytes = std::fs::read(clip)?;
+    let maker = make_maker(&edge, &cluster.inbox, number, &bytes).await?;
+    let mut api = Api::new(&edge, Some(&maker.person.authorization()));
+    let playback = api.get(&format!("/v1/media/{}/playback", maker.asset)).await?;
+    text_at(&playback, "url")
 }
 
 async fn make_maker(

@@ -11,5 +11,6 @@
 
 pub(crate) mod etcd;
 pub(crate) mod front;
+pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod redis;

@@ -1,6 +1,7 @@
 //! What is measured, one file per sub-command. Each prints its rows as it goes, then its aims.
 
 pub(crate) mod closes;
+pub(crate) mod delivery;
 pub(crate) mod failover;
 pub(crate) mod hot;
 pub(crate) mod peers;
