@@ -3,6 +3,7 @@
 // FAIRGROUND_BIN names the binary. `--screenshots DIR` keeps a picture of each page, `--clip FILE`
 // plays that clip. Read next: `demo.mjs` for what is started, `runner.mjs` for what is printed.
 
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
@@ -220,6 +221,12 @@ async function viewer(browser, demo) {
     await page.reload();
     await page.waitForSelector("#codec");
     await plays(page, "av1");
+  });
+
+  await checks.check("published_revision_breaks_no_rule", { needs: ["av1_plays"], within: 60_000 }, async () => {
+    const { url } = await getJson(`${edge}/v1/media/${demo.assetId}/playback`);
+    const lint = spawnSync(binary, ["media", "lint", `${edge}${url}`, "--decode"], { encoding: "utf8" });
+    assert(lint.status === 0, `${lint.stdout}${lint.stderr}`.split("\n").filter((line) => /^(error|fairground)/.test(line)).join("; "));
   });
 
   await checks.check("captions_are_shown", { needs: ["av1_plays"], within: 60_000 }, async () => {

@@ -1,3 +1,5 @@
+//! A whole manifest, and every rule of it broken once.
+
 use super::*;
 
 pub(crate) fn sample() -> Manifest {

@@ -4,6 +4,7 @@
 //! compression off.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use fairground_types::BlobHash;
 
@@ -106,8 +107,7 @@ pub(crate) fn check(report: &mut Report, address: &str, names: &[Name], client: 
 /// `D6` and `D7`, which the address decides. No place repeats it: it may hold a token.
 fn addressed(report: &mut Report, address: &str) {
     let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
-    let host = rest.split(['/', ':']).next().unwrap_or_default();
-    if scheme != "https" && matches!(host, "127.0.0.1" | "localhost" | "[") {
+    if scheme != "https" && is_loopback(rest) {
         report.skip(Rule::D6, "the server is asked on loopback, without TLS");
     } else {
         // An older version than 1.2 is not spoken here, so an answer by TLS is good enough.
@@ -121,6 +121,16 @@ fn addressed(report: &mut Report, address: &str) {
     report.check(Rule::D7, rest.split('/').any(is_token), "address", || {
         "no part of it is a playback token".to_owned()
     });
+}
+
+/// Whether what follows `http://` begins with an address of this machine.
+fn is_loopback(rest: &str) -> bool {
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 struct Server<'a> {
@@ -337,6 +347,10 @@ mod tests {
         assert_eq!(rules(&format!("https://edge.example/p/{token}/x/1/master.m3u8")), []);
         assert_eq!(rules("https://edge.example/clips/master.m3u8"), [Rule::D7]);
         assert_eq!(rules(&format!("http://edge.example/p/{token}/master.m3u8")), [Rule::D6]);
-        assert_eq!(rules(&format!("http://127.0.0.1:80/p/{token}/master.m3u8")), []);
+        for host in ["127.0.0.1:80", "127.0.0.3", "localhost:80", "[::1]:80"] {
+            assert_eq!(rules(&format!("http://{host}/p/{token}/master.m3u8")), [], "{host}");
+        }
+        let other = format!("http://127.0.0.1.example/p/{token}/master.m3u8");
+        assert_eq!(rules(&other), [Rule::D6]);
     }
 }
