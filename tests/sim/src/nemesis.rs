@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairground_seam::sim::Chance;
 use fairground_types::command::{Actor, Command, GovernCommand};
 use fairground_types::text::Note;
 use fairground_types::{MemberId, Millis};
@@ -26,12 +27,14 @@ pub struct Nemesis {
     world: Arc<World>,
     down: Vec<Who>,
     fallen: Vec<Who>,
+    chance: Chance,
 }
 
 impl Nemesis {
     /// Nothing is down.
     pub fn new(world: &Arc<World>) -> Self {
-        Self { world: Arc::clone(world), down: Vec::new(), fallen: Vec::new() }
+        let chance = world.chance();
+        Self { world: Arc::clone(world), down: Vec::new(), fallen: Vec::new(), chance }
     }
 
     /// Carries the plan out; `begin` is its time zero.
@@ -47,6 +50,7 @@ impl Nemesis {
                 self.world.trace.note("nemesis", &format!("{act:?}"));
                 self.act(act).await;
             }
+            self.begin_again().await;
             self.supervise().await;
             if Instant::now() >= end {
                 return;
@@ -67,6 +71,21 @@ impl Nemesis {
         }
         self.supervise().await;
         self.restart_all().await;
+    }
+
+    /// A member begins again from a snapshot in which a bid is held: it must judge it as others do.
+    async fn begin_again(&mut self) {
+        let is_raced = std::mem::take(&mut lock(&self.world.record).is_raced);
+        if !is_raced || !self.chance.permille(400) {
+            return;
+        }
+        self.world.trace.count("member began again while a bid was held");
+        let place = usize::try_from(self.chance.below(u64::try_from(MEMBERS).unwrap_or(1)));
+        let who = Who::Member(place.unwrap_or(0));
+        self.act(Act::Snapshot).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.act(Act::Crash { who, power: false }).await;
+        self.act(Act::RestartAll).await;
     }
 
     /// Looks after what fell by itself.

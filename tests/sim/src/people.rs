@@ -345,6 +345,8 @@ pub async fn race(world: Arc<World>, until: Instant) {
                 ask_once(&world, second, bid).await;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
+            lock(&world.record).is_raced = true;
+            tokio::time::sleep(Duration::from_millis(700)).await;
         }
         world.trace.count("bids raced over a close");
         for member in &members {

@@ -152,6 +152,8 @@ pub struct Record {
     pub waited: BTreeSet<(EdgeId, u64)>,
     /// Commands of which a copy ever waited.
     pub held: BTreeSet<CommandId>,
+    /// Somebody has just seen to it that a bid is held.
+    pub is_raced: bool,
     /// Promises.
     pub promises: BTreeMap<EdgeId, Promises>,
     /// Edges that closes wait for.
@@ -204,6 +206,7 @@ impl Record {
             waiting: BTreeMap::new(),
             waited: BTreeSet::new(),
             held: BTreeSet::new(),
+            is_raced: false,
             promises: BTreeMap::new(),
             intake: BTreeSet::new(),
             sent: BTreeMap::new(),
