@@ -324,23 +324,20 @@ impl IntakeDesk {
 
     async fn wait_for(&self, pending: &Pending, wait: Duration) -> Answer {
         let mut progress = pending.progress.subscribe();
-        let is_over = |now: &Progress| now.failure.is_some() || now.judged.is_some();
-        let is_settled = |now: &Progress| is_over(now) || now.is_synced;
-        let within_wait = reach(&mut progress, wait, is_over).await;
-        let now = match within_wait {
-            Some(now) => now,
-            None => match reach(&mut progress, SYNC_WAIT, is_settled).await {
-                Some(now) => now,
-                None => return Answer::Unknown,
-            },
-        };
-        match now {
+        // A verdict may be here before the task that signs has run: the answer holds both.
+        let is_settled = |now: &Progress| now.failure.is_some() || now.is_synced;
+        let is_over = |now: &Progress| is_settled(now) && (now.judged.is_some() || !now.is_synced);
+        let mut now = reach(&mut progress, wait, is_over).await;
+        if now.is_none() {
+            now = reach(&mut progress, SYNC_WAIT, is_settled).await;
+        }
+        match now.unwrap_or_else(|| progress.borrow().clone()) {
             Progress { judged: Some(judged), receipt, .. } => Answer::Judged { judged, receipt },
             Progress { failure: Some(Failure::Full), .. } => {
                 Answer::Declined { reason: NotReady::JournalFull }
             }
-            Progress { failure: Some(Failure::Unknown), .. } => Answer::Unknown,
-            Progress { receipt, .. } => Answer::Received { receipt },
+            Progress { is_synced: true, receipt, .. } => Answer::Received { receipt },
+            Progress { .. } => Answer::Unknown,
         }
     }
 

@@ -251,3 +251,19 @@ async fn the_feed_wakes_who_waits_for_a_copy_that_was_judged_elsewhere() {
     let (answer, ()) = tokio::join!(waiting, observing);
     assert!(matches!(answer, Answer::Judged { judged, .. } if judged.index == LogIndex(5)));
 }
+
+#[tokio::test]
+async fn a_verdict_that_is_quicker_than_the_signature_is_answered_with_its_receipt() {
+    let dir = tempfile::TempDir::new().expect("folder");
+    let desk = desk(dir.path());
+    let pending = Arc::new(Pending::new(&bid(3, 500), LogIndex(0), Progress::default()));
+    desk.lock().by_command.insert(command(3), Arc::clone(&pending));
+    let synced = desk.journal.append(stamp(10), bid(3, 500)).await;
+    desk.wake(&command(3), || accepted(8));
+    let signing = async {
+        tokio::task::yield_now().await;
+        desk.synced(&pending, command(3), synced);
+    };
+    let (answer, ()) = tokio::join!(desk.wait_for(&pending, Duration::from_secs(60)), signing);
+    assert!(matches!(answer, Answer::Judged { receipt: Some(_), .. }));
+}
