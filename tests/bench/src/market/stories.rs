@@ -43,9 +43,11 @@ async fn source(dir: &Path, name: &str, picture: &str, seconds: u64) -> anyhow::
     let (text, seconds) = (file.to_string_lossy().into_owned(), seconds.to_string());
     let picture = ["-f", "lavfi", "-t", &seconds, "-i", picture];
     let sound = ["-f", "lavfi", "-t", &seconds, "-i", "sine=frequency=330:sample_rate=48000"];
-    let coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2", "-shortest"];
+    let coded = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"];
+    let rate = ["-b:v", "30M", "-maxrate", "30M", "-bufsize", "30M"];
+    let heard = ["-c:a", "aac", "-ac", "2", "-shortest"];
     let quiet = ["-nostdin", "-hide_banner", "-v", "error", "-y"];
-    let arguments = [&quiet[..], &picture, &sound, &coded, &[&text]].concat();
+    let arguments = [&quiet[..], &picture, &sound, &coded, &rate, &heard, &[&text]].concat();
     Program::new("ffmpeg", Account::Own, &ffmpeg, &arguments).run().await?;
     Ok(file)
 }
@@ -72,10 +74,10 @@ pub(crate) async fn makers(
 }
 
 /// Clips whose playlists and segments have the sizes that viewers meet: four minutes of little, and
-/// eight seconds of what no encoder can make small, at the highest rung.
+/// four seconds of what no encoder can make small, at the highest rung.
 pub(crate) async fn sizes(dir: &Path) -> anyhow::Result<[PathBuf; 2]> {
     let long = "testsrc2=size=320x180:rate=10";
-    let noise = "nullsrc=size=1920x1080:rate=60,geq=random(1)*255:128:128";
+    let noise = "testsrc2=size=1920x1080:rate=60,noise=alls=60:allf=t";
     let (long, noise) =
         (source(dir, "long.mp4", long, 240).await?, source(dir, "noise.mp4", noise, 4).await?);
     Ok([long, noise])
