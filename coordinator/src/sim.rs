@@ -19,12 +19,15 @@ use fairground_seam::link::memory::{self, Port};
 use fairground_storage::blob::BlobStore;
 use fairground_storage::history::History as Store;
 use fairground_storage::raft_log::LogStore;
+use fairground_storage::raft_types::vote_to_wire;
 use fairground_storage::snapshot::SnapshotStore;
 use fairground_types::command::{Entry, Envelope};
 use fairground_types::verdict::Judged;
 use fairground_types::{ClusterId, Digest, LogIndex, MemberId, Timestamp};
-use openraft::ChangeMembers;
+use fairground_wire::raft::VoteWire;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::storage::RaftLogStorage as _;
+use openraft::{ChangeMembers, RaftLogReader as _};
 use tokio::sync::mpsc;
 
 use crate::daemon::{self, Parts};
@@ -113,6 +116,7 @@ pub struct Setup<'a> {
 /// A member that runs.
 pub struct RunningMember {
     member: Arc<Member>,
+    first_vote: Option<VoteWire>,
     tasks: Tasks,
     closing: Shutdown,
 }
@@ -122,7 +126,9 @@ impl RunningMember {
     ///
     /// # Errors
     /// When its stores cannot be read.
-    pub async fn start(setup: Setup<'_>) -> Result<Self, Error> {
+    pub async fn start(mut setup: Setup<'_>) -> Result<Self, Error> {
+        let mut log = setup.log.get_log_reader().await;
+        let first_vote = log.read_vote().await.ok().flatten().as_ref().map(vote_to_wire);
         let peers = Arc::new(Peers::new(Way::Memory(setup.port), setup.cluster));
         for (member, address) in &setup.others {
             peers.learn(*member, address);
@@ -147,7 +153,7 @@ impl RunningMember {
         let member = started.spawn_loops(&tasks, &closing);
         let accepting = accept(Arc::clone(&member), setup.accept, tasks.clone());
         tasks.spawn("accept", accepting);
-        Ok(Self { member, tasks, closing })
+        Ok(Self { member, first_vote, tasks, closing })
     }
 
     /// Begins the cluster with this member.
@@ -203,6 +209,18 @@ impl RunningMember {
     #[must_use]
     pub fn runs(&self) -> bool {
         daemon::raft_runs(&self.member).is_ok()
+    }
+
+    /// The vote that it has saved, once it has saved one since it started: others may have been told.
+    #[must_use]
+    pub fn saved_vote(&self) -> Option<VoteWire> {
+        self.member.raft.watch_vote_progress().get().as_ref().map(vote_to_wire)
+    }
+
+    /// The vote that its log held when it started.
+    #[must_use]
+    pub const fn first_vote(&self) -> Option<VoteWire> {
+        self.first_vote
     }
 
     /// Who votes, as it knows.

@@ -21,6 +21,9 @@ use crate::{hostile, plan::Plan};
 
 /// How often processes are looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long after a leader's death somebody has voted at the latest, and how often that is looked at.
+const ELECTION_WAIT: Duration = Duration::from_secs(3);
+const ELECTION_LOOK: Duration = Duration::from_micros(500);
 
 /// See the module.
 pub struct Nemesis {
@@ -199,10 +202,30 @@ impl Nemesis {
         }
     }
 
+    /// Between a vote and the first word of who won by it, nothing but the vote itself says that it
+    /// was given.
+    async fn crash_voters(&mut self) {
+        let world = Arc::clone(&self.world);
+        self.crash(Who::Leader, true).await;
+        let until = Instant::now() + ELECTION_WAIT;
+        while Instant::now() < until {
+            tokio::time::sleep(ELECTION_LOOK).await;
+            for place in 0..MEMBERS {
+                let has_voted = world.member(place).and_then(|member| member.saved_vote());
+                if has_voted.is_some_and(|vote| !vote.committed) {
+                    world.trace.count("voter died");
+                    self.crash(Who::Member(place), true).await;
+                    return;
+                }
+            }
+        }
+    }
+
     async fn act(&mut self, act: Act) {
         let world = Arc::clone(&self.world);
         match act {
             Act::Crash { who, power } => self.crash(who, power).await,
+            Act::CrashVoters => self.crash_voters().await,
             Act::CrashAll => {
                 world.trace.count("whole cluster died");
                 for place in 0..world.members.len() {

@@ -39,6 +39,8 @@ pub enum Act {
         /// Whether the machine dies with it.
         power: bool,
     },
+    /// The leader dies, and then whoever has voted for the next one, before that one is heard.
+    CrashVoters,
     /// Every member dies at once.
     CrashAll,
     /// Whatever is down starts again.
@@ -245,6 +247,9 @@ impl Drawing<'_> {
         }
         if plan.rules < fairground_market::RULES_VERSION {
             self.once(Act::ActivateRules);
+        }
+        if self.chance.permille(350) {
+            self.then(Act::CrashVoters, (4_000, 12_000), Act::RestartAll);
         }
         self.acts.sort_by_key(|(at, _)| *at);
         self.acts

@@ -40,7 +40,9 @@ use fairground_types::{
     Accepted, ClusterId, CommandId, Digest, EdgeId, JoinTokenId, MemberId, Millis, Timestamp,
     Verdict,
 };
+use fairground_wire::raft::VoteWire;
 
+use crate::checks;
 use crate::plan::{EDGES, JOINER, MEMBERS, Plan, Who};
 use crate::record::Record;
 use crate::trace::Trace;
@@ -81,7 +83,20 @@ pub struct MemberSlot {
     /// Its disk.
     pub pace: Pace,
     disks: Mutex<MemberDisks>,
+    /// The last vote that a life of it saved.
+    saved_vote: Mutex<Option<VoteWire>>,
     running: Mutex<Option<Arc<RunningMember>>>,
+}
+
+impl MemberSlot {
+    /// Takes the member that runs, to end it, and notes what it must still know when it comes back.
+    fn take(&self) -> Option<Arc<RunningMember>> {
+        let member = lock(&self.running).take()?;
+        if let Some(vote) = member.saved_vote() {
+            *lock(&self.saved_vote) = Some(vote);
+        }
+        Some(member)
+    }
 }
 
 /// The machine of an edge.
@@ -186,6 +201,7 @@ impl World {
                 clock: self.clock(),
                 pace: self.pace(),
                 disks: Mutex::default(),
+                saved_vote: Mutex::default(),
                 running: Mutex::default(),
             });
         }
@@ -332,6 +348,9 @@ impl World {
             observer: Box::new(move |seen| lock(&record).see(&name, seen)),
         });
         let member = member.await?;
+        if let Some(before) = *lock(&slot.saved_vote) {
+            checks::log::votes_stand(&self.trace, &slot.address, before, member.first_vote());
+        }
         *lock(&slot.running) = Some(Arc::new(member));
         self.trace.note(&slot.address, "starts");
         Ok(())
@@ -340,7 +359,7 @@ impl World {
     /// Kills a member; `power` loses what its disks had not synced.
     pub async fn kill_member(&self, place: usize, power: bool) {
         let Some(slot) = self.members.get(place) else { return };
-        let Some(member) = lock(&slot.running).take() else { return };
+        let Some(member) = slot.take() else { return };
         let seed = lock(&self.chance).next();
         self.net.crash(*lock(&slot.process));
         {
@@ -367,7 +386,7 @@ impl World {
     /// Stops a member in order.
     pub async fn stop_member(&self, place: usize) {
         let Some(slot) = self.members.get(place) else { return };
-        let Some(member) = lock(&slot.running).take() else { return };
+        let Some(member) = slot.take() else { return };
         self.trace.note(&slot.address, "stops");
         member.stop().await;
         self.net.crash(*lock(&slot.process));

@@ -2,6 +2,7 @@
 
 use fairground_coordinator::sim::Seen;
 use fairground_types::{Millis, Timestamp};
+use fairground_wire::raft::VoteWire;
 
 use super::holds;
 use crate::record::{Record, Row};
@@ -58,4 +59,19 @@ pub fn time(record: &Record, seen: &Seen<'_>, (before, term): (Timestamp, u64)) 
             }),
         );
     }
+}
+
+/// RSM-8: a member votes once in a term, whatever happened to it in between: of the terms it has voted
+/// in it forgets none, and whom it voted for it does not forget within one.
+pub fn votes_stand(trace: &Trace, member: &str, before: VoteWire, now: Option<VoteWire>) {
+    let is_kept = now.is_some_and(|now| {
+        now.term > before.term
+            || (now.term == before.term
+                && now.node == before.node
+                && now.committed >= before.committed)
+    });
+    trace.check(
+        "rsm8_vote_survives",
+        holds(is_kept, || format!("{member}: {before:?} was saved, {now:?} is left")),
+    );
 }

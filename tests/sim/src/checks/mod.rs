@@ -2,7 +2,7 @@
 //! had something to check.
 //!
 //! ```text
-//!  log       order, time, equal states            G1 G10, RSM-2 RSM-3 RSM-5
+//!  log       order, time, equal states, votes     G1 G10, RSM-2 RSM-3 RSM-5 RSM-8
 //!  auction   price, closes, extensions, winners   G1 G3 G5 G6 G7, AU-1 to AU-4
 //!  verdict   what bids are told                   G6 G8 G11, EJ-4 EJ-5
 //!  edge      marks, sequences, stamps             G3 G9, AU-7, EJ-6 EJ-10
