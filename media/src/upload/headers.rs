@@ -1,21 +1,18 @@
-//! Headers of tus requests and answers.
+//! What both dialects read and write alike: numbers, what a client says of its file, dates.
 //!
 //! Requests are read through a [`HeaderLookup`], so that no HTTP crate is needed; answers are name
-//! and value pairs. Read next: the parent module, which decides.
+//! and value pairs. It must not know a dialect. Read next: `tus.rs`, `draft.rs`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fairground_types::Timestamp;
 
-use super::{
-    TUS_CHECKSUM_ALGORITHMS, TUS_EXTENSIONS, TUS_VERSION, UploadPolicy, UploadRefusal, UploadState,
-};
+use super::UploadRefusal;
 
 /// Finds the text of a request header by name, in any case.
 pub type HeaderLookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
-
-/// Media type of a chunk.
-pub const CONTENT_TYPE: &str = "application/offset+octet-stream";
+/// Names and values of an answer's headers.
+pub type Headers = Vec<(&'static str, String)>;
 
 const METADATA_CHARS_MAX: usize = 4096;
 const METADATA_VALUE_MAX: usize = 255;
@@ -24,55 +21,6 @@ const METADATA_VALUE_MAX: usize = 255;
 pub(super) struct Metadata {
     pub(super) file_name: Option<String>,
     pub(super) file_type: Option<String>,
-}
-
-/// Headers of the answer to `OPTIONS`.
-#[must_use]
-pub fn options_headers(policy: &UploadPolicy) -> Vec<(&'static str, String)> {
-    vec![
-        ("Tus-Resumable", TUS_VERSION.to_owned()),
-        ("Tus-Version", TUS_VERSION.to_owned()),
-        ("Tus-Extension", TUS_EXTENSIONS.to_owned()),
-        ("Tus-Checksum-Algorithm", TUS_CHECKSUM_ALGORITHMS.to_owned()),
-        ("Tus-Max-Size", policy.bytes_max.to_string()),
-    ]
-}
-
-/// Headers of the answer to a creation; `location` is where the upload lives.
-#[must_use]
-pub fn created_headers(state: &UploadState, location: &str) -> Vec<(&'static str, String)> {
-    let mut headers = patched_headers(state);
-    headers.push(("Location", location.to_owned()));
-    headers
-}
-
-/// Headers of the answer to a chunk.
-#[must_use]
-pub fn patched_headers(state: &UploadState) -> Vec<(&'static str, String)> {
-    let mut headers = vec![
-        ("Tus-Resumable", TUS_VERSION.to_owned()),
-        ("Upload-Offset", state.offset.to_string()),
-    ];
-    if state.offset < state.length {
-        headers.push(("Upload-Expires", http_date(state.expires_at)));
-    }
-    headers
-}
-
-/// Headers of the answer to `HEAD`.
-#[must_use]
-pub fn head_headers(state: &UploadState) -> Vec<(&'static str, String)> {
-    let mut headers = patched_headers(state);
-    headers.push(("Upload-Length", state.length.to_string()));
-    headers.push(("Cache-Control", "no-store".to_owned()));
-    headers
-}
-
-pub(super) fn check_version(request: &HeaderLookup<'_>) -> Result<(), UploadRefusal> {
-    match request("Tus-Resumable").as_deref() {
-        Some(TUS_VERSION) => Ok(()),
-        Some(_) | None => Err(UploadRefusal::Version),
-    }
 }
 
 pub(super) fn number(
@@ -85,18 +33,6 @@ pub(super) fn number(
         return Err(UploadRefusal::Header(name));
     }
     text.parse().map(Some).map_err(|_| UploadRefusal::Header(name))
-}
-
-/// `Upload-Checksum: sha256 <base64>` (tus extension checksum).
-pub(super) fn checksum(request: &HeaderLookup<'_>) -> Result<Option<[u8; 32]>, UploadRefusal> {
-    const NAME: &str = "Upload-Checksum";
-    let Some(text) = request(NAME) else { return Ok(None) };
-    let (algorithm, digest) = text.split_once(' ').ok_or(UploadRefusal::Header(NAME))?;
-    if algorithm != TUS_CHECKSUM_ALGORITHMS {
-        return Err(UploadRefusal::ChecksumAlgorithm);
-    }
-    let bytes = STANDARD.decode(digest.trim()).map_err(|_| UploadRefusal::Header(NAME))?;
-    bytes.try_into().map(Some).map_err(|_| UploadRefusal::Header(NAME))
 }
 
 /// `Upload-Metadata: key base64, key base64, key` (tus extension creation). Keys other than
@@ -124,8 +60,7 @@ pub(super) fn metadata(request: &HeaderLookup<'_>) -> Result<Metadata, UploadRef
             _ => continue,
         };
         let value = String::from_utf8(value).map_err(|_| REFUSAL)?;
-        let harmless = value.len() <= METADATA_VALUE_MAX && !value.chars().any(char::is_control);
-        if !harmless {
+        if !is_harmless(&value) {
             return Err(REFUSAL);
         }
         *slot = Some(value);
@@ -133,8 +68,13 @@ pub(super) fn metadata(request: &HeaderLookup<'_>) -> Result<Metadata, UploadRef
     Ok(metadata)
 }
 
+/// Whether a text of a client may be shown to people.
+pub(super) fn is_harmless(text: &str) -> bool {
+    text.len() <= METADATA_VALUE_MAX && !text.chars().any(char::is_control)
+}
+
 /// IMF-fixdate (RFC 9110 section 5.6.7).
-fn http_date(at: Timestamp) -> String {
+pub(super) fn http_date(at: Timestamp) -> String {
     const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

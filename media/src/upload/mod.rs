@@ -1,9 +1,9 @@
-//! Resumable upload: the tus 1.0.0 protocol as a pure state machine.
+//! Resumable upload as a pure state machine: one kind of state, two dialects of HTTP.
 //!
 //! ```text
 //!  client            edge (HTTP, file, database)                 this module
-//!    | POST  ------------> |  create(request, policy)  --------->  UploadState, first Chunk?
-//!    | PATCH ------------> |  state.accept(request, now) ------->  Chunk { at, bytes_max }
+//!    | POST  ------------> |  dialect.create(request, policy) ->  UploadState, first Chunk?
+//!    | PATCH ------------> |  dialect.accept(state, request) -->  Chunk { at, bytes_max }
 //!    |  bytes ===========> |  write at `at`, chunk.update(bytes)
 //!    |                     |  chunk.finish()?; fsync; store the state that advance() gives
 //!    | <--- 204, offset -- |  state.advance(&chunk, written)  -->  Progress
@@ -12,26 +12,43 @@
 //! The order in the drawing is the contract: an offset is stored only after the bytes are durable,
 //! and bytes whose checksum failed are cut off again (truncate the file to `chunk.at()`). Nothing
 //! here reads a clock, a socket or a file. One writer per upload is the edge's lease to keep.
-//! Read next: `headers` for what each request must carry.
+//! Read next: `tus` and `draft` for what each request must carry.
 
+mod draft;
 mod headers;
+mod tus;
 
 use std::fmt;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::Context;
 use fairground_types::{Millis, Timestamp, UploadId, limits};
 use serde::{Deserialize, Serialize};
 
-pub use headers::{
-    CONTENT_TYPE, HeaderLookup, created_headers, head_headers, options_headers, patched_headers,
-};
+pub use draft::{INCONSISTENT_LENGTH, Interop, MISMATCHING_OFFSET, PARTIAL_UPLOAD};
+pub use headers::{HeaderLookup, Headers};
+pub use tus::{CONTENT_TYPE, TUS_CHECKSUM_ALGORITHMS, TUS_EXTENSIONS, TUS_VERSION};
 
-/// The protocol version that is spoken.
-pub const TUS_VERSION: &str = "1.0.0";
-/// The extensions that are offered.
-pub const TUS_EXTENSIONS: &str = "creation,creation-with-upload,checksum,expiration,termination";
-/// The checksum algorithms that are offered.
-pub const TUS_CHECKSUM_ALGORITHMS: &str = "sha256";
+/// The words in which a request is made and answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// tus 1.0.0.
+    Tus,
+    /// The IETF's draft.
+    Draft(Interop),
+}
+
+/// What an answer tells of an upload.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// The upload.
+    pub state: &'a UploadState,
+    /// Whether it has ended: it is an asset, or refused for good.
+    pub is_ended: bool,
+    /// What the edge allows.
+    pub policy: &'a UploadPolicy,
+    /// The present.
+    pub now: Timestamp,
+}
 
 /// What an edge allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +83,7 @@ pub struct Chunk {
     bytes_max: u64,
     seen: u64,
     checksum: Option<(Context, [u8; 32])>,
+    must_end_at: Option<u64>,
 }
 
 /// Where an upload stands after a chunk.
@@ -84,6 +102,9 @@ pub enum UploadRefusal {
     /// `Tus-Resumable` is absent or another version.
     #[error("this server speaks tus {TUS_VERSION}")]
     Version,
+    /// `Upload-Draft-Interop-Version` is no version that is spoken.
+    #[error("this server speaks interop versions 5 to 8 of the resumable uploads draft")]
+    Draft,
     /// A header is absent or malformed.
     #[error("the header {0} is missing or malformed")]
     Header(&'static str),
@@ -93,15 +114,20 @@ pub enum UploadRefusal {
         /// Bytes that would have been taken.
         limit: u64,
     },
-    /// A chunk of another media type than tus prescribes.
-    #[error("a chunk must be {CONTENT_TYPE}")]
-    ContentType,
+    /// A chunk of another media type than the dialect prescribes.
+    #[error("a chunk must be {0}")]
+    ContentType(&'static str),
     /// The chunk does not start where the upload stands.
     #[error("the upload stands at offset {expected}")]
     Offset {
         /// The durable offset.
         expected: u64,
+        /// The chunk's.
+        provided: u64,
     },
+    /// The lengths that a request names do not agree with each other or with the upload's.
+    #[error("the lengths that were named do not agree")]
+    Length,
     /// The bytes are not the ones that were announced.
     #[error("the checksum of the chunk does not match")]
     Checksum,
@@ -119,63 +145,49 @@ impl Default for UploadPolicy {
     }
 }
 
-/// Judges a creation (`POST`). A body makes it a creation-with-upload and yields the first chunk.
-///
-/// # Errors
-/// [`UploadRefusal`] by what is wrong first.
-pub fn create(
-    request: &HeaderLookup<'_>,
-    policy: &UploadPolicy,
-    upload: UploadId,
-    now: Timestamp,
-) -> Result<(UploadState, Option<Chunk>), UploadRefusal> {
-    headers::check_version(request)?;
-    if request("Upload-Defer-Length").is_some() {
-        return Err(UploadRefusal::Header("Upload-Defer-Length"));
+impl Dialect {
+    /// The dialect of a request. One that names none is taken for tus, which refuses it.
+    ///
+    /// # Errors
+    /// [`UploadRefusal::Draft`] for an iteration of the draft that is not spoken.
+    pub fn of(request: &HeaderLookup<'_>) -> Result<Self, UploadRefusal> {
+        if request("Tus-Resumable").is_some() {
+            return Ok(Self::Tus);
+        }
+        Ok(Interop::of(request)?.map_or(Self::Tus, Self::Draft))
     }
-    let length =
-        headers::number(request, "Upload-Length")?.ok_or(UploadRefusal::Header("Upload-Length"))?;
-    if length == 0 {
-        return Err(UploadRefusal::Header("Upload-Length"));
-    }
-    if length > policy.bytes_max {
-        return Err(UploadRefusal::TooLarge { limit: policy.bytes_max });
-    }
-    let metadata = headers::metadata(request)?;
-    let state = UploadState {
-        upload,
-        length,
-        offset: 0,
-        expires_at: now.plus(policy.life),
-        file_name: metadata.file_name,
-        file_type: metadata.file_type,
-    };
-    let body = headers::number(request, "Content-Length")?.unwrap_or(0);
-    if body == 0 && request("Content-Type").is_none() {
-        return Ok((state, None));
-    }
-    let chunk = state.chunk(request)?;
-    Ok((state, Some(chunk)))
-}
 
-impl UploadState {
+    /// Judges a creation. A body yields the first chunk.
+    ///
+    /// # Errors
+    /// [`UploadRefusal`] by what is wrong first.
+    pub fn create(
+        self,
+        request: &HeaderLookup<'_>,
+        policy: &UploadPolicy,
+        upload: UploadId,
+        now: Timestamp,
+    ) -> Result<(UploadState, Option<Chunk>), UploadRefusal> {
+        match self {
+            Self::Tus => tus::create(request, policy, upload, now),
+            Self::Draft(_) => draft::create(request, policy, upload, now),
+        }
+    }
+
     /// Judges a chunk (`PATCH`).
     ///
     /// # Errors
     /// [`UploadRefusal`] by what is wrong first.
     pub fn accept(
-        &self,
+        self,
+        state: &UploadState,
         request: &HeaderLookup<'_>,
         now: Timestamp,
     ) -> Result<Chunk, UploadRefusal> {
-        headers::check_version(request)?;
-        self.check_expiry(now)?;
-        let offset = headers::number(request, "Upload-Offset")?
-            .ok_or(UploadRefusal::Header("Upload-Offset"))?;
-        if offset != self.offset {
-            return Err(UploadRefusal::Offset { expected: self.offset });
+        match self {
+            Self::Tus => tus::accept(state, request, now),
+            Self::Draft(version) => draft::accept(state, request, version, now),
         }
-        self.chunk(request)
     }
 
     /// Judges a question for the offset (`HEAD`) or a termination (`DELETE`): version and expiry.
@@ -183,14 +195,77 @@ impl UploadState {
     /// # Errors
     /// [`UploadRefusal::Version`] or [`UploadRefusal::Expired`].
     pub fn accept_plain(
-        &self,
+        self,
+        state: &UploadState,
         request: &HeaderLookup<'_>,
         now: Timestamp,
     ) -> Result<(), UploadRefusal> {
-        headers::check_version(request)?;
-        self.check_expiry(now)
+        match self {
+            Self::Tus => tus::accept_plain(state, request, now),
+            Self::Draft(_) => state.check_expiry(now),
+        }
     }
 
+    /// Headers of the answer to a creation; `location` is where the upload lives.
+    #[must_use]
+    pub fn created_headers(self, standing: &Standing<'_>, location: &str) -> Headers {
+        match self {
+            Self::Tus => tus::created(standing.state, location),
+            Self::Draft(version) => draft::created(version, standing, location),
+        }
+    }
+
+    /// Headers of the answer to a chunk.
+    #[must_use]
+    pub fn patched_headers(self, standing: &Standing<'_>) -> Headers {
+        match self {
+            Self::Tus => tus::patched(standing.state),
+            Self::Draft(version) => draft::patched(version, standing),
+        }
+    }
+
+    /// Headers of the answer to `HEAD`.
+    #[must_use]
+    pub fn head_headers(self, standing: &Standing<'_>) -> Headers {
+        match self {
+            Self::Tus => tus::head(standing.state),
+            Self::Draft(version) => draft::head(version, standing),
+        }
+    }
+
+    /// Headers of the answer to `DELETE`.
+    #[must_use]
+    pub fn gone_headers(self) -> Headers {
+        match self {
+            Self::Tus => tus::gone(),
+            Self::Draft(version) => draft::gone(version),
+        }
+    }
+
+    /// Headers of a refusal. `is_ended` says that the upload is over and no retry mends it.
+    #[must_use]
+    pub fn refused_headers(
+        self,
+        refusal: Option<&UploadRefusal>,
+        policy: &UploadPolicy,
+        is_ended: bool,
+    ) -> Headers {
+        match self {
+            Self::Tus => tus::refused(refusal),
+            Self::Draft(version) => draft::refused(version, refusal, policy, is_ended),
+        }
+    }
+}
+
+/// Headers of the answer to `OPTIONS`, of both dialects.
+#[must_use]
+pub fn options_headers(policy: &UploadPolicy) -> Headers {
+    let mut headers = tus::options(policy);
+    headers.extend(draft::options(policy));
+    headers
+}
+
+impl UploadState {
     /// Takes note that the first `written` bytes of a chunk are durable.
     ///
     /// Call it after the file has been synced; store the state before answering. A connection that
@@ -201,7 +276,7 @@ impl UploadState {
     /// [`UploadRefusal::TooLarge`] when more was written than allowed.
     pub fn advance(&mut self, chunk: &Chunk, written: u64) -> Result<Progress, UploadRefusal> {
         if chunk.at != self.offset {
-            return Err(UploadRefusal::Offset { expected: self.offset });
+            return Err(UploadRefusal::Offset { expected: self.offset, provided: chunk.at });
         }
         if written > chunk.bytes_max {
             return Err(UploadRefusal::TooLarge { limit: self.length });
@@ -226,20 +301,15 @@ impl UploadState {
         if self.is_expired(now) { Err(UploadRefusal::Expired) } else { Ok(()) }
     }
 
-    fn chunk(&self, request: &HeaderLookup<'_>) -> Result<Chunk, UploadRefusal> {
-        let media_type = request("Content-Type").unwrap_or_default();
-        if !media_type.eq_ignore_ascii_case(CONTENT_TYPE) {
-            return Err(UploadRefusal::ContentType);
+    fn check_offset(&self, provided: u64) -> Result<(), UploadRefusal> {
+        if provided == self.offset {
+            return Ok(());
         }
-        let remaining = self.length.saturating_sub(self.offset);
-        let announced = headers::number(request, "Content-Length")?;
-        if announced.is_some_and(|bytes| bytes > remaining) {
-            return Err(UploadRefusal::TooLarge { limit: self.length });
-        }
-        let checksum =
-            headers::checksum(request)?.map(|expected| (Context::new(&SHA256), expected));
-        let bytes_max = announced.unwrap_or(remaining);
-        Ok(Chunk { at: self.offset, bytes_max, seen: 0, checksum })
+        Err(UploadRefusal::Offset { expected: self.offset, provided })
+    }
+
+    const fn remaining(&self) -> u64 {
+        self.length.saturating_sub(self.offset)
     }
 }
 
@@ -286,11 +356,17 @@ impl Chunk {
         self.seen
     }
 
-    /// Checks the announced checksum, if there is one, over all bytes of the chunk.
+    /// Checks that a chunk that was to end the upload does, and the announced checksum, if there is
+    /// one, over all bytes of the chunk.
     ///
     /// # Errors
-    /// [`UploadRefusal::Checksum`]; truncate the file to [`Chunk::at`] then.
+    /// [`UploadRefusal::Length`] or [`UploadRefusal::Checksum`]; truncate the file to [`Chunk::at`]
+    /// then.
     pub fn finish(&self) -> Result<(), UploadRefusal> {
+        let end = self.at.saturating_add(self.seen);
+        if self.must_end_at.is_some_and(|must| must != end) {
+            return Err(UploadRefusal::Length);
+        }
         match &self.checksum {
             Some((context, expected)) if context.clone().finish().as_ref() != expected => {
                 Err(UploadRefusal::Checksum)
@@ -312,16 +388,16 @@ impl fmt::Debug for Chunk {
 }
 
 impl UploadRefusal {
-    /// The HTTP status, as tus prescribes it.
+    /// The HTTP status, as both dialects prescribe it.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Header(_) | Self::ChecksumAlgorithm => 400,
+            Self::Header(_) | Self::ChecksumAlgorithm | Self::Draft | Self::Length => 400,
             Self::Offset { .. } => 409,
             Self::Expired => 410,
             Self::Version => 412,
             Self::TooLarge { .. } => 413,
-            Self::ContentType => 415,
+            Self::ContentType(_) => 415,
             Self::Checksum => 460,
         }
     }
@@ -331,9 +407,11 @@ impl UploadRefusal {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Version => "tus_version",
-            Self::Header(_) => "tus_header",
+            Self::Draft => "upload_draft_version",
+            Self::Length => "upload_length",
+            Self::Header(_) => "upload_header",
             Self::TooLarge { .. } => "upload_too_large",
-            Self::ContentType => "upload_content_type",
+            Self::ContentType(_) => "upload_content_type",
             Self::Offset { .. } => "upload_offset",
             Self::Checksum => "upload_checksum",
             Self::ChecksumAlgorithm => "upload_checksum_algorithm",
@@ -342,5 +420,7 @@ impl UploadRefusal {
     }
 }
 
+#[cfg(test)]
+mod draft_tests;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The tus rules as tests, one claim each.
+//! The rules of tus as tests, one claim each; those of the draft are in `draft_tests.rs`.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-type Pairs<'a> = &'a [(&'a str, &'a str)];
+pub(super) type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-const NOW: Timestamp = Timestamp::from_unix_millis(1_000);
+pub(super) const NOW: Timestamp = Timestamp::from_unix_millis(1_000);
 const VERSION: (&str, &str) = ("Tus-Resumable", "1.0.0");
 const OCTETS: (&str, &str) = ("Content-Type", CONTENT_TYPE);
 
-fn lookup(pairs: Pairs<'_>) -> impl Fn(&str) -> Option<String> {
+pub(super) fn lookup(pairs: Pairs<'_>) -> impl Fn(&str) -> Option<String> {
     let map: BTreeMap<String, String> = pairs
         .iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned()))
@@ -24,10 +24,10 @@ fn lookup(pairs: Pairs<'_>) -> impl Fn(&str) -> Option<String> {
 
 fn try_create(pairs: Pairs<'_>) -> Result<(UploadState, Option<Chunk>), UploadRefusal> {
     let policy = UploadPolicy { bytes_max: 1_000, life: Millis::from_secs(60) };
-    create(&lookup(pairs), &policy, UploadId::from_bits(1), NOW)
+    Dialect::Tus.create(&lookup(pairs), &policy, UploadId::from_bits(1), NOW)
 }
 
-fn state(length: u64, offset: u64) -> UploadState {
+pub(super) fn state(length: u64, offset: u64) -> UploadState {
     UploadState {
         upload: UploadId::from_bits(1),
         length,
@@ -39,7 +39,7 @@ fn state(length: u64, offset: u64) -> UploadState {
 }
 
 fn refusal(state: &UploadState, pairs: Pairs<'_>) -> UploadRefusal {
-    state.accept(&lookup(pairs), NOW).unwrap_err()
+    Dialect::Tus.accept(state, &lookup(pairs), NOW).unwrap_err()
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn creation_refuses_what_it_cannot_honour() {
 #[test]
 fn chunk_at_another_offset_is_a_conflict() {
     let refused = refusal(&state(10, 4), &[VERSION, OCTETS, ("Upload-Offset", "0")]);
-    assert_eq!(refused, UploadRefusal::Offset { expected: 4 });
+    assert_eq!(refused, UploadRefusal::Offset { expected: 4, provided: 0 });
     assert_eq!(refused.status(), 409);
 }
 
@@ -111,7 +111,7 @@ fn chunk_past_the_end_is_refused_before_its_body() {
 #[test]
 fn body_longer_than_announced_is_refused() {
     let headers = [VERSION, OCTETS, ("Upload-Offset", "4")];
-    let mut chunk = state(10, 4).accept(&lookup(&headers), NOW).unwrap();
+    let mut chunk = Dialect::Tus.accept(&state(10, 4), &lookup(&headers), NOW).unwrap();
     assert_eq!(chunk.bytes_max(), 6);
     chunk.update(b"123456").unwrap();
     assert_eq!(chunk.update(b"7").unwrap_err().status(), 413);
@@ -121,17 +121,17 @@ fn body_longer_than_announced_is_refused() {
 fn expired_upload_is_gone_and_a_complete_one_is_not() {
     let late = NOW.plus(Millis::from_secs(60));
     let headers = [VERSION, OCTETS, ("Upload-Offset", "4")];
-    let refused = state(10, 4).accept(&lookup(&headers), late).unwrap_err();
+    let refused = Dialect::Tus.accept(&state(10, 4), &lookup(&headers), late).unwrap_err();
     assert_eq!(refused.status(), 410);
-    assert!(state(10, 10).accept_plain(&lookup(&[VERSION]), late).is_ok());
+    assert!(Dialect::Tus.accept_plain(&state(10, 10), &lookup(&[VERSION]), late).is_ok());
 }
 
 #[test]
 fn checksum_guards_the_chunk() {
-    let digest = aws_lc_rs::digest::digest(&SHA256, b"hello");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"hello");
     let value = format!("sha256 {}", STANDARD.encode(digest.as_ref()));
     let headers = [VERSION, OCTETS, ("Upload-Offset", "0"), ("Upload-Checksum", &value)];
-    let accept = || state(5, 0).accept(&lookup(&headers), NOW).unwrap();
+    let accept = || Dialect::Tus.accept(&state(5, 0), &lookup(&headers), NOW).unwrap();
 
     let mut good = accept();
     good.update(b"hel").unwrap();
@@ -152,17 +152,34 @@ fn checksum_guards_the_chunk() {
 
 #[test]
 fn answers_carry_what_tus_asks_for() {
-    let state = state(10, 4);
-    let head: BTreeMap<_, _> = head_headers(&state).into_iter().collect();
+    let (state, policy) = (state(10, 4), UploadPolicy::default());
+    let standing = Standing { state: &state, is_ended: false, policy: &policy, now: NOW };
+    let head: BTreeMap<_, _> = Dialect::Tus.head_headers(&standing).into_iter().collect();
     assert_eq!(head["Upload-Offset"], "4");
     assert_eq!(head["Upload-Length"], "10");
     assert_eq!(head["Cache-Control"], "no-store");
     assert_eq!(head["Upload-Expires"], "Thu, 01 Jan 1970 00:01:01 GMT");
-    let created: BTreeMap<_, _> = created_headers(&state, "/v1/u/1").into_iter().collect();
+    let created = Dialect::Tus.created_headers(&standing, "/v1/u/1");
+    let created: BTreeMap<_, _> = created.into_iter().collect();
     assert_eq!(created["Location"], "/v1/u/1");
-    let options: BTreeMap<_, _> = options_headers(&UploadPolicy::default()).into_iter().collect();
+    let options: BTreeMap<_, _> = options_headers(&policy).into_iter().collect();
     assert_eq!(options["Tus-Version"], TUS_VERSION);
     assert!(options["Tus-Extension"].contains("termination"));
+    let refused = |refusal| {
+        let headers = Dialect::Tus.refused_headers(Some(&refusal), &policy, false);
+        headers.into_iter().collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(refused(UploadRefusal::Version)["Tus-Version"], TUS_VERSION);
+    assert!(!refused(UploadRefusal::Expired).contains_key("Tus-Version"));
+    assert_eq!(refused(UploadRefusal::Expired)["Tus-Resumable"], TUS_VERSION);
+}
+
+#[test]
+fn what_is_not_offered_is_refused_at_the_creation() {
+    let concat = [VERSION, ("Upload-Length", "9"), ("Upload-Concat", "partial")];
+    assert_eq!(try_create(&concat).unwrap_err(), UploadRefusal::Header("Upload-Concat"));
+    let other = [VERSION, ("Upload-Length", "9"), ("Content-Type", "video/mp4")];
+    assert_eq!(try_create(&other).unwrap_err().status(), 415);
 }
 
 proptest! {
@@ -175,7 +192,7 @@ proptest! {
         for cut in cuts {
             let offset = durable.to_string();
             let headers = [VERSION, OCTETS, ("Upload-Offset", offset.as_str())];
-            let mut chunk = state.accept(&lookup(&headers), NOW).unwrap();
+            let mut chunk = Dialect::Tus.accept(&state, &lookup(&headers), NOW).unwrap();
             prop_assert_eq!(chunk.at(), durable);
             prop_assert_eq!(chunk.bytes_max(), length - durable);
             let written = cut.min(chunk.bytes_max());

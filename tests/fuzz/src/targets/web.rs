@@ -1,6 +1,6 @@
 //! Requests over HTTP: bodies of bids and offers, `Range`, tus headers, signed webhooks.
 
-use fairground_media::upload::{self, UploadPolicy};
+use fairground_media::upload::{Dialect, Standing, UploadPolicy};
 use fairground_stripe::webhook;
 use fairground_types::{Timestamp, UploadId};
 
@@ -33,8 +33,8 @@ fn webhook_delivery(input: &[u8]) -> Outcome {
     }
 }
 
-/// Headers `Name: value`, one a line, to every verb of tus.
-fn tus_headers(input: &[u8]) -> Outcome {
+/// Headers `Name: value`, one a line, to every verb of the dialect that they speak.
+fn upload_headers(input: &[u8]) -> Outcome {
     let Ok(text) = std::str::from_utf8(input) else { return Outcome::Refused };
     let request = |name: &str| {
         let mut lines = text.lines().filter_map(|line| line.split_once(':'));
@@ -43,17 +43,22 @@ fn tus_headers(input: &[u8]) -> Outcome {
     };
     let policy = UploadPolicy::default();
     let id = UploadId::from_bits(9);
-    let made = upload::create(&request, &policy, id, NOW);
+    let Ok(dialect) = Dialect::of(&request) else { return Outcome::Refused };
+    let made = dialect.create(&request, &policy, id, NOW);
     let Ok((state, chunk)) = made else { return Outcome::Refused };
     assert!((1..=policy.bytes_max).contains(&state.length) && state.offset == 0);
     if let Some(chunk) = chunk {
         assert!(chunk.bytes_max() <= state.length, "a chunk of more than the upload");
     }
-    if let Ok(chunk) = state.accept(&request, NOW) {
+    if let Ok(chunk) = dialect.accept(&state, &request, NOW) {
         let mut state = state.clone();
         assert!(state.advance(&chunk, chunk.bytes_max().saturating_add(1)).is_err());
         state.advance(&chunk, chunk.bytes_max()).expect("as much as was allowed");
         assert!(state.offset <= state.length);
+    }
+    let standing = Standing { state: &state, is_ended: false, policy: &policy, now: NOW };
+    for (name, value) in dialect.head_headers(&standing) {
+        assert!(value.bytes().all(|byte| (0x20..0x7F).contains(&byte)), "{name}: {value:?}");
     }
     Outcome::Read
 }
@@ -86,7 +91,7 @@ fn offer_body(input: &[u8]) -> Outcome {
 
 pub(super) const TARGETS: &[Target] = &[
     Target { name: "webhook", run: webhook_delivery, golden: &[] },
-    Target { name: "tus_headers", run: tus_headers, golden: &[] },
+    Target { name: "tus_headers", run: upload_headers, golden: &[] },
     Target { name: "range", run: range, golden: &[] },
     Target { name: "bid_body", run: bid_body, golden: &[] },
     Target { name: "offer_body", run: offer_body, golden: &[] },
