@@ -9,9 +9,9 @@
 //! | 6 | -04, -05 | `application/partial-upload`; the life of an upload is the limit `expires` |
 //! | 7, 8 | -06 to -12 | the life of an upload is the limit `max-age` |
 //!
-//! The length must be known when an upload is made, by `Upload-Length` or by a body that is all of it
-//! (`min-size` of `Upload-Limit` says so). An upload is complete here when it has ended at the edge:
-//! as an asset, or refused for good. Bytes that reach the length end it, whatever `Upload-Complete`
+//! The length must be known when an upload is made, by `Upload-Length` or by a body that is all of
+//! it (`min-size` of `Upload-Limit` says so). An upload is complete here when it has ended at the
+//! edge: as an asset, or refused for good. Bytes that reach the length end it, whatever `Upload-Complete`
 //! says; an empty chunk at the end asks for the outcome again. No interim answers (104) are sent,
 //! which the draft leaves open: hyper 1 gives a service no way to. It must not keep anything. Read
 //! next: `tus.rs`, the other dialect.
@@ -147,8 +147,8 @@ fn item(request: &HeaderLookup<'_>, name: &str) -> Option<String> {
     Some(bare.to_owned())
 }
 
-/// A non-negative Integer of at most 15 digits (RFC 9651 section 3.3.1); other values count as absent,
-/// as the draft says.
+/// A non-negative Integer of at most 15 digits (RFC 9651 section 3.3.1); other values count as
+/// absent, as the draft says.
 fn integer(request: &HeaderLookup<'_>, name: &str) -> Option<u64> {
     let text = item(request, name)?;
     let plain = (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());

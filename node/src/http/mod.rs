@@ -252,7 +252,7 @@ fn people() -> OpenApiRouter<Arc<Edge>> {
 
 /// Routes whose requests last as long as their bodies.
 fn uploading() -> OpenApiRouter<Arc<Edge>> {
-    OpenApiRouter::default().routes(routes!(
+    OpenApiRouter::default().routes(routes!(uploads::begin, uploads::limits)).routes(routes!(
         uploads::append,
         uploads::head,
         uploads::terminate,

@@ -3,14 +3,14 @@
 //! It must not decide anything but code, words and waiting time.
 
 use fairground_media::token::TokenError;
-use fairground_media::upload::UploadRefusal;
+use fairground_media::upload::{Dialect, INCONSISTENT_LENGTH, MISMATCHING_OFFSET, UploadRefusal};
 use fairground_runtime::error::AccessError;
 use fairground_runtime::problem::Problem;
 use fairground_types::{Code, LogIndex, Millis, Rejection, Timestamp};
 
 use crate::delivery::DeliveryError;
 use crate::ingest::picture::PictureError;
-use crate::ingest::{CreateRefusal, FinishError, WriteError};
+use crate::ingest::{CreateRefusal, FinishError};
 use crate::intake::NotReady;
 use crate::link::forward::CallError;
 
@@ -99,15 +99,29 @@ pub(crate) fn not_a_picture(error: &PictureError) -> Problem {
     }
 }
 
-/// A tus request that is refused. Its status is the one that tus prescribes.
-pub(crate) fn tus(refusal: &UploadRefusal) -> Problem {
+/// A request of an upload that is refused. Its status is the one that its dialect prescribes.
+pub(crate) fn upload(dialect: Dialect, refusal: &UploadRefusal) -> Problem {
+    let problem = refused_upload(refusal).with("reason", refusal.reason());
+    match (dialect, refusal) {
+        (Dialect::Draft(_), UploadRefusal::Offset { expected, provided }) => problem
+            .with_type(MISMATCHING_OFFSET)
+            .with("expected-offset", expected)
+            .with("provided-offset", provided),
+        (Dialect::Draft(_), UploadRefusal::Length) => problem.with_type(INCONSISTENT_LENGTH),
+        (Dialect::Draft(_) | Dialect::Tus, _) => problem,
+    }
+}
+
+fn refused_upload(refusal: &UploadRefusal) -> Problem {
     let detail = refusal.to_string();
     match refusal {
         UploadRefusal::Version => Problem::new(Code::PreconditionFailed, detail),
+        UploadRefusal::Draft => Problem::invalid("Upload-Draft-Interop-Version", detail),
         UploadRefusal::Header(name) => Problem::invalid(*name, "is missing or malformed"),
+        UploadRefusal::Length => Problem::invalid("Upload-Length", detail),
         UploadRefusal::TooLarge { .. } => Problem::new(Code::UploadTooLarge, detail),
-        UploadRefusal::ContentType => Problem::new(Code::MediaUnsupported, detail),
-        UploadRefusal::Offset { expected } => {
+        UploadRefusal::ContentType(_) => Problem::new(Code::MediaUnsupported, detail),
+        UploadRefusal::Offset { expected, .. } => {
             Problem::new(Code::UploadOffsetMismatch, detail).with("uploadOffset", expected)
         }
         UploadRefusal::Checksum => Problem::new(Code::ChecksumMismatch, detail),
@@ -115,18 +129,11 @@ pub(crate) fn tus(refusal: &UploadRefusal) -> Problem {
         UploadRefusal::Expired => Problem::new(Code::UploadExpired, detail),
         _ => Problem::new(Code::ValidationFailed, detail),
     }
-    .with("reason", refusal.reason())
 }
 
-/// A chunk that was not taken whole.
-pub(crate) fn not_written(error: &WriteError) -> Problem {
-    match error {
-        WriteError::Refused(refusal) => tus(refusal),
-        WriteError::Broken => {
-            Problem::new(Code::UploadIncomplete, "the body ended early; what came is kept")
-        }
-        WriteError::Failed(error) => Problem::internal(error),
-    }
+/// A chunk whose connection broke.
+pub(crate) fn broken() -> Problem {
+    Problem::new(Code::UploadIncomplete, "the body ended early; what came is kept")
 }
 
 /// A complete upload that is no asset yet, or never.

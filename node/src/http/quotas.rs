@@ -55,6 +55,7 @@ pub(super) fn table() -> Vec<Quota> {
         },
         row("offers", POST, "/v1/stories/{story}/offers", 10),
         row("uploads", POST, "/v1/media/uploadSession", 10),
+        row("uploads", POST, "/v1/uploads", 10),
         Quota {
             counts_generally: false,
             ..row("media", GET, "/p/{token}/{asset}/{revision}/{*path}", 1_000)

@@ -18,3 +18,4 @@ mod pictures;
 mod signing;
 mod support;
 mod together;
+mod uploads;

@@ -27,13 +27,15 @@ const ALLOWED_METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, \
-     Range, Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset, \
-     X-Request-Id",
+     Range, Tus-Resumable, Upload-Checksum, Upload-Complete, Upload-Draft-Interop-Version, \
+     Upload-Length, Upload-Metadata, Upload-Offset, X-Request-Id",
 );
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
     "Accept-Ranges, Content-Range, ETag, Fairground-Asset, Location, Preference-Applied, \
-     RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Tus-Resumable, \
-     Upload-Expires, Upload-Length, Upload-Offset, X-Request-Id",
+     RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Tus-Checksum-Algorithm, \
+     Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Complete, \
+     Upload-Draft-Interop-Version, Upload-Expires, Upload-Length, Upload-Limit, Upload-Offset, \
+     X-Request-Id",
 );
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 

@@ -357,7 +357,7 @@ fn problem_schema() -> Value {
         "description": "A refusal or a fault (RFC 9457). Decide by `code`; other members may be added.",
         "required": ["type", "title", "status", "detail", "code", "requestId", "retryable", "fields"],
         "properties": {
-            "type": { "type": "string", "description": "Page of the code." },
+            "type": { "type": "string", "description": "Page of the code, or a registered type." },
             "title": { "type": "string", "description": "The code in words." },
             "status": { "type": "integer", "format": "int32", "minimum": 400, "maximum": 599 },
             "detail": { "type": "string", "description": "One sentence for people." },
@@ -375,6 +375,8 @@ fn problem_schema() -> Value {
             "receipt": { "type": "string", "description": "The edge's signed receipt." },
             "reason": { "type": "string", "description": "Why a clip was refused." },
             "uploadOffset": { "type": "integer", "format": "int64", "minimum": 0 },
+            "expected-offset": { "type": "integer", "format": "int64", "minimum": 0 },
+            "provided-offset": { "type": "integer", "format": "int64", "minimum": 0 },
         },
     })
 }
@@ -498,8 +500,8 @@ fn unresolved(value: &Value, schemas: &Value, faults: &mut Vec<String>) {
 }
 
 /// Addresses whose requests need no `Idempotency-Key`: sign-in has codes and tokens that count once,
-/// tus has offsets, and an operator's command makes ids of its own.
-const WITHOUT_KEY: [&str; 4] = ["/v1/auth/", "/v1/uploads/", "/v1/cluster/", "/v1/webhooks/"];
+/// uploads have offsets, and an operator's command makes ids of its own.
+const WITHOUT_KEY: [&str; 4] = ["/v1/auth/", "/v1/uploads", "/v1/cluster/", "/v1/webhooks/"];
 
 fn missing_manners(json: &Value, (method, path): (&str, &str), operation: &Value) -> Vec<String> {
     let mut missing = Vec::new();

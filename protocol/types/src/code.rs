@@ -124,7 +124,7 @@ codes! {
     MediaUnsupported "MEDIA_UNSUPPORTED" 415 "The media type is not supported" false;
     RangeNotSatisfiable "RANGE_NOT_SATISFIABLE" 416 "The range is outside the resource" false;
     MediaRejected "MEDIA_REJECTED" 422 "The clip was refused" false;
-    ChecksumMismatch "CHECKSUM_MISMATCH" 422 "The checksum does not match" false;
+    ChecksumMismatch "CHECKSUM_MISMATCH" 460 "The checksum does not match" false;
     UploadIncomplete "UPLOAD_INCOMPLETE" 422 "The upload is not complete" false;
     AuctionLocked "AUCTION_LOCKED" 423 "The piece is reserved for a buyer" false;
     AccountLocked "ACCOUNT_LOCKED" 423 "The account is locked" false;

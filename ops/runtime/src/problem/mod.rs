@@ -44,6 +44,7 @@ pub struct Problem {
     detail: String,
     fields: Vec<FieldProblem>,
     retry_after: Option<Millis>,
+    kind: Option<&'static str>,
     members: Map<String, Value>,
 }
 
@@ -64,6 +65,7 @@ impl Problem {
             detail: detail.into(),
             fields: Vec::new(),
             retry_after: None,
+            kind: None,
             members: Map::new(),
         }
     }
@@ -118,6 +120,13 @@ impl Problem {
         self
     }
 
+    /// Names a registered problem type (RFC 9457 section 4.2) in place of the code's page: for clients
+    /// of a standard that decide by it.
+    pub const fn with_type(mut self, uri: &'static str) -> Self {
+        self.kind = Some(uri);
+        self
+    }
+
     /// Adds a member of the caller's own. A value that JSON cannot hold is left out, and members of
     /// RFC 9457 and ours keep their meaning.
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
@@ -151,7 +160,8 @@ impl Problem {
 
     fn body(&self, request: &RequestId, instance: Option<&str>) -> Value {
         let mut body = self.members.clone();
-        body.insert("type".into(), format!("/errors/{}", self.code).into());
+        let page = || format!("/errors/{}", self.code);
+        body.insert("type".into(), self.kind.map_or_else(page, str::to_owned).into());
         body.insert("title".into(), self.code.title().into());
         body.insert("status".into(), self.code.status().into());
         body.insert("detail".into(), self.detail.clone().into());
