@@ -290,7 +290,7 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
         ReadRequest::Blocked { user } => document(&market.blocked_by(*user)),
         ReadRequest::Identities { user } => document(&market.identities_of(*user)),
         ReadRequest::DataRequest { user, request } => one(market.data_request(*user, *request)),
-        ReadRequest::Jobs => document(&JobList { jobs: market.jobs() }),
+        ReadRequest::Jobs => document(&JobList { jobs: market.open_jobs() }),
         ReadRequest::Notices { user } => document(&market.notice_list(*user)),
         ReadRequest::NoticePreferences { user } => document(&market.preference_row(*user)),
         ReadRequest::PushDevices { user } => document(&market.push_device_list(*user)),

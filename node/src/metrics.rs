@@ -2,6 +2,7 @@
 //!
 //! Labels come from closed sets. It must not know how metrics are shown.
 
+use fairground_media::JailLevel;
 use fairground_storage::segment_cache::CacheStats;
 use fairground_types::{Millis, Verdict};
 
@@ -18,6 +19,7 @@ const LIVE_STREAMS: &str = "fairground_node_live_streams";
 const CACHE_HITS: &str = "fairground_node_cache_hits";
 const CACHE_MISSES: &str = "fairground_node_cache_misses";
 const CACHE_BYTES: &str = "fairground_node_cache_bytes";
+const JAIL_LEVEL: &str = "fairground_node_jail_level";
 const ORIGIN_FETCHES: &str = "fairground_node_origin_fetches_total";
 const UPLOADS: &str = "fairground_node_uploads_total";
 const ANALYTICS: &str = "fairground_node_analytics_events_total";
@@ -37,6 +39,10 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(CACHE_HITS, "Segments answered from the cache since the start.");
     metrics::describe_gauge!(CACHE_MISSES, "Segments not in the cache since the start.");
     metrics::describe_gauge!(CACHE_BYTES, "Bytes of segments on disk.");
+    metrics::describe_gauge!(
+        JAIL_LEVEL,
+        "How media tools are fenced: 0 not at all or no tools, 1 in part, 2 in full."
+    );
     metrics::describe_counter!(ORIGIN_FETCHES, "Blobs fetched from members, by outcome.");
     metrics::describe_counter!(UPLOADS, "Uploads by how they ended.");
     metrics::describe_counter!(ANALYTICS, "Events of apps by what became of them.");
@@ -46,6 +52,11 @@ pub(crate) fn describe() {
 
 fn seconds(millis: u64) -> f64 {
     std::time::Duration::from_millis(millis).as_secs_f64()
+}
+
+/// Exact up to 2^53: petabytes.
+const fn as_float(count: u64) -> f64 {
+    count as f64
 }
 
 /// A bid or offer was answered after so many milliseconds.
@@ -89,8 +100,7 @@ pub(crate) struct Gauges {
 
 /// Sets the gauges.
 pub(crate) fn gauges(now: Gauges) {
-    let as_float = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    let of_size = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let of_size = |count: usize| as_float(u64::try_from(count).unwrap_or(u64::MAX));
     metrics::gauge!(FEED_INDEX).set(as_float(now.feed_index));
     if let Some(width) = now.stamp_width {
         metrics::gauge!(STAMP_WIDTH).set(seconds(width.as_millis()));
@@ -101,6 +111,15 @@ pub(crate) fn gauges(now: Gauges) {
     metrics::gauge!(CACHE_HITS).set(as_float(hits));
     metrics::gauge!(CACHE_MISSES).set(as_float(now.cache.misses));
     metrics::gauge!(CACHE_BYTES).set(as_float(now.cache.bytes));
+}
+
+/// The media tools are fenced so far.
+pub(crate) fn jail_level(level: JailLevel) {
+    metrics::gauge!(JAIL_LEVEL).set(match level {
+        JailLevel::Off => 0.0,
+        JailLevel::Partial => 1.0,
+        JailLevel::Full => 2.0,
+    });
 }
 
 /// A blob was asked of the members.
@@ -126,4 +145,16 @@ pub(crate) fn picture_decoded(outcome: &'static str) {
 /// A transcode job ended.
 pub(crate) fn transcode_ended(outcome: &'static str) {
     metrics::counter!(TRANSCODES, "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_float;
+
+    #[test]
+    fn gauges_of_bytes_go_beyond_what_32_bits_hold() {
+        for bytes in [0, 1 << 32, (1 << 40) + 1, 1 << 53] {
+            assert_eq!(format!("{:.0}", as_float(bytes)), bytes.to_string());
+        }
+    }
 }

@@ -264,7 +264,9 @@ async fn find_tools(options: &MediaOptions) -> Result<Option<Tools>, Error> {
     };
     let asked = tools.clone();
     let level = tokio::task::spawn_blocking(move || Jail::level(&asked)).await;
-    match (level.map_err(|_| Error::Vital)?, options.sandbox) {
+    let level = level.map_err(|_| Error::Vital)?;
+    crate::metrics::jail_level(*level.as_ref().unwrap_or(&JailLevel::Off));
+    match (level, options.sandbox) {
         (Ok(JailLevel::Full), _) | (Ok(_), Sandbox::Off) => Ok(Some(tools)),
         (Ok(level), Sandbox::Full) => {
             let problem = format!("this machine enforces only `{}`", level.name());

@@ -367,7 +367,7 @@ pub(super) async fn orders(
     Ok(fresh(OrderPage { orders: page.rows, next_cursor: page.next }))
 }
 
-/// Transcode jobs that are not done.
+/// Transcode jobs that are open, then those that failed, the newest clips first.
 #[utoipa::path(get, path = "/v1/admin/jobs", operation_id = "listJobs", tag = "media",
     responses((status = 200, description = "The jobs.", body = JobList)),
     security(("bearer" = []), ("adminKey" = [])),

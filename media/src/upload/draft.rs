@@ -11,10 +11,10 @@
 //!
 //! The length must be known when an upload is made, by `Upload-Length` or by a body that is all of
 //! it (`min-size` of `Upload-Limit` says so). An upload is complete here when it has ended at the
-//! edge: as an asset, or refused for good. Bytes that reach the length end it, whatever `Upload-Complete`
-//! says; an empty chunk at the end asks for the outcome again. No interim answers (104) are sent,
-//! which the draft leaves open: hyper 1 gives a service no way to. It must not keep anything. Read
-//! next: `tus.rs`, the other dialect.
+//! edge: as an asset, or refused for good. Bytes that reach the length end it, whatever
+//! `Upload-Complete` says; an empty chunk at the end asks for the outcome again. No interim answers
+//! (104) are sent, which the draft leaves open: hyper 1 gives a service no way to. It must not keep
+//! anything. Read next: `tus.rs`, the other dialect.
 
 use fairground_types::{Timestamp, UploadId};
 

@@ -472,7 +472,7 @@ impl FakeMember {
             ReadRequest::Bid { user, bid } => one(market.bid(*user, *bid)),
             ReadRequest::Asset { asset, .. } => one(market.asset_row(*asset)),
             ReadRequest::Story { story, .. } => one(market.story_row(*story)),
-            ReadRequest::Jobs => document(&json!({ "jobs": market.jobs() })),
+            ReadRequest::Jobs => document(&json!({ "jobs": market.open_jobs() })),
             ReadRequest::MyLocks { user } => document(&json!({ "locks": market.locks_of(*user) })),
             ReadRequest::Profile { user } => one(market.profile_row(*user).map(|mut row| {
                 row.profile = opened(row.sealed.take()).unwrap_or_default();

@@ -22,6 +22,11 @@ use crate::story::story_row;
 use crate::view::AuctionStatus;
 use crate::{Account, Asset, Challenge, Market, SaleLock, SignIn, Story};
 
+/// Open jobs that are listed.
+pub(crate) const OPEN_JOBS_SHOWN_MAX: usize = 512;
+/// Failed jobs that are listed.
+pub(crate) const FAILED_JOBS_SHOWN_MAX: usize = 256;
+
 impl Market {
     /// The rules in force for auctions that open now.
     #[must_use]
@@ -124,14 +129,25 @@ impl Market {
         self.assets.values().filter(|row| row.owner == owner).map(|row| asset_row(row)).collect()
     }
 
-    /// Every transcode job that is not done.
+    /// Transcode jobs for workers: those that are leased, by id, then those that wait, oldest first;
+    /// at most 512.
+    #[must_use]
+    pub fn open_jobs(&self) -> Vec<JobRow> {
+        let leased = self.assets.values().filter(|asset| matches!(asset.job, Job::Leased { .. }));
+        let waiting = self.queue.iter().filter_map(|(_, id)| self.assets.get(id));
+        leased.chain(waiting).take(OPEN_JOBS_SHOWN_MAX).map(|asset| job_row(asset)).collect()
+    }
+
+    /// Transcode jobs for people: [`Market::open_jobs`], then those that failed, of the newest clips
+    /// first; at most 256 of these.
     #[must_use]
     pub fn jobs(&self) -> Vec<JobRow> {
-        self.assets
-            .values()
-            .filter(|asset| !matches!(asset.job, Job::Done))
-            .map(|asset| job_row(asset))
-            .collect()
+        let failed = self.assets.values().filter(|asset| matches!(asset.job, Job::Failed { .. }));
+        let mut failed: Vec<&Asset> = failed.map(AsRef::as_ref).collect();
+        failed.sort_by_key(|asset| std::cmp::Reverse((asset.registered_at, asset.asset)));
+        let mut rows = self.open_jobs();
+        rows.extend(failed.into_iter().take(FAILED_JOBS_SHOWN_MAX).map(job_row));
+        rows
     }
 
     /// How many jobs wait for a worker.

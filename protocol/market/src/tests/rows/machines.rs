@@ -173,6 +173,32 @@ fn a_clip_that_can_be_played_stays_ready_when_its_next_revision_fails() {
 }
 
 #[test]
+fn workers_are_told_of_open_jobs_and_people_of_the_newest_that_failed() {
+    let mut world = world();
+    let failed_max = crate::query::FAILED_JOBS_SHOWN_MAX;
+    for number in (100..).take(failed_max.saturating_add(1)) {
+        assert_eq!(upload(&mut world, number, 1_000), None);
+        let (asset, fence) = leases(&mut world, "e1").expect("a job");
+        assert!(works(&mut world, "e1", fails(asset, fence, true)).is_accepted());
+    }
+    for number in [9, 10, 11] {
+        assert_eq!(upload(&mut world, number, 1_000), None);
+    }
+    let (leased, _) = leases(&mut world, "e2").expect("a job");
+    let open = world.market.open_jobs();
+    assert_eq!(
+        open.iter().map(|row| row.state).collect::<Vec<_>>(),
+        ["leased", "queued", "queued"]
+    );
+    assert_eq!(open.first().map(|row| row.asset_id), Some(leased));
+    let all = world.market.jobs();
+    let (first, failed) = all.split_at(open.len());
+    assert_eq!((first, failed.len()), (open.as_slice(), failed_max));
+    let oldest = AssetId::from_bits(100);
+    assert!(failed.iter().all(|row| row.state == "failed" && row.asset_id != oldest));
+}
+
+#[test]
 fn captions_come_from_the_maker_once_nobody_works_on_the_clip() {
     let mut world = world();
     let captions = |world: &mut World, maker: &str, revision: u32| {
