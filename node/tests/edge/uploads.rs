@@ -1,16 +1,20 @@
 //! Uploads as stock clients of both dialects make and fill them.
 
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use fairground_types::{AssetId, Role, UserId};
+use futures_util::{StreamExt as _, stream};
 use reqwest::{Method, RequestBuilder, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::member::{FakeMember, MAKER};
-use super::support::{Running, World, header, options, problem, start, until};
+use super::support::{PATIENCE, Running, World, header, options, problem, start, until};
 
 const USER: UserId = UserId::from_bits(7);
 const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
@@ -22,7 +26,7 @@ const END: (&str, &str) = ("Upload-Complete", "?1");
 
 /// Whether clips can be looked into here.
 fn has_tools() -> bool {
-    let found = std::process::Command::new("ffprobe").arg("-version").output().is_ok();
+    let found = Command::new("ffprobe").arg("-version").output().is_ok();
     if !found {
         println!("skipped: ffprobe is not installed");
     }
@@ -60,7 +64,7 @@ impl Client<'_> {
     }
 }
 
-fn parts(dir: &std::path::Path) -> usize {
+fn parts(dir: &Path) -> usize {
     std::fs::read_dir(dir.join("uploads")).unwrap().count()
 }
 
@@ -243,7 +247,7 @@ async fn a_client_of_the_draft_is_answered_in_its_words() {
 async fn a_clip_in_one_request_is_an_asset_in_either_dialect() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("clip.mp4");
-    let made = std::process::Command::new("ffmpeg")
+    let made = Command::new("ffmpeg")
         .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2"])
         .args(["-c:v", "libx264", "-pix_fmt", "yuv420p"])
         .arg(&file)
@@ -284,4 +288,100 @@ async fn a_clip_in_one_request_is_an_asset_in_either_dialect() {
     assert_eq!(parts(dir.path()), 0);
     edge.stop().await;
     serving.stop().await;
+}
+
+/// Names the folder of an edge that is to run in a process of its own.
+const OWN_PROCESS: &str = "FAIRGROUND_TEST_EDGE_DIR";
+
+/// An edge in a process of its own, killed when dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The other half of the test below: serves until it is killed. Without a folder there is nothing to
+/// do.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_serves_in_a_process_of_its_own() {
+    let Some(dir) = std::env::var_os(OWN_PROCESS) else { return };
+    let edge = start(options(Path::new(&dir))).await;
+    // Longer than anybody waits for it: then whoever started it is gone.
+    let _ = tokio::time::timeout(PATIENCE * 3, std::future::pending::<()>()).await;
+    edge.stop().await;
+}
+
+/// Starts it; answers where it serves.
+async fn in_its_own_process(dir: &Path) -> (Killed, String) {
+    let ready = dir.join("ready.json");
+    let _ = std::fs::remove_file(&ready);
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "uploads::an_edge_serves_in_a_process_of_its_own", "--nocapture"])
+        .env(OWN_PROCESS, dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let child = Killed(child);
+    let ready: Value = until("the edge of its own serves", || async {
+        std::fs::read(&ready).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
+    })
+    .await;
+    (child, format!("http://{}", ready["httpAddr"].as_str().unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_resumes_at_the_acknowledged_offset_after_a_sigkill() {
+    if !has_tools() {
+        return;
+    }
+    let world = World::new();
+    let dir = world.folder(&[]);
+    world.persist_view(dir.path(), Vec::new()).await;
+    let token = world.token(USER, &[Role::Maker]);
+    let bytes: Bytes = (0..1_000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    let http = reqwest::Client::new();
+    let ask = |method: Method, url: &str, offset: &str| {
+        let request = http.request(method, url).bearer_auth(&token).header(TUS.0, TUS.1);
+        request.header(OCTETS.0, OCTETS.1).header("Upload-Offset", offset)
+    };
+
+    let (killed, base) = in_its_own_process(dir.path()).await;
+    let made = http.post(format!("{base}/v1/uploads")).bearer_auth(&token);
+    let made = made.header(TUS.0, TUS.1).header("Upload-Length", 1_000).send().await.unwrap();
+    let url = header(&made, "location").to_owned();
+    let sent = ask(Method::PATCH, &url, "0").body(bytes.slice(..300)).send().await.unwrap();
+    assert_eq!((sent.status().as_u16(), header(&sent, "upload-offset")), (204, "300"));
+    // The next chunk is under way, and nothing of it acknowledged, when the process dies.
+    let some = stream::iter([Ok::<_, std::io::Error>(bytes.slice(300..700))]);
+    let stalled = reqwest::Body::wrap_stream(some.chain(stream::pending()));
+    let mut sending = std::pin::pin!(ask(Method::PATCH, &url, "300").body(stalled).send());
+    let id = url.rsplit('/').next().unwrap();
+    let part = dir.path().join("uploads").join(format!("{id}.part"));
+    let written = until("the edge has written what is not acknowledged", || async {
+        let now = std::fs::metadata(&part).map_or(0, |file| file.len());
+        (now == 700).then_some(())
+    });
+    tokio::select! {
+        biased;
+        answer = &mut sending => panic!("an open chunk is answered: {answer:?}"),
+        () = written => {}
+    }
+    drop(killed);
+    assert!(sending.await.is_err(), "the process is gone");
+
+    let edge = start(options(dir.path())).await;
+    let client = Client { edge: &edge, token: token.clone() };
+    let place = format!("/v1/uploads/{id}");
+    let head = client.ask(Method::HEAD, &place, &[TUS]).await;
+    assert_eq!((head.status().as_u16(), header(&head, "upload-offset")), (200, "300"));
+    let more = [TUS, OCTETS, ("Upload-Offset", "300")];
+    let more = client.send((Method::PATCH, &place), &more, &bytes[300..900]).await;
+    assert_eq!((more.status().as_u16(), header(&more, "upload-offset")), (204, "900"));
+    assert_eq!(std::fs::read(&part).unwrap(), bytes[..900]);
+    edge.stop().await;
 }
