@@ -72,19 +72,26 @@ pub fn multivariant(manifest: &Manifest, set: CodecSet) -> Option<String> {
     Some(text)
 }
 
-/// Renders the media playlist of one rendition; `None` when there is no such rendition.
+/// Renders the media playlist of one rendition; `None` when there is no such rendition. That of a clip
+/// that grows has no end yet, and what is in it stays (RFC 8216 section 4.3.3.5).
 #[must_use]
 pub fn media_playlist(manifest: &Manifest, id: &RenditionId) -> Option<String> {
     let rendition = manifest.rendition(id)?;
     let mut text = String::with_capacity(160 + rendition.segments.len() * 32);
     push_head(&mut text, manifest, "#EXT-X-INDEPENDENT-SEGMENTS");
+    if manifest.is_growing {
+        // Without it players take a clip that grows for a live one and begin near its end.
+        text.push_str("#EXT-X-START:TIME-OFFSET=0\n");
+    }
     push(&mut text, format_args!("#EXT-X-MAP:URI=\"{id}/init.mp4\"\n"));
     let mut clock = Clock::new(rendition.timescale);
     for (n, segment) in rendition.segments.iter().enumerate() {
         push_duration(&mut text, clock.advance(segment.duration_ticks));
         push(&mut text, format_args!("{id}/{n}.m4s\n"));
     }
-    text.push_str("#EXT-X-ENDLIST\n");
+    if !manifest.is_growing {
+        text.push_str("#EXT-X-ENDLIST\n");
+    }
     Some(text)
 }
 
@@ -164,7 +171,8 @@ impl Clock {
 fn push_head(text: &mut String, manifest: &Manifest, kind: &str) {
     let target = manifest.target_duration_s;
     push(text, format_args!("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{target}\n"));
-    push(text, format_args!("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n{kind}\n"));
+    let grows = if manifest.is_growing { "EVENT" } else { "VOD" };
+    push(text, format_args!("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:{grows}\n{kind}\n"));
 }
 
 fn push_duration(text: &mut String, micros: u128) {
@@ -336,6 +344,19 @@ mod tests {
         without.captions.clear();
         assert!(!multivariant(&without, CodecSet::Avc).unwrap().contains("SUBTITLES"));
         assert_eq!(caption_playlist(&without, &id), None);
+    }
+
+    #[test]
+    fn beginning_has_no_end_and_is_what_the_whole_begins_with() {
+        let mut beginning = sample();
+        beginning.is_growing = true;
+        let id = RenditionId::new("c360").unwrap();
+        let text = media_playlist(&beginning, &id).unwrap();
+        let playlist = m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap();
+        assert!(!playlist.end_list);
+        assert_eq!(playlist.playlist_type, Some(MediaPlaylistType::Event));
+        assert_eq!(playlist.start.map(|start| start.time_offset.to_bits()), Some(0));
+        assert_eq!(playlist.segments, media("c360").segments);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! ```text
 //!   jobs waiting? -> LeaseJob -> source blob -> work folder -> TranscodeJob (blocking threads)
 //!                                                   |  blobs, a few at a time, to a quorum
-//!                       PublishRevision 1 (H.264) <-+-> PublishRevision 2 (AV1)
-//!                       RenewLease each 15 s meanwhile; a lease that is lost ends the job
+//!       PublishRevision: beginnings, H.264 whole  <-+-> PublishRevision: with AV1
+//!       RenewLease each 15 s meanwhile; a lease that is lost ends the job
 //! ```
 //! A job that is leased again starts from the beginning; blobs that are there already cost nothing.
 //! It must not know codecs. Read next: `fairground_media::transcode`.
@@ -18,9 +18,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use fairground_media::manifest::VideoFamily;
 use fairground_media::{
-    BlobSink, EncodeTuning, Manifest, MediaError, Progress, Revision, Stage, Tools, TranscodeJob,
+    Beginning, BlobSink, EncodeTuning, Manifest, MediaError, Progress, Revision, Stage, Tools,
+    TranscodeJob,
 };
-use fairground_types::command::{Command, MediaCommand, PublishRevision};
+use fairground_types::command::{Command, Extent, MediaCommand, PublishRevision};
 use fairground_types::{Accepted, AssetId, BlobHash, Verdict};
 use fairground_wire::message::{ForwardRequest, ForwardResponse, ReadRequest};
 use serde::{Deserialize, Serialize};
@@ -60,7 +61,7 @@ pub(crate) struct Work {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobReport {
-    /// `normalise`, `h264` or `av1`; absent when nothing runs.
+    /// `h264` or `av1`; absent when nothing runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) progress: Option<StageReport>,
     /// How long the stages took, once they are over.
@@ -121,6 +122,7 @@ struct JobRow {
     state: String,
     source: BlobHash,
     revision: u32,
+    is_growing: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,11 +130,14 @@ struct JobList {
     jobs: Vec<JobRow>,
 }
 
+#[derive(Clone, Copy)]
 struct Leased {
     asset: AssetId,
     fence: u64,
     source: BlobHash,
     revision: u32,
+    /// Whether the whole clip can be played in H.264.
+    is_whole: bool,
 }
 
 /// Why a job was not done.
@@ -210,7 +215,9 @@ async fn lease(edge: &Arc<Edge>) -> Option<Leased> {
     for _ in 0..REPORT_ATTEMPTS {
         let row = jobs(edge).await.into_iter().flatten().find(|row| row.asset_id == asset);
         if let Some(row) = row {
-            return Some(Leased { asset, fence, source: row.source, revision: row.revision });
+            let JobRow { source, revision, is_growing, .. } = row;
+            let is_whole = revision > 0 && !is_growing;
+            return Some(Leased { asset, fence, source, revision, is_whole });
         }
         tokio::time::sleep(PUT_PAUSE).await;
     }
@@ -321,19 +328,15 @@ async fn transcode(
         workers: options.workers.max(1),
         ..EncodeTuning::default()
     };
-    let job = TranscodeJob::new(source, folder.join("mezzanine"), tools.clone(), tuning);
-    let mut stage = RunStage { edge, asset: leased.asset, is_lost, job: Some(job) };
-    let mut next = leased.revision.saturating_add(1);
-    if next == 1 {
+    let mut job = TranscodeJob::new(source, folder.join("mezzanine"), tools.clone(), tuning);
+    job.next_revision = leased.revision.saturating_add(1);
+    let mut stage = RunStage { edge, leased: *leased, is_lost, job: Some(job) };
+    if !leased.is_whole {
         let revision = stage.run(false).await?;
-        publish(edge, leased, next, &revision, false).await?;
-        next = 2;
+        publish(edge, leased, &revision.manifest, revision.manifest_hash, Extent::Whole).await?;
     }
-    if next == 2 {
-        let revision = stage.run(true).await?;
-        publish(edge, leased, next, &revision, true).await?;
-    }
-    Ok(())
+    let revision = stage.run(true).await?;
+    publish(edge, leased, &revision.manifest, revision.manifest_hash, Extent::Last).await
 }
 
 async fn prepare(folder: &Path) -> Result<(), Error> {
@@ -349,7 +352,7 @@ async fn prepare(folder: &Path) -> Result<(), Error> {
 
 struct RunStage<'a> {
     edge: &'a Arc<Edge>,
-    asset: AssetId,
+    leased: Leased,
     is_lost: &'a Arc<AtomicBool>,
     job: Option<TranscodeJob>,
 }
@@ -358,12 +361,13 @@ impl RunStage<'_> {
     /// Runs a stage on a blocking thread; its blobs are with the cluster when it returns.
     async fn run(&mut self, is_av1: bool) -> Result<Revision, JobError> {
         let mut job = self.job.take().ok_or(JobError::Ended)?;
-        let (blobs, queue) = mpsc::channel(PUT_QUEUE);
+        let (made, queue) = mpsc::channel(PUT_QUEUE);
         let mut handing_over = JoinSet::new();
-        handing_over.spawn(hand_over(Arc::clone(self.edge), queue));
-        let (edge, asset, is_lost) = (Arc::clone(self.edge), self.asset, Arc::clone(self.is_lost));
+        handing_over.spawn(hand_over(Arc::clone(self.edge), self.leased, queue));
+        let (edge, is_lost) = (Arc::clone(self.edge), Arc::clone(self.is_lost));
+        let asset = self.leased.asset;
         let encoding = tokio::task::spawn_blocking(move || {
-            let mut sink = QueueSink { blobs, is_lost };
+            let mut sink = QueueSink { made, is_lost };
             let mut progress = |now: Progress| show(&edge, asset, now);
             let made = if is_av1 {
                 job.av1_revision(&mut sink, &mut progress)
@@ -377,7 +381,7 @@ impl RunStage<'_> {
         let handed_over = handing_over.join_next().await;
         match handed_over {
             Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(error))) => return Err(error.into()),
+            Some(Ok(Err(error))) => return Err(error),
             Some(Err(_)) | None => return Err(JobError::Ended),
         }
         let revision = made?;
@@ -395,20 +399,19 @@ impl RunStage<'_> {
             av1_fps: report.av1_fps,
         };
         tracing::info!(
-            asset_id = %self.asset,
+            asset_id = %self.leased.asset,
             normalise_ms = figures.normalise_ms,
             h264_ms = figures.h264_ms,
             av1_ms = figures.av1_ms,
             av1_fps = figures.av1_fps,
             "stage done"
         );
-        self.edge.work.update(self.asset, |report| report.figures = Some(figures));
+        self.edge.work.update(self.leased.asset, |report| report.figures = Some(figures));
     }
 }
 
 fn show(edge: &Edge, asset: AssetId, now: Progress) {
     let stage = match now.stage {
-        Stage::Normalise => "normalise",
         Stage::H264 => "h264",
         Stage::Av1 => "av1",
     };
@@ -417,49 +420,79 @@ fn show(edge: &Edge, asset: AssetId, now: Progress) {
     edge.work.update(asset, |report| report.progress = Some(progress));
 }
 
-/// Takes blobs of the encoder's thread into the queue of the uploader.
+/// What the encoder's thread has made.
+enum Made {
+    Blob(BlobHash, Bytes),
+    /// Everything that was made before can be played.
+    Beginning(Box<Beginning>),
+}
+
+/// Takes what the encoder's thread makes into the queue of the uploader.
 struct QueueSink {
-    blobs: mpsc::Sender<(BlobHash, Bytes)>,
+    made: mpsc::Sender<Made>,
     is_lost: Arc<AtomicBool>,
+}
+
+impl QueueSink {
+    fn send(&self, made: Made) -> Result<(), MediaError> {
+        if self.is_lost.load(Ordering::Acquire) {
+            return Err(MediaError::Sink("the lease is lost".to_owned()));
+        }
+        let sent = self.made.blocking_send(made);
+        sent.map_err(|_| MediaError::Sink("nothing is taken any more".to_owned()))
+    }
 }
 
 impl BlobSink for QueueSink {
     fn put(&mut self, bytes: Bytes) -> Result<BlobHash, MediaError> {
-        if self.is_lost.load(Ordering::Acquire) {
-            return Err(MediaError::Sink("the lease is lost".to_owned()));
-        }
         let hash = BlobHash::of(&bytes);
-        self.blobs
-            .blocking_send((hash, bytes))
-            .map_err(|_| MediaError::Sink("no blob is taken any more".to_owned()))?;
+        self.send(Made::Blob(hash, bytes))?;
         Ok(hash)
+    }
+
+    fn grown(&mut self, beginning: &Beginning) -> Result<(), MediaError> {
+        self.send(Made::Beginning(Box::new(beginning.clone())))
     }
 }
 
-/// Hands blobs to the cluster, a few at a time, and keeps them here: they will be asked for.
+/// Hands blobs to the cluster, a few at a time, and keeps them here: they will be asked for. A
+/// beginning is published when all that it is made of is there.
 async fn hand_over(
     edge: Arc<Edge>,
-    mut queue: mpsc::Receiver<(BlobHash, Bytes)>,
-) -> Result<(), BlobError> {
+    leased: Leased,
+    mut queue: mpsc::Receiver<Made>,
+) -> Result<(), JobError> {
     let mut puts: JoinSet<Result<(), BlobError>> = JoinSet::new();
-    let settle = |done: Option<Result<Result<(), BlobError>, tokio::task::JoinError>>| match done {
-        Some(Ok(outcome)) => outcome,
-        Some(Err(_)) => Err(BlobError::Unavailable),
-        None => Ok(()),
-    };
-    while let Some((hash, bytes)) = queue.recv().await {
-        if puts.len() >= PUTS {
-            settle(puts.join_next().await)?;
+    while let Some(made) = queue.recv().await {
+        match made {
+            Made::Blob(hash, bytes) => {
+                settle(&mut puts, PUTS - 1).await?;
+                let edge = Arc::clone(&edge);
+                puts.spawn(async move {
+                    put(&edge, hash, &bytes).await?;
+                    edge.delivery.origin.keep(vec![(hash, bytes)]).await;
+                    Ok(())
+                });
+            }
+            Made::Beginning(beginning) => {
+                settle(&mut puts, 0).await?;
+                let Beginning { manifest, manifest_hash } = *beginning;
+                publish(&edge, &leased, &manifest, manifest_hash, Extent::Beginning).await?;
+            }
         }
-        let edge = Arc::clone(&edge);
-        puts.spawn(async move {
-            put(&edge, hash, &bytes).await?;
-            edge.delivery.origin.keep(vec![(hash, bytes)]).await;
-            Ok(())
-        });
     }
-    while !puts.is_empty() {
-        settle(puts.join_next().await)?;
+    settle(&mut puts, 0).await?;
+    Ok(())
+}
+
+/// Waits until no more than `left` blobs are on their way.
+async fn settle(puts: &mut JoinSet<Result<(), BlobError>>, left: usize) -> Result<(), BlobError> {
+    while puts.len() > left {
+        match puts.join_next().await {
+            Some(Ok(outcome)) => outcome?,
+            Some(Err(_)) => return Err(BlobError::Unavailable),
+            None => return Ok(()),
+        }
     }
     Ok(())
 }
@@ -482,21 +515,24 @@ async fn put(edge: &Edge, hash: BlobHash, bytes: &Bytes) -> Result<(), BlobError
 async fn publish(
     edge: &Arc<Edge>,
     leased: &Leased,
-    number: u32,
-    revision: &Revision,
-    is_last: bool,
+    manifest: &Manifest,
+    manifest_hash: BlobHash,
+    extent: Extent,
 ) -> Result<(), JobError> {
+    let number = manifest.revision;
     let command = Command::Media(MediaCommand::PublishRevision(PublishRevision {
         asset: leased.asset,
         fence: leased.fence,
         revision: number,
-        manifest: revision.manifest_hash,
-        codecs: codecs(&revision.manifest),
-        is_last,
+        manifest: manifest_hash,
+        codecs: codecs(manifest),
+        extent,
     }));
     match report(edge, "publish", command).await? {
         Verdict::Accepted(_) => {
-            tracing::info!(asset_id = %leased.asset, revision = number, "revision published");
+            tracing::info!(
+                asset_id = %leased.asset, revision = number, ?extent, "revision published"
+            );
             Ok(())
         }
         Verdict::Rejected(rejection) => {

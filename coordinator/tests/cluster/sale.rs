@@ -10,7 +10,7 @@ use fairground_fakes::{Fakes, FakesHandle, FakesOptions, Faults};
 use fairground_media::token::{self, TokenKeys};
 use fairground_runtime::clock::Clock;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, Carrier, Channel, Clip, Command, IssueCommand,
+    AccountCommand, Actor, AuctionCommand, Carrier, Channel, Clip, Command, Extent, IssueCommand,
     IssueKind, MediaCommand, OpenIssue, OrderCommand, PaymentCommand, PublishRevision,
     RegisterAsset, SaveDraft, SealedText, ShippingAddress, StartCheckout, StoryCommand, StoryDraft,
 };
@@ -136,7 +136,7 @@ impl Scene {
             revision: 1,
             manifest,
             codecs: vec!["h264".to_owned()],
-            is_last: true,
+            extent: Extent::Last,
         })))
         .await;
         asset

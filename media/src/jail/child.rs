@@ -1,14 +1,17 @@
 //! Our side of the jail: start a tool, read what it writes, never wait for ever.
 //!
-//! One watchdog thread per run kills the tool's whole group at the deadline; one more thread keeps
-//! the end of standard error. Both are joined before the call returns. Read next: `super`.
+//! One watchdog thread per run kills the tool's whole group at the deadline, one more keeps the end of
+//! standard error, and a third feeds the tool where it is fed. All are joined before the call returns.
+//! Read next: `super`.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -70,7 +73,46 @@ pub(crate) fn run_streaming<T>(
     invocation: &Invocation<'_>,
     consume: impl FnOnce(&mut ChildStdout) -> Result<T, MediaError>,
 ) -> Result<T, MediaError> {
-    let mut child = spawn(invocation)?;
+    run_with(invocation, None::<fn(Inlet)>, consume)
+}
+
+/// The same of a tool that reads its standard input, which `feed` writes beside `consume`.
+///
+/// # Errors
+/// Those of [`run_streaming`].
+pub(crate) fn run_fed<T>(
+    invocation: &Invocation<'_>,
+    feed: impl FnOnce(Inlet) + Send,
+    consume: impl FnOnce(&mut ChildStdout) -> Result<T, MediaError>,
+) -> Result<T, MediaError> {
+    run_with(invocation, Some(feed), consume)
+}
+
+/// Standard input of a tool; closed, and with it the tool's input ended, when it is dropped.
+pub(crate) struct Inlet {
+    stdin: ChildStdin,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Inlet {
+    /// Whether nobody waits for the tool's output any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// Hands bytes over; `false` when the tool takes no more, which its end explains.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> bool {
+        self.stdin.write_all(bytes).is_ok()
+    }
+}
+
+fn run_with<T, F: FnOnce(Inlet) + Send>(
+    invocation: &Invocation<'_>,
+    feed: Option<F>,
+    consume: impl FnOnce(&mut ChildStdout) -> Result<T, MediaError>,
+) -> Result<T, MediaError> {
+    let mut child = spawn(invocation, feed.is_some())?;
+    let stdin = child.stdin.take();
     let pipes = (child.stdout.take(), child.stderr.take());
     let (Some(mut stdout), Some(stderr)) = pipes else {
         return Err(abandon(&mut child, MediaError::Stream("a tool without pipes".to_owned())));
@@ -78,6 +120,11 @@ pub(crate) fn run_streaming<T>(
     let pid = Pid::from_child(&child);
     let wall = invocation.limits.wall;
     let outcome = std::thread::scope(|scope| {
+        let is_over = Arc::new(AtomicBool::new(false));
+        if let (Some(feed), Some(stdin)) = (feed, stdin) {
+            let inlet = Inlet { stdin, is_over: Arc::clone(&is_over) };
+            scope.spawn(move || feed(inlet));
+        }
         let errors = scope.spawn(move || last_of(stderr));
         let (over, watch) = sync_channel::<()>(1);
         let watchdog = scope.spawn(move || match watch.recv_timeout(wall) {
@@ -89,6 +136,7 @@ pub(crate) fn run_streaming<T>(
         });
         let consumed = consume(&mut stdout);
         drop(stdout);
+        is_over.store(true, Ordering::Release);
         if consumed.is_err() {
             kill_group(pid);
         }
@@ -106,7 +154,7 @@ pub(crate) fn run_streaming<T>(
     Ok(value)
 }
 
-fn spawn(invocation: &Invocation<'_>) -> Result<Child, MediaError> {
+fn spawn(invocation: &Invocation<'_>, is_fed: bool) -> Result<Child, MediaError> {
     let mut command = match &invocation.tools.launcher {
         Some(launcher) => {
             let spec = Spec {
@@ -136,7 +184,7 @@ fn spawn(invocation: &Invocation<'_>) -> Result<Child, MediaError> {
     command
         .args(&invocation.args)
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(if is_fed { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -210,27 +258,61 @@ mod tests {
 
     use super::*;
 
-    fn shell(script: &str, wall: Duration) -> Result<Vec<u8>, MediaError> {
-        let tools = Tools {
-            ffmpeg: PathBuf::from("/bin/sh"),
-            ffprobe: PathBuf::from("/bin/sh"),
-            launcher: None,
-        };
-        let limits = JailLimits { wall, ..JailLimits::default() };
-        let invocation = Invocation {
-            tools: &tools,
+    fn shell_tools() -> Tools {
+        let shell = || PathBuf::from("/bin/sh");
+        Tools { ffmpeg: shell(), ffprobe: shell(), launcher: None }
+    }
+
+    fn shell_run<'a>(tools: &'a Tools, script: &str, wall: Duration) -> Invocation<'a> {
+        Invocation {
+            tools,
             tool: "sh",
             program: Path::new("/bin/sh"),
             args: super::super::words(["-c", script]),
             read: Vec::new(),
             write: None,
-            limits,
+            limits: JailLimits { wall, ..JailLimits::default() },
             report: false,
-        };
-        run(&invocation, 100)
+        }
+    }
+
+    fn shell(script: &str, wall: Duration) -> Result<Vec<u8>, MediaError> {
+        run(&shell_run(&shell_tools(), script, wall), 100)
     }
 
     const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_is_fed_comes_back_and_ends_with_the_inlet() {
+        let tools = shell_tools();
+        let fed = run_fed(
+            &shell_run(&tools, "cat", LONG),
+            |mut inlet| {
+                assert!(!inlet.is_over() && inlet.put(b"to be ") && inlet.put(b"continued"))
+            },
+            |stdout| {
+                let mut all = String::new();
+                stdout.read_to_string(&mut all).map_err(MediaError::io("read"))?;
+                Ok(all)
+            },
+        );
+        assert_eq!(fed.unwrap(), "to be continued");
+    }
+
+    #[test]
+    fn who_feeds_learns_that_nobody_listens() {
+        let tools = shell_tools();
+        let failing = run_fed(
+            &shell_run(&tools, "exec sleep 600", LONG),
+            |inlet| {
+                while !inlet.is_over() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            },
+            |_| Err::<(), _>(MediaError::Sink("full".to_owned())),
+        );
+        assert!(matches!(failing, Err(MediaError::Sink(_))), "{failing:?}");
+    }
 
     #[test]
     fn output_and_empty_environment_come_back() {

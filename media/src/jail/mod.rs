@@ -8,7 +8,7 @@
 //!  edge process                 launcher (fresh process)                       tool
 //!    | spawn(exe, verb, spec) ----> | setsid, die with the parent
 //!    |   empty environment          | limits: memory, CPU, files, file size, core
-//!    |   stdin null, pipes          | no new privileges
+//!    |   stdin null or fed, pipes   | no new privileges
 //!    |                              | Landlock: read libraries and inputs, write one folder
 //!    |                              | seccomp: no sockets, no other processes, no new programs
 //!    |                              | exec ------------------------------------> | same process
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use launch::launch_main;
 
-pub(crate) use child::{Invocation, run, run_streaming};
+pub(crate) use child::{Inlet, Invocation, run, run_fed, run_streaming};
 
 use crate::error::MediaError;
 

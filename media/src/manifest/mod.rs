@@ -58,6 +58,9 @@ pub struct Manifest {
     pub width: u32,
     /// Height of the mezzanine in pixels.
     pub height: u32,
+    /// Whether it is a beginning that later revisions continue: its playlists have no end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_growing: bool,
     /// Longest segment of all renditions, rounded to whole seconds.
     pub target_duration_s: u32,
     /// The renditions, video first, best default first.
@@ -570,6 +573,11 @@ fn check_codec(codec: &str) -> Result<(), MediaError> {
         return Err(broken("a codec string that is not one"));
     }
     Ok(())
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 fn broken(what: &str) -> MediaError {

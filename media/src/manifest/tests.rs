@@ -87,6 +87,7 @@ pub(crate) fn sample() -> Manifest {
             describes_sounds: true,
             file: BlobHash::of(b"captions"),
         }],
+        is_growing: false,
     }
 }
 

@@ -126,7 +126,7 @@ pub(super) fn encode(
         }
         read
     })?;
-    assembly.parts.finish()
+    assembly.parts.finish(mezzanine.frames)
 }
 
 /// Puts groups in order and packages them.

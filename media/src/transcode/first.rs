@@ -1,31 +1,40 @@
-//! What revision 1 is made of: all H.264 pictures, the sound and the stills, in few runs of ffmpeg.
+//! What revision 1 is made of: all H.264 pictures, the sound and the stills, in few runs of ffmpeg,
+//! begun while the mezzanine is still being written.
 //!
 //! ```text
-//!  tasks: tallest rung | other rungs and I-frames | sound, 128 kb/s | sound, 64 kb/s | stills
-//!            \_______________ `workers` threads take them in order ______________/
-//!                                      | headers and segments, a bounded queue
-//!                            calling thread: sink, counters
+//!  normalise: mezz.mp4, which grows
+//!     |
+//!  tasks: sound | tallest rung | other rungs and I-frames | stills
+//!            \_____ `workers` threads take them in order ____/
+//!                           | headers and segments, a bounded queue
+//!                 calling thread: sink, counters, beginnings
 //! ```
 //!
 //! The tallest rung costs about as much as all others together, and decoding the mezzanine as much
-//! as a middle rung: hence two runs of pictures, not one per rung. Read next: `super::h264`.
+//! as a middle rung: hence two runs of pictures, not one per rung. The sound takes seconds and comes
+//! first, since a beginning without it is of no use. Read next: `super::h264`, `super::growth`.
 
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::aac::{self, SOUNDS, Sound};
+use super::aac::{self, Cutter, SOUNDS};
+use super::follow::Following;
+use super::growth::Growth;
 use super::h264::{self, Picture};
-use super::normalise::Mezzanine;
+use super::normalise::{self, Mezzanine, Outline};
+use super::pace::Pace;
 use super::rendition::{IFrameParts, RenditionParts, target_of};
 use super::stills::{self, Stills};
 use super::{BlobSink, Context, Progress, Stage};
 use crate::error::MediaError;
 use crate::ladder::{CELLULAR_BPS_MAX, Purpose, Rung, avc_rungs, i_frame_rungs};
 use crate::manifest::{IFrameStream, Poster, Rendition, Storyboard, Track};
+use crate::mux::adts::AacStream;
 use crate::playlist::sound_for;
 
 /// Segments that wait for the sink, over all renditions.
@@ -50,6 +59,8 @@ pub(super) enum Part {
     Header { bytes: Bytes, codec: String },
     /// The next segment.
     Segment { bytes: Bytes, duration_ticks: u64, frames: u64 },
+    /// A whole sound.
+    Sound(AacStream),
     /// The stills, which are of no rendition.
     Stills(Box<Stills>),
 }
@@ -58,71 +69,74 @@ pub(super) enum Part {
 pub(super) struct Queue(SyncSender<(usize, Part)>);
 
 /// One run of ffmpeg, or a few short ones.
-enum Task<'a> {
+enum Task {
     Pictures(Vec<Picture>),
-    Sound { file: &'a Path, sound: &'static Sound, rendition: usize },
-    Stills { slot: usize },
+    /// All encodings of the sound; the first is that rendition.
+    Sounds {
+        rendition: usize,
+    },
+    Stills {
+        slot: usize,
+    },
 }
 
 /// What is collected of one rendition.
 enum Parts {
     Rendition(RenditionParts),
     IFrames(IFrameParts),
+    Sound(RenditionParts, Option<Cutter>),
     Stills(Option<(Poster, Storyboard)>),
 }
 
 /// What every step of this module needs.
 struct Work<'a> {
     context: &'a Context<'a>,
-    mezzanine: &'a Mezzanine,
+    source: &'a Path,
+    following: &'a Following<'a>,
+    rungs: &'a [Rung],
     workers: usize,
 }
 
+/// Told of every beginning: its renditions, and the frames that they have.
+pub(super) type Grown<'a> =
+    &'a mut dyn FnMut(&mut dyn BlobSink, Vec<Rendition>, u64) -> Result<(), MediaError>;
+
+/// Makes the mezzanine and all of revision 1; says how long the mezzanine took.
 pub(super) fn make(
     context: &Context<'_>,
-    mezzanine: &Mezzanine,
+    (source, outline): (&Path, &Outline),
     workers: usize,
     sink: &mut dyn BlobSink,
     progress: &mut dyn FnMut(Progress),
-) -> Result<FirstMedia, MediaError> {
-    let work = Work { context, mezzanine, workers };
-    let rungs = avc_rungs(mezzanine.size, mezzanine.rate);
-    let seek = i_frame_rungs(mezzanine.size, mezzanine.rate);
-    let mut parts = Vec::new();
-    let mut pictures = Vec::new();
-    for rung in rungs.iter().chain(&seek) {
-        pictures.push(work.picture(rung, parts.len()));
-        parts.push(work.parts(rung)?);
-    }
-    let others = pictures.split_off(1);
-    let mut tasks: VecDeque<Task<'_>> = [pictures, others].map(Task::Pictures).into();
-    if let Some(file) = &mezzanine.audio {
-        for sound in &SOUNDS {
-            tasks.push_back(Task::Sound { file, sound, rendition: parts.len() });
-            let track = Track::Audio { channels: aac::CHANNELS, sample_rate: aac::SAMPLE_RATE };
-            let made = RenditionParts::sound(sound.name, track, aac::SAMPLE_RATE)?;
-            parts.push(Parts::Rendition(made));
+    grown: Grown<'_>,
+) -> Result<(Mezzanine, FirstMedia, Duration), MediaError> {
+    let following = Following::new(outline);
+    let rungs = avc_rungs(outline.size, outline.rate);
+    let work = Work { context, source, following: &following, rungs: &rungs, workers };
+    let (tasks, mut parts) = work.plan()?;
+    let started = Instant::now();
+    let (written, run) = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            following.written_by(|| {
+                let mezzanine = normalise::picture(context, source, &following)?;
+                let frames = mezzanine.frames;
+                Ok(((mezzanine, started.elapsed()), frames))
+            })
+        });
+        let run = work.run(tasks, &mut parts, sink, progress, grown);
+        (writer.join().unwrap_or_else(|_| Err(panicked())), run)
+    });
+    // A writer that was stopped tells nothing of the cause; one that failed is the cause.
+    let (mezzanine, took) = match (written, run) {
+        (Err(MediaError::Sink(_)), Err(cause)) => return Err(cause),
+        (written, run) => {
+            let written = written?;
+            run?;
+            written
         }
-    }
-    tasks.push_back(Task::Stills { slot: parts.len() });
-    parts.push(Parts::Stills(None));
-    work.run(tasks, &mut parts, sink, progress)?;
-    let (mut renditions, mut streams, mut stills) = (Vec::new(), Vec::new(), None);
-    for parts in parts {
-        match parts {
-            Parts::Rendition(parts) => renditions.push(parts.finish()?),
-            Parts::IFrames(parts) => streams.push(parts),
-            Parts::Stills(made) => stills = made,
-        }
-    }
-    work.fit_cellular(&rungs, &mut renditions, sink)?;
-    put_default_first(&rungs, &mut renditions);
-    let target = target_of(&renditions);
-    let i_frames: Result<Vec<_>, MediaError> =
-        streams.into_iter().map(|stream| stream.finish(target, sink)).collect();
-    let (poster, storyboard) =
-        stills.ok_or_else(|| MediaError::Stream("no stills were made".to_owned()))?;
-    Ok(FirstMedia { renditions, i_frames: i_frames?, poster, storyboard })
+    };
+    let made = work.finish(mezzanine.frames, parts, sink)?;
+    Ok((mezzanine, made, took))
 }
 
 impl Queue {
@@ -134,12 +148,41 @@ impl Queue {
 }
 
 impl Work<'_> {
+    /// What is to be done, and where its parts are collected.
+    fn plan(&self) -> Result<(VecDeque<Task>, Vec<Parts>), MediaError> {
+        let Outline { size, rate, .. } = *self.following.outline;
+        let (mut tasks, mut parts, mut pictures) = (VecDeque::new(), Vec::new(), Vec::new());
+        for rung in self.rungs.iter().chain(&i_frame_rungs(size, rate)) {
+            pictures.push(self.picture(rung, parts.len()));
+            parts.push(self.parts(rung)?);
+        }
+        if self.context.source.has_audio {
+            tasks.push_back(Task::Sounds { rendition: parts.len() });
+            for sound in &SOUNDS {
+                let track = Track::Audio { channels: aac::CHANNELS, sample_rate: aac::SAMPLE_RATE };
+                let made = RenditionParts::sound(sound.name, track, aac::SAMPLE_RATE)?;
+                parts.push(Parts::Sound(made, None));
+            }
+        }
+        // A lone worker makes all pictures in one run, or beginnings would wait for the end.
+        let others = if self.workers > 1 { pictures.split_off(1) } else { Vec::new() };
+        let runs = [pictures, others].into_iter().filter(|pictures| !pictures.is_empty());
+        tasks.extend(runs.map(Task::Pictures));
+        tasks.push_back(Task::Stills { slot: parts.len() });
+        parts.push(Parts::Stills(None));
+        Ok((tasks, parts))
+    }
+
+    fn pace(&self, rung: &Rung) -> Pace {
+        Pace::open(self.following.outline.rate, rung.frame_step)
+    }
+
     fn picture(&self, rung: &Rung, rendition: usize) -> Picture {
-        Picture { rung: *rung, pace: self.mezzanine.pace(rung.frame_step), rendition }
+        Picture { rung: *rung, pace: self.pace(rung), rendition }
     }
 
     fn parts(&self, rung: &Rung) -> Result<Parts, MediaError> {
-        let pace = self.mezzanine.pace(rung.frame_step);
+        let pace = self.pace(rung);
         Ok(match rung.purpose {
             Purpose::Seek => Parts::IFrames(IFrameParts::new(rung, pace)?),
             Purpose::Watch | Purpose::Cellular => {
@@ -151,17 +194,20 @@ impl Work<'_> {
     /// Runs the tasks, `workers` at a time, and collects what they make.
     fn run(
         &self,
-        tasks: VecDeque<Task<'_>>,
+        tasks: VecDeque<Task>,
         parts: &mut [Parts],
         sink: &mut dyn BlobSink,
         progress: &mut dyn FnMut(Progress),
+        grown: Grown<'_>,
     ) -> Result<(), MediaError> {
         let pictures = tasks.iter().flat_map(|task| match task {
             Task::Pictures(pictures) => pictures.as_slice(),
-            Task::Sound { .. } | Task::Stills { .. } => &[],
+            Task::Sounds { .. } | Task::Stills { .. } => &[],
         });
-        let total_frames = pictures.map(|picture| picture.pace.frames()).sum();
-        let mut done_frames = 0;
+        let expected = self.following.outline.expected;
+        let total = pictures.map(|picture| picture.pace.closed(expected).frames()).sum();
+        let mut counter = Counter { done: 0, total };
+        let mut growth = Growth::default();
         let workers = self.workers.clamp(1, tasks.len().max(1));
         let tasks = Mutex::new(tasks);
         std::thread::scope(|scope| {
@@ -175,16 +221,19 @@ impl Work<'_> {
             // Only the threads may keep senders, or nobody would see that they have ended.
             drop(queue);
             let stored: Result<(), MediaError> = parts_in.iter().try_for_each(|(index, part)| {
-                let parts = parts
-                    .get_mut(index)
-                    .ok_or_else(|| MediaError::Stream("a part of no rendition".to_owned()))?;
-                let added = parts.take(part, sink)?;
+                let slot = parts.get_mut(index);
+                let slot =
+                    slot.ok_or_else(|| MediaError::Stream("a part of no rendition".into()))?;
+                let added = slot.take(part, self.following.outline, sink)?;
                 if added > 0 {
-                    done_frames += added;
-                    progress(Progress { stage: Stage::H264, done_frames, total_frames });
+                    progress(counter.add(added));
+                    self.grow(&mut growth, parts, sink, grown)?;
                 }
                 Ok(())
             });
+            if stored.is_err() {
+                self.following.stop();
+            }
             // Without a receiver the threads stop at their next part.
             drop(parts_in);
             let ended: Vec<Result<(), MediaError>> = threads
@@ -195,36 +244,123 @@ impl Work<'_> {
         })
     }
 
-    fn work_off(&self, tasks: &Mutex<VecDeque<Task<'_>>>, queue: &Queue) -> Result<(), MediaError> {
+    /// Publishes a beginning when there is one. Of a picture it has all groups that others follow: only
+    /// then is it known where their sound ends.
+    fn grow(
+        &self,
+        growth: &mut Growth,
+        parts: &mut [Parts],
+        sink: &mut dyn BlobSink,
+        grown: Grown<'_>,
+    ) -> Result<(), MediaError> {
+        let pictures = parts.iter().filter_map(|parts| match parts {
+            Parts::Rendition(parts) => Some(parts.groups()),
+            Parts::Sound(..) | Parts::IFrames(_) | Parts::Stills(_) => None,
+        });
+        let groups = pictures.min().unwrap_or(0).saturating_sub(1);
+        let gop = self.following.outline.rate.frames_per_gop();
+        let all = self.following.frames_now().map(|frames| frames.div_ceil(gop));
+        // The whole is about to come.
+        if all.is_some_and(|all| groups.saturating_add(1) >= all) {
+            return Ok(());
+        }
+        let is_mute = parts.iter().any(|parts| matches!(parts, Parts::Sound(_, None)));
+        if is_mute || !growth.is_due(groups, Instant::now()) {
+            return Ok(());
+        }
+        let mut renditions = Vec::new();
+        for parts in parts {
+            let beginning = match parts {
+                Parts::Rendition(parts) => parts.beginning(groups),
+                Parts::Sound(parts, Some(cutter)) => {
+                    put_cuts(parts, cutter.advance(groups)?, sink)?;
+                    parts.beginning(groups)
+                }
+                Parts::Sound(_, None) | Parts::IFrames(_) | Parts::Stills(_) => continue,
+            };
+            let Some(beginning) = beginning else { return Ok(()) };
+            renditions.push(beginning);
+        }
+        put_default_first(self.rungs, &mut renditions);
+        grown(sink, renditions, groups.saturating_mul(gop))
+    }
+
+    fn work_off(&self, tasks: &Mutex<VecDeque<Task>>, queue: &Queue) -> Result<(), MediaError> {
         let list = || tasks.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let Some(task) = list().pop_front() else { return Ok(()) };
             let done = match task {
                 Task::Pictures(pictures) => {
-                    h264::encode(self.context, self.mezzanine, &pictures, queue)
+                    h264::encode(self.context, self.following, &pictures, queue)
                 }
-                Task::Sound { file, sound, rendition } => {
-                    let outlet = aac::Outlet { queue, rendition };
-                    aac::encode(self.context, self.mezzanine, file, sound, &outlet)
-                }
-                Task::Stills { slot } => stills::make(self.context, self.mezzanine)
-                    .and_then(|made| queue.send(slot, Part::Stills(Box::new(made)))),
+                Task::Sounds { rendition } => self.sounds(rendition, queue),
+                Task::Stills { slot } => self.stills(slot, queue),
             };
             if done.is_err() {
-                // What others would still begin is of no use.
+                // What others would still begin is of no use, nor is the rest of the mezzanine.
                 list().clear();
+                self.following.stop();
                 return done;
             }
         }
     }
 
+    fn sounds(&self, rendition: usize, queue: &Queue) -> Result<(), MediaError> {
+        let Some(file) = normalise::sound(self.context, self.source)? else {
+            return Ok(());
+        };
+        for (index, sound) in SOUNDS.iter().enumerate() {
+            let stream = aac::encode(self.context, &file, sound)?;
+            queue.send(rendition.saturating_add(index), Part::Sound(stream))?;
+        }
+        Ok(())
+    }
+
+    fn stills(&self, slot: usize, queue: &Queue) -> Result<(), MediaError> {
+        let mezzanine = self.following.outline.whole(self.following.frames()?);
+        let made = stills::make(self.context, &mezzanine)?;
+        queue.send(slot, Part::Stills(Box::new(made)))
+    }
+
+    /// Closes what was collected, once the mezzanine is whole.
+    fn finish(
+        &self,
+        frames: u64,
+        parts: Vec<Parts>,
+        sink: &mut dyn BlobSink,
+    ) -> Result<FirstMedia, MediaError> {
+        let (mut renditions, mut streams, mut stills) = (Vec::new(), Vec::new(), None);
+        for parts in parts {
+            match parts {
+                Parts::Rendition(parts) => renditions.push(parts.finish(frames)?),
+                Parts::Sound(mut parts, Some(mut cutter)) => {
+                    put_cuts(&mut parts, cutter.finish(frames)?, sink)?;
+                    renditions.push(parts.finish(frames)?);
+                }
+                // A track of sound without any: the clip is mute.
+                Parts::Sound(_, None) => {}
+                Parts::IFrames(parts) => streams.push(parts),
+                Parts::Stills(made) => stills = made,
+            }
+        }
+        self.fit_cellular(frames, &mut renditions, sink)?;
+        put_default_first(self.rungs, &mut renditions);
+        let target = target_of(&renditions);
+        let i_frames: Result<Vec<_>, MediaError> =
+            streams.into_iter().map(|stream| stream.finish(frames, target, sink)).collect();
+        let (poster, storyboard) =
+            stills.ok_or_else(|| MediaError::Stream("no stills were made".to_owned()))?;
+        Ok(FirstMedia { renditions, i_frames: i_frames?, poster, storyboard })
+    }
+
     /// Makes the variant for slow networks again, with a lower cap, until it keeps its total.
     fn fit_cellular(
         &self,
-        rungs: &[Rung],
+        frames: u64,
         renditions: &mut [Rendition],
         sink: &mut dyn BlobSink,
     ) -> Result<(), MediaError> {
+        let rungs = self.rungs;
         let Some(index) = rungs.iter().position(|rung| rung.purpose == Purpose::Cellular) else {
             return Ok(());
         };
@@ -247,10 +383,10 @@ impl Work<'_> {
             rung.cap_bps = rung.cap_bps / 4 * 3;
             let task = Task::Pictures(vec![self.picture(&rung, 0)]);
             let mut parts = [self.parts(&rung)?];
-            self.run([task].into(), &mut parts, sink, &mut |_| {})?;
+            self.run([task].into(), &mut parts, sink, &mut |_| {}, &mut |_, _, _| Ok(()))?;
             for parts in parts {
                 if let Parts::Rendition(parts) = parts {
-                    *slot = parts.finish()?;
+                    *slot = parts.finish(frames)?;
                 }
             }
         }
@@ -260,7 +396,12 @@ impl Work<'_> {
 
 impl Parts {
     /// Takes a part; returns its pictures.
-    fn take(&mut self, part: Part, sink: &mut dyn BlobSink) -> Result<u64, MediaError> {
+    fn take(
+        &mut self,
+        part: Part,
+        outline: &Outline,
+        sink: &mut dyn BlobSink,
+    ) -> Result<u64, MediaError> {
         match (self, part) {
             (Self::Rendition(parts), Part::Header { bytes, codec }) => {
                 parts.put_header(bytes, codec, sink).map(|()| 0)
@@ -274,14 +415,42 @@ impl Parts {
             (Self::IFrames(parts), Part::Segment { bytes, duration_ticks, frames }) => {
                 parts.add(&bytes, duration_ticks).map(|()| frames)
             }
+            (Self::Sound(parts, cutter), Part::Sound(stream)) => {
+                let made = cutter.insert(Cutter::new(stream, outline.rate));
+                let (bytes, codec) = made.header()?;
+                parts.put_header(bytes, codec, sink).map(|()| 0)
+            }
             (Self::Stills(made), Part::Stills(stills)) => {
                 *made = Some(stills.put(sink)?);
                 Ok(0)
             }
-            (Self::Stills(_), _) | (_, Part::Stills(_)) => {
+            (Self::Stills(_) | Self::Sound(..), _) | (_, Part::Stills(_) | Part::Sound(_)) => {
                 Err(MediaError::Stream("a part of another kind".to_owned()))
             }
         }
+    }
+}
+
+fn put_cuts(
+    parts: &mut RenditionParts,
+    cuts: Vec<aac::Cut>,
+    sink: &mut dyn BlobSink,
+) -> Result<(), MediaError> {
+    cuts.into_iter().try_for_each(|(bytes, ticks)| parts.put_segment(bytes, ticks, 0, sink))
+}
+
+/// Pictures done of all that are to be made.
+struct Counter {
+    done: u64,
+    total: u64,
+}
+
+impl Counter {
+    fn add(&mut self, frames: u64) -> Progress {
+        self.done = self.done.saturating_add(frames);
+        // The upload may have promised fewer.
+        self.total = self.total.max(self.done);
+        Progress { stage: Stage::H264, done_frames: self.done, total_frames: self.total }
     }
 }
 

@@ -1,4 +1,5 @@
-//! H.264 (x264 through jailed ffmpeg): one run makes several tracks of one decoded mezzanine.
+//! H.264 (x264 through jailed ffmpeg): one run makes several tracks of one decoded mezzanine, which it
+//! is fed with as it comes.
 //!
 //! ```text
 //!  mezzanine --decode--> split --+--> every n-th frame, scale, x264 --> track 1 --+
@@ -13,19 +14,23 @@ use std::process::ChildStdout;
 
 use super::Context;
 use super::first::{Part, Queue};
-use super::normalise::{Mezzanine, SCALE_FLAGS, bt709, common, limits, open_video};
+use super::follow::Following;
+use super::normalise::{SCALE_FLAGS, bt709, common, limits};
 use super::pace::Pace;
 use crate::error::MediaError;
-use crate::jail::{Invocation, run_streaming, words};
+use crate::jail::{Invocation, run_fed, words};
 use crate::ladder::{Purpose, Rung, Size, avc_level};
+use crate::manifest::FrameRate;
 use crate::mux::fragments::Fragments;
 use crate::mux::sps::{Colour, SequenceParameterSet};
 use crate::mux::{Sample, codecs, init, segment, sps};
+use crate::probe::fenced_input;
 
 /// One track of a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Picture {
     pub(super) rung: Rung,
+    /// Open: how many pictures there are is known at the end.
     pub(super) pace: Pace,
     /// Whose parts its segments are.
     pub(super) rendition: usize,
@@ -33,26 +38,31 @@ pub(super) struct Picture {
 
 pub(super) fn encode(
     context: &Context<'_>,
-    mezzanine: &Mezzanine,
+    following: &Following<'_>,
     pictures: &[Picture],
     queue: &Queue,
 ) -> Result<(), MediaError> {
+    let mut limits = limits(context.source);
+    // As long as it takes to write the mezzanine, and as long again.
+    limits.wall = limits.wall.saturating_mul(2);
     let invocation = Invocation {
         tools: context.tools,
         tool: "ffmpeg",
         program: &context.tools.ffmpeg,
-        args: arguments(mezzanine, pictures),
-        read: vec![mezzanine.video.clone()],
+        args: arguments(following.outline.rate, pictures),
+        read: Vec::new(),
         write: None,
-        limits: limits(context.source),
+        limits,
         report: false,
     };
-    run_streaming(&invocation, |stdout| repackage(stdout, pictures, queue))
+    let feed = |inlet| following.feed(inlet);
+    run_fed(&invocation, feed, |stdout| repackage(stdout, following, pictures, queue))
 }
 
-fn arguments(mezzanine: &Mezzanine, pictures: &[Picture]) -> Vec<OsString> {
+fn arguments(rate: FrameRate, pictures: &[Picture]) -> Vec<OsString> {
     let mut args = common();
-    args.extend(open_video(mezzanine));
+    args.extend(fenced_input("mov"));
+    args.extend(words(["-i", "pipe:0"]));
     args.extend(words(["-filter_complex_threads", "1", "-filter_complex", &graph(pictures)]));
     for index in 0..pictures.len() {
         args.extend(words(["-map", &format!("[out{index}]")]));
@@ -68,7 +78,7 @@ fn arguments(mezzanine: &Mezzanine, pictures: &[Picture]) -> Vec<OsString> {
     args.extend(bt709());
     // Unit type 6 is supplemental information, which only names the encoder.
     args.extend(words(["-bsf:v", "filter_units=remove_types=6"]));
-    args.extend(words(["-video_track_timescale", &mezzanine.rate.num.to_string()]));
+    args.extend(words(["-video_track_timescale", &rate.num.to_string()]));
     // A key frame of any track ends the fragment of all, so groups may come in parts. A fragment per
     // frame would be plainer, but ffmpeg then loses the distance between decoding and showing.
     args.extend(words(["-movflags", "+frag_keyframe+empty_moov+default_base_moof"]));
@@ -126,6 +136,7 @@ fn settings(picture: &Picture) -> Vec<(&'static str, String)> {
 
 fn repackage(
     stdout: &mut ChildStdout,
+    following: &Following<'_>,
     pictures: &[Picture],
     queue: &Queue,
 ) -> Result<(), MediaError> {
@@ -150,13 +161,16 @@ fn repackage(
             track.take(sample)?;
         }
     }
-    tracks.iter_mut().try_for_each(Track::close)
+    // The tool was fed up to the end of the mezzanine, which therefore is known.
+    let frames = following.frames()?;
+    tracks.iter_mut().try_for_each(|track| track.finish(frames))
 }
 
 /// Puts the samples of one track into groups.
 struct Track<'a> {
     picture: &'a Picture,
     queue: &'a Queue,
+    pace: Pace,
     has_header: bool,
     /// The group that is being collected.
     group: u64,
@@ -165,7 +179,8 @@ struct Track<'a> {
 
 impl<'a> Track<'a> {
     const fn new(picture: &'a Picture, queue: &'a Queue) -> Self {
-        Self { picture, queue, has_header: false, group: 0, samples: Vec::new() }
+        let pace = picture.pace;
+        Self { picture, queue, pace, has_header: false, group: 0, samples: Vec::new() }
     }
 
     /// What the header will say is what the bitstream says.
@@ -201,12 +216,18 @@ impl<'a> Track<'a> {
 
     /// First picture of the group, and how many it must have.
     fn span(&self) -> (u64, u64) {
-        let pace = self.picture.pace;
+        let pace = self.pace;
         if self.picture.rung.purpose == Purpose::Seek {
             (self.group, u64::from(self.group < pace.frames()))
         } else {
             (self.group.saturating_mul(pace.gop()), pace.frames_of(self.group))
         }
+    }
+
+    /// Closes the last group, which ends with the mezzanine.
+    fn finish(&mut self, mezzanine_frames: u64) -> Result<(), MediaError> {
+        self.pace = self.pace.closed(mezzanine_frames);
+        self.close()
     }
 
     /// Checks the group and writes it with its place on our own exact clock.
@@ -222,7 +243,7 @@ impl<'a> Track<'a> {
         if !samples.first().is_some_and(|sample| sample.sync) {
             return Err(self.wrong("no key frame at its start"));
         }
-        let pace = self.picture.pace;
+        let pace = self.pace;
         if !undelay(&mut samples, pace.rate().den.into()) {
             return Err(self.wrong("presentation times are not one per frame"));
         }

@@ -5,8 +5,9 @@
 //!      mezz.mp4 (constant rate, two-second groups, BT.709) + mezz.wav (48 kHz stereo)
 //!        |                                   |
 //!        | first: h264, aac, stills (ffmpeg) | av1 (rav1e, one context per group, in parallel)
+//!        | along with the mezzanine          |
 //!        v                                   v
-//!      revision 1: H.264 + AAC             revision 2: the same and AV1
+//!      beginnings, then H.264 + AAC        the same and AV1
 //! ```
 //!
 //! The completion rule holds for every rendition: exactly the mezzanine's frames, or exactly every
@@ -16,6 +17,8 @@
 mod aac;
 mod av1;
 mod first;
+mod follow;
+mod growth;
 mod h264;
 pub(crate) mod normalise;
 mod pace;
@@ -30,11 +33,12 @@ use fairground_types::BlobHash;
 
 use crate::error::MediaError;
 use crate::jail::Tools;
-use crate::manifest::{MANIFEST_VERSION, Manifest, Rendition};
+use crate::ladder::Size;
+use crate::manifest::{FrameRate, MANIFEST_VERSION, Manifest, Rendition};
 use crate::probe::{ProbePolicy, SourceFacts, probe};
 
 use first::FirstMedia;
-use normalise::Mezzanine;
+use normalise::{Mezzanine, Outline};
 use rendition::target_of;
 
 /// Takes blobs; the caller stores them where it likes.
@@ -44,6 +48,24 @@ pub trait BlobSink {
     /// # Errors
     /// [`MediaError::Sink`] when it could not be stored; the job then stops.
     fn put(&mut self, bytes: Bytes) -> Result<BlobHash, MediaError>;
+
+    /// A beginning of the clip can be played: all its blobs have been put before. Later ones are longer,
+    /// and the whole comes at last, as what the job returns.
+    ///
+    /// # Errors
+    /// [`MediaError::Sink`] when nobody wants the rest; the job then stops.
+    fn grown(&mut self, _beginning: &Beginning) -> Result<(), MediaError> {
+        Ok(())
+    }
+}
+
+/// The first seconds of a clip as a revision of their own, while the rest is being made.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// The manifest, which says that it grows.
+    pub manifest: Manifest,
+    /// Address of the manifest's own blob.
+    pub manifest_hash: BlobHash,
 }
 
 /// What trades speed for quality.
@@ -62,9 +84,7 @@ pub struct EncodeTuning {
 /// What a job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Making the mezzanine.
-    Normalise,
-    /// Making the H.264 rungs and the sound.
+    /// Making the mezzanine, the H.264 rungs and the sound.
     H264,
     /// Making the AV1 rung.
     Av1,
@@ -97,9 +117,9 @@ pub struct Revision {
 pub struct Report {
     /// Facts about the upload.
     pub source: SourceFacts,
-    /// Time for the mezzanine.
+    /// Time until the mezzanine was whole.
     pub normalise: Duration,
-    /// Time for the H.264 rungs, I-frames, sound and stills.
+    /// Time until the H.264 rungs, I-frames, sound and stills were, from the same start.
     pub h264: Duration,
     /// Time for the AV1 rung, in revisions that have one.
     pub av1: Option<Duration>,
@@ -120,6 +140,8 @@ pub struct TranscodeJob {
     pub tuning: EncodeTuning,
     /// What is accepted.
     pub policy: ProbePolicy,
+    /// Number of the next revision, from 1.
+    pub next_revision: u32,
     first: Option<FirstCut>,
 }
 
@@ -139,13 +161,15 @@ impl Default for EncodeTuning {
 }
 
 impl TranscodeJob {
-    /// Describes a job; nothing runs yet.
+    /// Describes a job of a clip that has no revision; nothing runs yet.
     #[must_use]
     pub fn new(source: PathBuf, work_dir: PathBuf, tools: Tools, tuning: EncodeTuning) -> Self {
-        Self { source, work_dir, tools, tuning, policy: ProbePolicy::default(), first: None }
+        let policy = ProbePolicy::default();
+        Self { source, work_dir, tools, tuning, policy, next_revision: 1, first: None }
     }
 
-    /// Stage 1: probe, normalise, H.264 rungs, I-frames, sound and stills; revision 1.
+    /// Stage 1: probe, normalise, H.264 rungs, I-frames, sound and stills. Beginnings are told to the
+    /// sink, each a revision of its own; the one that is returned is whole.
     ///
     /// # Errors
     /// [`MediaError::Rejected`] when the clip is at fault; else by what the caller can do.
@@ -154,14 +178,14 @@ impl TranscodeJob {
         sink: &mut dyn BlobSink,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Revision, MediaError> {
-        let first = self.first_cut(sink, progress)?;
-        let revision = first.publish(1, first.made.renditions.clone(), sink);
+        let first = self.first_cut(true, sink, progress)?;
+        let revision = self.publish(&first, first.made.renditions.clone(), sink);
         self.first = Some(first);
         revision
     }
 
-    /// Stage 2: adds the AV1 rung; revision 2 is complete by itself. Runs stage 1 before when it
-    /// has not run in this job.
+    /// Stage 2: adds the AV1 rung; the revision is complete by itself. Runs stage 1 before when it
+    /// has not run in this job, and tells nobody of beginnings then.
     ///
     /// # Errors
     /// Those of [`TranscodeJob::h264_revision`], and [`MediaError::Encoder`].
@@ -172,7 +196,7 @@ impl TranscodeJob {
     ) -> Result<Revision, MediaError> {
         let mut first = match self.first.take() {
             Some(first) => first,
-            None => self.first_cut(sink, progress)?,
+            None => self.first_cut(false, sink, progress)?,
         };
         let started = Instant::now();
         let work_dir =
@@ -189,29 +213,54 @@ impl TranscodeJob {
         renditions.push(rung);
         let sounds = made.iter().filter(|rendition| rendition.family().is_none());
         renditions.extend(sounds.cloned());
-        let revision = first.publish(2, renditions, sink);
+        let revision = self.publish(&first, renditions, sink);
         self.first = Some(first);
         revision
     }
 
     fn first_cut(
-        &self,
+        &mut self,
+        grows: bool,
         sink: &mut dyn BlobSink,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<FirstCut, MediaError> {
         std::fs::create_dir_all(&self.work_dir).map_err(MediaError::io("make the work folder"))?;
         let work_dir =
             self.work_dir.canonicalize().map_err(MediaError::io("find the work folder"))?;
+        let upload = self.source.canonicalize().map_err(MediaError::io("find the upload"))?;
         let source = probe(&self.source, &self.tools, &self.policy)?;
         let context = Context { tools: &self.tools, work_dir: &work_dir, source: &source };
+        let outline = Outline::new(&context);
         let started = Instant::now();
-        let mezzanine = normalise::run(&context, &self.source, progress)?;
-        let normalise = started.elapsed();
-        let started = Instant::now();
-        let made = first::make(&context, &mezzanine, self.tuning.workers, sink, progress)?;
+        let next = &mut self.next_revision;
+        let mut grown = |sink: &mut dyn BlobSink, renditions, frames| {
+            if !grows {
+                return Ok(());
+            }
+            let manifest = beginning(*next, &outline, renditions, frames);
+            let manifest_hash = sink.put(manifest.to_bytes()?.into())?;
+            *next = next.saturating_add(1);
+            sink.grown(&Beginning { manifest, manifest_hash })
+        };
+        let from = (upload.as_path(), &outline);
+        let workers = self.tuning.workers;
+        let (mezzanine, made, normalise) =
+            first::make(&context, from, workers, sink, progress, &mut grown)?;
         let h264 = started.elapsed();
         let report = Report { source, normalise, h264, av1: None, av1_fps: None };
         Ok(FirstCut { mezzanine, made, report })
+    }
+
+    fn publish(
+        &mut self,
+        first: &FirstCut,
+        renditions: Vec<Rendition>,
+        sink: &mut dyn BlobSink,
+    ) -> Result<Revision, MediaError> {
+        let manifest = first.manifest(self.next_revision, renditions);
+        let manifest_hash = sink.put(manifest.to_bytes()?.into())?;
+        self.next_revision = self.next_revision.saturating_add(1);
+        Ok(Revision { manifest, manifest_hash, report: first.report.clone() })
     }
 }
 
@@ -223,30 +272,50 @@ struct Context<'a> {
 }
 
 impl FirstCut {
-    fn publish(
-        &self,
-        revision: u32,
-        renditions: Vec<Rendition>,
-        sink: &mut dyn BlobSink,
-    ) -> Result<Revision, MediaError> {
-        let mezzanine = &self.mezzanine;
-        let manifest = Manifest {
-            version: MANIFEST_VERSION,
-            revision,
-            duration_ms: mezzanine.rate.millis_of(mezzanine.frames),
-            frame_count: mezzanine.frames,
-            frame_rate: mezzanine.rate,
-            width: mezzanine.size.width,
-            height: mezzanine.size.height,
-            target_duration_s: target_of(&renditions),
-            renditions,
+    fn manifest(&self, revision: u32, renditions: Vec<Rendition>) -> Manifest {
+        let Mezzanine { size, rate, frames, .. } = &self.mezzanine;
+        Manifest {
             i_frames: self.made.i_frames.clone(),
             poster: Some(self.made.poster),
             storyboard: Some(self.made.storyboard.clone()),
-            captions: Vec::new(),
-        };
-        let manifest_hash = sink.put(manifest.to_bytes()?.into())?;
-        Ok(Revision { manifest, manifest_hash, report: self.report.clone() })
+            ..bare(revision, (*size, *rate), renditions, *frames)
+        }
+    }
+}
+
+/// The first frames of a clip, which others will follow.
+fn beginning(
+    revision: u32,
+    outline: &Outline,
+    renditions: Vec<Rendition>,
+    frames: u64,
+) -> Manifest {
+    let is_growing = true;
+    Manifest { is_growing, ..bare(revision, (outline.size, outline.rate), renditions, frames) }
+}
+
+/// A manifest of renditions alone.
+fn bare(
+    revision: u32,
+    (size, rate): (Size, FrameRate),
+    renditions: Vec<Rendition>,
+    frames: u64,
+) -> Manifest {
+    Manifest {
+        version: MANIFEST_VERSION,
+        revision,
+        is_growing: false,
+        duration_ms: rate.millis_of(frames),
+        frame_count: frames,
+        frame_rate: rate,
+        width: size.width,
+        height: size.height,
+        target_duration_s: target_of(&renditions),
+        renditions,
+        i_frames: Vec::new(),
+        poster: None,
+        storyboard: None,
+        captions: Vec::new(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The untrusted upload becomes a trusted mezzanine, in one jailed run of ffmpeg.
+//! The untrusted upload becomes a trusted mezzanine, in jailed runs of ffmpeg: first the sound, which
+//! takes seconds, then the picture, along which renditions are made.
 //!
 //! Upright, square pixels, BT.709, eight bits, constant frame rate, closed groups of two seconds,
 //! at the size of the tallest rung; sound as 48 kHz stereo, aligned to the first picture. Its frame
@@ -10,10 +11,11 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Context;
+use super::follow::Following;
 use super::pace::Pace;
-use super::{Context, Progress, Stage};
 use crate::error::{MediaError, Rejection};
-use crate::jail::{Invocation, JailLimits, run_streaming, words};
+use crate::jail::{Invocation, JailLimits, run, run_streaming, words};
 use crate::ladder::{Size, constant_rate, mezzanine_size};
 use crate::manifest::FrameRate;
 use crate::mux::fragments::Fragments;
@@ -24,14 +26,42 @@ pub(crate) const SCALE_FLAGS: &str = "lanczos+accurate_rnd+bitexact+full_chroma_
 /// Bytes of the header of a WAV file; a file that is not longer has no sound.
 const WAV_HEADER_MAX: u64 = 128;
 
+/// What the mezzanine will be: known before it is made.
+#[derive(Debug, Clone)]
+pub(super) struct Outline {
+    pub(super) video: PathBuf,
+    pub(super) size: Size,
+    pub(super) rate: FrameRate,
+    /// Frames that the upload promises.
+    pub(super) expected: u64,
+}
+
 /// What every rendition is made of.
 #[derive(Debug)]
 pub(super) struct Mezzanine {
     pub(super) video: PathBuf,
-    pub(super) audio: Option<PathBuf>,
     pub(super) size: Size,
     pub(super) rate: FrameRate,
     pub(super) frames: u64,
+}
+
+impl Outline {
+    pub(super) fn new(context: &Context<'_>) -> Self {
+        let facts = context.source;
+        let rate = constant_rate(facts.frame_rate);
+        Self {
+            video: context.work_dir.join("mezz.mp4"),
+            size: mezzanine_size(facts.display_size()),
+            rate,
+            expected: expected_frames(facts, rate),
+        }
+    }
+
+    /// The mezzanine, once its frames are counted.
+    pub(super) fn whole(&self, frames: u64) -> Mezzanine {
+        let Self { video, size, rate, .. } = self.clone();
+        Mezzanine { video, size, rate, frames }
+    }
 }
 
 impl Mezzanine {
@@ -51,54 +81,60 @@ impl Mezzanine {
     }
 }
 
-pub(super) fn run(
+/// Makes the picture; ends early when nobody needs it any more.
+pub(super) fn picture(
     context: &Context<'_>,
     source: &Path,
-    progress: &mut dyn FnMut(Progress),
+    following: &Following<'_>,
 ) -> Result<Mezzanine, MediaError> {
-    let source = source.canonicalize().map_err(MediaError::io("find the upload"))?;
-    let facts = context.source;
-    let mut mezzanine = Mezzanine {
-        video: context.work_dir.join("mezz.mp4"),
-        audio: facts.has_audio.then(|| context.work_dir.join("mezz.wav")),
-        size: mezzanine_size(facts.display_size()),
-        rate: constant_rate(facts.frame_rate),
-        frames: 0,
-    };
-    let expected = expected_frames(facts, mezzanine.rate);
-    let invocation = Invocation {
-        tools: context.tools,
-        tool: "ffmpeg",
-        program: &context.tools.ffmpeg,
-        args: arguments(facts, &source, &mezzanine, expected),
-        read: vec![source],
-        write: Some(context.work_dir.to_owned()),
-        limits: limits(facts),
-        report: false,
-    };
-    run_streaming(&invocation, |stdout| {
+    let outline = following.outline;
+    let args = picture_arguments(context.source, source, outline);
+    run_streaming(&invocation(context, source, args), |stdout| {
+        // Its progress is of interest only as a beat.
         for line in BufReader::new(stdout).lines() {
-            let line = line.map_err(MediaError::io("follow ffmpeg"))?;
-            let frame = line.strip_prefix("frame=").and_then(|frame| frame.trim().parse().ok());
-            if let Some(done) = frame {
-                let total_frames = expected.max(done);
-                progress(Progress { stage: Stage::Normalise, done_frames: done, total_frames });
+            line.map_err(MediaError::io("follow ffmpeg"))?;
+            if following.is_stopped() {
+                return Err(MediaError::Sink("the job has stopped".to_owned()));
             }
         }
         Ok(())
     })
     .map_err(blame_the_clip)?;
-    mezzanine.frames = count_frames(&mezzanine)?;
-    check_length(facts, &mezzanine)?;
-    if let Some(audio) = &mezzanine.audio {
-        let bytes = std::fs::metadata(audio).map_or(0, |metadata| metadata.len());
-        if bytes <= WAV_HEADER_MAX {
-            mezzanine.audio = None;
-        }
-    }
-    let done_frames = mezzanine.frames;
-    progress(Progress { stage: Stage::Normalise, done_frames, total_frames: done_frames });
+    let mezzanine = outline.whole(count_frames(outline)?);
+    check_length(context.source, &mezzanine)?;
     Ok(mezzanine)
+}
+
+/// Makes the sound; `None` when the upload has none.
+pub(super) fn sound(context: &Context<'_>, source: &Path) -> Result<Option<PathBuf>, MediaError> {
+    let facts = context.source;
+    if !facts.has_audio {
+        return Ok(None);
+    }
+    let file = context.work_dir.join("mezz.wav");
+    let mut args = open_upload(facts, source);
+    args.extend(words(["-map", "0:a:0", "-vn", "-dn", "-sn", "-map_metadata", "-1"]));
+    let time_cap = seconds_max(facts).to_string();
+    args.extend(words(["-t", &time_cap, "-af", "aresample=48000:async=1:first_pts=0"]));
+    args.extend(words(["-ac", "2", "-ar", "48000", "-c:a", "pcm_s16le"]));
+    args.extend(words(["-bitexact", "-f", "wav"]));
+    args.push(file.clone().into());
+    run(&invocation(context, source, args), 0).map_err(blame_the_clip)?;
+    let bytes = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
+    Ok((bytes > WAV_HEADER_MAX).then_some(file))
+}
+
+fn invocation<'a>(context: &Context<'a>, source: &Path, args: Vec<OsString>) -> Invocation<'a> {
+    Invocation {
+        tools: context.tools,
+        tool: "ffmpeg",
+        program: &context.tools.ffmpeg,
+        args,
+        read: vec![source.to_owned()],
+        write: Some(context.work_dir.to_owned()),
+        limits: limits(context.source),
+        report: false,
+    }
 }
 
 /// Bounds that grow with the length of the clip.
@@ -134,23 +170,27 @@ pub(super) fn open_video(mezzanine: &Mezzanine) -> Vec<OsString> {
     args
 }
 
-fn arguments(
-    facts: &SourceFacts,
-    source: &Path,
-    mezzanine: &Mezzanine,
-    expected: u64,
-) -> Vec<OsString> {
-    let FrameRate { num, den } = mezzanine.rate;
-    let gop = mezzanine.gop().to_string();
-    let frame_cap = expected.saturating_mul(2).saturating_add(600).to_string();
-    let time_cap = format!("{}", facts.duration.as_millis() / 1000 + 5);
+/// Seconds of a clip at most that promises to be that long.
+pub(super) fn seconds_max(facts: &SourceFacts) -> u64 {
+    facts.duration.as_millis() / 1000 + 5
+}
+
+fn open_upload(facts: &SourceFacts, source: &Path) -> Vec<OsString> {
     let mut args = common();
-    args.extend(words(["-progress", "pipe:1"]));
     args.extend(fenced_input(facts.container.demuxer()));
     args.extend(words(["-max_pixels", "9000000", "-i"]));
     args.push(source.as_os_str().to_owned());
-    let picture = filters(facts, mezzanine.size, mezzanine.rate);
-    args.extend(words(["-map", "0:V:0", "-dn", "-sn", "-map_metadata", "-1"]));
+    args
+}
+
+fn picture_arguments(facts: &SourceFacts, source: &Path, outline: &Outline) -> Vec<OsString> {
+    let FrameRate { num, den } = outline.rate;
+    let gop = outline.rate.frames_per_gop().to_string();
+    let frame_cap = outline.expected.saturating_mul(2).saturating_add(600).to_string();
+    let time_cap = seconds_max(facts).to_string();
+    let mut args = open_upload(facts, source);
+    let picture = filters(facts, outline.size, outline.rate);
+    args.extend(words(["-map", "0:V:0", "-an", "-dn", "-sn", "-map_metadata", "-1"]));
     args.extend(words(["-map_chapters", "-1", "-fps_mode", "passthrough"]));
     args.extend(words(["-frames:v", &frame_cap, "-t", &time_cap, "-vf", &picture]));
     args.extend(words(["-c:v", "libx264", "-preset", "ultrafast", "-crf", "10"]));
@@ -159,15 +199,8 @@ fn arguments(
     args.extend(bt709());
     args.extend(words(["-video_track_timescale", &num.to_string()]));
     args.extend(words(["-movflags", "+frag_keyframe+empty_moov+default_base_moof"]));
-    args.extend(words(["-f", "mp4"]));
-    args.push(mezzanine.video.clone().into());
-    if let Some(audio) = &mezzanine.audio {
-        args.extend(words(["-map", "0:a:0", "-dn", "-sn", "-map_metadata", "-1"]));
-        args.extend(words(["-t", &time_cap, "-af", "aresample=48000:async=1:first_pts=0"]));
-        args.extend(words(["-ac", "2", "-ar", "48000", "-c:a", "pcm_s16le"]));
-        args.extend(words(["-bitexact", "-f", "wav"]));
-        args.push(audio.clone().into());
-    }
+    args.extend(words(["-progress", "pipe:1", "-f", "mp4"]));
+    args.push(outline.video.clone().into());
     tracing::debug!(rate = %format_args!("{num}/{den}"), "mezzanine planned");
     args
 }
@@ -216,18 +249,19 @@ fn expected_frames(facts: &SourceFacts, rate: FrameRate) -> u64 {
 }
 
 /// Counts with our own reader, which also checks the groups.
-fn count_frames(mezzanine: &Mezzanine) -> Result<u64, MediaError> {
-    let file = File::open(&mezzanine.video).map_err(MediaError::io("open the mezzanine"))?;
+fn count_frames(outline: &Outline) -> Result<u64, MediaError> {
+    let gop = outline.rate.frames_per_gop();
+    let file = File::open(&outline.video).map_err(MediaError::io("open the mezzanine"))?;
     let mut fragments = Fragments::new(BufReader::new(file));
     let (mut frames, mut short) = (0_u64, false);
     while let Some(fragment) = fragments.next_fragment()? {
         let count = u64::try_from(fragment.samples.len()).unwrap_or(u64::MAX);
         let keys = fragment.samples.iter().filter(|sample| sample.sync).count();
         let starts_with_key = fragment.samples.first().is_some_and(|sample| sample.sync);
-        if short || keys != 1 || !starts_with_key || count > mezzanine.gop() {
+        if short || keys != 1 || !starts_with_key || count > gop {
             return Err(MediaError::Stream("the mezzanine's groups are not closed".to_owned()));
         }
-        short = count < mezzanine.gop();
+        short = count < gop;
         frames += count;
     }
     if frames == 0 {

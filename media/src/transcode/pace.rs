@@ -29,6 +29,16 @@ impl Pace {
         Self { mezzanine, frames, step: step.max(1) }
     }
 
+    /// While the mezzanine is being made: as if it had no end.
+    pub(super) fn open(mezzanine: FrameRate, step: u32) -> Self {
+        Self::new(mezzanine, u64::MAX, step)
+    }
+
+    /// The same of a mezzanine that has ended.
+    pub(super) const fn closed(self, frames: u64) -> Self {
+        Self { frames, ..self }
+    }
+
     /// Every how many frames of the mezzanine one is taken.
     pub(super) const fn step(self) -> u32 {
         self.step
@@ -67,8 +77,10 @@ impl Pace {
     /// Length of `count` pictures that follow `first`, in ticks; they end with the mezzanine.
     pub(super) fn ticks_of(self, first: u64, count: u64) -> u64 {
         let at = |picture: u64| {
-            picture.saturating_mul(self.step.into()).min(self.frames)
-                * u64::from(self.mezzanine.den)
+            picture
+                .saturating_mul(self.step.into())
+                .min(self.frames)
+                .saturating_mul(self.mezzanine.den.into())
         };
         at(first.saturating_add(count)).saturating_sub(at(first))
     }
@@ -114,6 +126,14 @@ mod tests {
         assert_eq!((last.decode_time, last.sample_ticks, last.last_ticks), (100, 2, 1));
         assert_eq!(pace.position(0, 0, 25).unwrap().last_ticks, 2);
         assert_eq!(pace.rate(), FrameRate { num: 25, den: 2 });
+    }
+
+    #[test]
+    fn while_it_is_made_every_group_is_whole() {
+        let open = Pace::open(FrameRate { num: 25, den: 1 }, 2);
+        assert_eq!((open.frames_of(2), open.ticks_of(50, 25)), (25, 50));
+        let closed = open.closed(105);
+        assert_eq!(closed, Pace::new(FrameRate { num: 25, den: 1 }, 105, 2));
     }
 
     proptest! {

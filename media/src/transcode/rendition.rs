@@ -25,6 +25,8 @@ pub(super) struct RenditionParts {
     timescale: u32,
     /// Which frames a picture must have.
     pace: Option<Pace>,
+    /// What its picture does not exceed, bits per second; zero for sound.
+    cap_bps: u64,
     header: Option<(BlobHash, String)>,
     segments: Vec<Segment>,
     frames: u64,
@@ -51,13 +53,15 @@ impl RenditionParts {
         };
         let mut parts = Self::sound(&rung.name(), track, pace.rate().num)?;
         parts.pace = Some(pace);
+        parts.cap_bps = rung.cap_bps;
         Ok(parts)
     }
 
     pub(super) fn sound(name: &str, track: Track, timescale: u32) -> Result<Self, MediaError> {
         let id = named(name)?;
         let segments = Vec::new();
-        Ok(Self { id, track, timescale, pace: None, header: None, segments, frames: 0 })
+        let (pace, header) = (None, None);
+        Ok(Self { id, track, timescale, pace, cap_bps: 0, header, segments, frames: 0 })
     }
 
     pub(super) fn put_header(
@@ -85,12 +89,36 @@ impl RenditionParts {
         Ok(())
     }
 
-    /// Measures the bit rates and closes the rendition, if it is complete.
-    pub(super) fn finish(self) -> Result<Rendition, MediaError> {
+    /// Segments so far.
+    pub(super) fn groups(&self) -> u64 {
+        u64::try_from(self.segments.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Its first `groups` segments as a rendition of their own, once they are there. What its peak will
+    /// be is not known: the cap is.
+    pub(super) fn beginning(&self, groups: u64) -> Option<Rendition> {
+        let (init, codec) = self.header.clone()?;
+        let segments = self.segments.get(..usize::try_from(groups).ok()?)?.to_vec();
+        let (peak, average_bandwidth) = measure_bandwidth(&segments, self.timescale);
+        Some(Rendition {
+            id: self.id.clone(),
+            codec,
+            track: self.track.clone(),
+            bandwidth: peak.max(self.cap_bps),
+            average_bandwidth,
+            init,
+            segments,
+            timescale: self.timescale,
+        })
+    }
+
+    /// Measures the bit rates and closes the rendition, if it is complete: as long as a mezzanine of
+    /// so many frames.
+    pub(super) fn finish(self, mezzanine_frames: u64) -> Result<Rendition, MediaError> {
         let (init, codec) = self.header.ok_or_else(|| incomplete(&self.id, "no header"))?;
         if let Some(pace) = self.pace {
             let ticks = self.segments.iter().map(|segment| segment.duration_ticks).sum();
-            check_complete(&self.id, pace, (self.frames, ticks))?;
+            check_complete(&self.id, pace.closed(mezzanine_frames), (self.frames, ticks))?;
         }
         let (bandwidth, average_bandwidth) = measure_bandwidth(&self.segments, self.timescale);
         Ok(Rendition {
@@ -133,16 +161,17 @@ impl IFrameParts {
         Ok(())
     }
 
-    /// Puts the file and closes the stream, if it is complete.
+    /// Puts the file and closes the stream, if it is complete: as long as a mezzanine of so many frames.
     pub(super) fn finish(
         self,
+        mezzanine_frames: u64,
         target_duration_s: u32,
         sink: &mut dyn BlobSink,
     ) -> Result<IFrameStream, MediaError> {
         let (init, codec) = self.header.ok_or_else(|| incomplete(&self.id, "no header"))?;
         let count = u64::try_from(self.frames.len()).unwrap_or(u64::MAX);
         let ticks = self.frames.iter().map(|frame| frame.duration_ticks).sum();
-        check_complete(&self.id, self.pace, (count, ticks))?;
+        check_complete(&self.id, self.pace.closed(mezzanine_frames), (count, ticks))?;
         let timescale = self.pace.rate().num;
         let (bandwidth, average_bandwidth) =
             measure_i_frames(&self.frames, timescale, target_duration_s);

@@ -188,7 +188,6 @@ mod tests {
     fn board(frames: u64, width: u32, height: u32) -> Storyboard {
         plan(&Mezzanine {
             video: PathBuf::new(),
-            audio: None,
             size: Size { width, height },
             rate: FrameRate { num: 25, den: 1 },
             frames,

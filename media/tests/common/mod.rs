@@ -5,18 +5,23 @@ use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
-use fairground_media::{BlobSink, Launcher, MediaError, Tools};
+use fairground_media::{Beginning, BlobSink, Launcher, MediaError, Tools};
 use fairground_types::BlobHash;
 
-/// Blobs by hash.
+/// Blobs by hash, and beginnings in order.
 #[derive(Default)]
-pub(crate) struct MemorySink(pub(crate) BTreeMap<BlobHash, Bytes>);
+pub(crate) struct MemorySink(pub(crate) BTreeMap<BlobHash, Bytes>, pub(crate) Vec<Beginning>);
 
 impl BlobSink for MemorySink {
     fn put(&mut self, bytes: Bytes) -> Result<BlobHash, MediaError> {
         let hash = BlobHash::of(&bytes);
         self.0.insert(hash, bytes);
         Ok(hash)
+    }
+
+    fn grown(&mut self, beginning: &Beginning) -> Result<(), MediaError> {
+        self.1.push(beginning.clone());
+        Ok(())
     }
 }
 

@@ -107,8 +107,8 @@ impl Delivery {
             return Err(DeliveryError::Denied);
         }
         let published = view.read(|view| view.asset(asset).copied());
-        // Revisions add renditions and change captions, so an older one is answered from the newest
-        // manifest: whoever plays goes on, with the captions of now.
+        // Revisions add segments and renditions and change captions, so an older one is answered from
+        // the newest manifest: whoever plays goes on, with the captions of now.
         let manifest = match published {
             Some(row) if revision >= 1 && revision <= row.revision => row.manifest,
             Some(_) | None => return Err(DeliveryError::NotFound),
@@ -126,7 +126,9 @@ impl Delivery {
                 body: text.into(),
                 mime,
                 is_playlist: true,
-                is_immutable: !matches!(path, PlayPath::Master(_)) && !is_captions,
+                is_immutable: !matches!(path, PlayPath::Master(_))
+                    && !is_captions
+                    && !manifest.is_growing,
             }),
             Resource::Blob(hash, mime) => {
                 let body = self.origin.get(hash).await.map_err(DeliveryError::Unavailable)?;

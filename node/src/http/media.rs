@@ -25,6 +25,8 @@ pub(crate) struct AssetFacts {
     state: String,
     /// Newest revision that can be played; 0 for none.
     revision: u32,
+    /// Whether that revision is a beginning, which later ones continue.
+    is_growing: bool,
     codecs: Vec<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

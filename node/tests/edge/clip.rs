@@ -53,6 +53,7 @@ pub(crate) fn clip() -> Clip {
         poster: Some(Poster { jpeg: poster.0, avif: poster.0 }),
         storyboard: None,
         captions: Vec::new(),
+        is_growing: false,
     };
     let bytes = Bytes::from(manifest.to_bytes().unwrap());
     let manifest = BlobHash::of(&bytes);

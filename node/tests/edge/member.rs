@@ -18,7 +18,7 @@ use fairground_runtime::secret::SigningPair;
 use fairground_runtime::shutdown::{Shutdown, Tasks};
 use fairground_types::command::{
     AccountCommand, Actor, Channel, Clip, ClusterCommand, Command, CreateAccount, CreateJoinToken,
-    Entry, Envelope, GovernCommand, InitialiseCluster, JoinProof, JoinRole, LogCommand,
+    Entry, Envelope, Extent, GovernCommand, InitialiseCluster, JoinProof, JoinRole, LogCommand,
     MarketPolicy, MediaCommand, PeopleCommand, ProfileText, PublishRevision, RegisterAsset,
     RegisterEdge, RegisterMember, ReviewDecision, SaveDraft, SealedContact, SealedText,
     SetSignaturePolicy, SignaturePolicy, StoryCommand, StoryDraft, StoryPolicy, UnsignedMax,
@@ -211,7 +211,7 @@ impl FakeMember {
                 revision: 1,
                 manifest: clip().manifest,
                 codecs: vec!["h264".to_owned()],
-                is_last: true,
+                extent: Extent::Last,
             })),
         );
         self.must(

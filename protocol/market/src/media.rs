@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fairground_types::command::{PublishRevision, RegisterAsset, SetCaptions};
+use fairground_types::command::{Extent, PublishRevision, RegisterAsset, SetCaptions};
 use fairground_types::limits;
 use fairground_types::{
     Accepted, AssetId, BlobHash, Code, EdgeId, Millis, PublicEvent, Rejection, Timestamp, UserId,
@@ -35,6 +35,8 @@ pub struct Asset {
     pub(crate) height: u32,
     pub(crate) registered_at: Timestamp,
     pub(crate) revision: u32,
+    /// Whether the newest revision is a beginning of the clip.
+    pub(crate) is_growing: bool,
     pub(crate) manifest: Option<BlobHash>,
     pub(crate) codecs: Vec<String>,
     pub(crate) attempts: u32,
@@ -82,11 +84,16 @@ impl Asset {
         self.duration
     }
 
+    /// Whether all of it can be played.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.revision > 0 && !self.is_growing
+    }
+
     /// Whether its captions can be set now.
     pub(crate) fn check_captions(&self) -> Result<(), Rejection> {
         // What a worker still makes would know nothing of captions.
         let is_worked_on = matches!(self.job, Job::Queued | Job::Leased { .. });
-        if self.revision == 0 || is_worked_on {
+        if !self.is_whole() || is_worked_on {
             let detail = "the clip is not made yet, or still being made";
             return Err(Rejection::new(Code::InvalidState, detail));
         }
@@ -146,6 +153,7 @@ impl Market {
             height: register.height,
             registered_at: turn.at,
             revision: 0,
+            is_growing: false,
             manifest: None,
             codecs: Vec::new(),
             attempts: 0,
@@ -213,22 +221,27 @@ impl Market {
         if asset.revision.checked_add(1) != Some(publish.revision) {
             return Err(Rejection::new(Code::VersionConflict, "not the next revision"));
         }
+        let is_beginning = publish.extent == Extent::Beginning;
+        if is_beginning && asset.is_whole() {
+            return Err(Rejection::new(Code::InvalidState, "the clip is whole already"));
+        }
         let codecs_bytes: usize =
             publish.codecs.iter().fold(0, |sum, codec| codec.len().saturating_add(sum));
         if publish.codecs.len() > 16 || codecs_bytes > TEXT_MAX {
             return Err(Rejection::new(Code::ValidationFailed, "too many codecs"));
         }
+        let is_last = publish.extent == Extent::Last;
         let until = turn.at.plus(limits::LEASE_LIFE);
         self.deadlines.remove(before, DueKind::Lease(publish.asset));
-        if !publish.is_last {
+        if !is_last {
             self.deadlines.add(until, DueKind::Lease(publish.asset));
         }
         self.change_asset(publish.asset, |asset| {
             asset.revision = publish.revision;
+            asset.is_growing = is_beginning;
             asset.manifest = Some(publish.manifest);
             asset.codecs.clone_from(&publish.codecs);
-            asset.job =
-                if publish.is_last { Job::Done } else { Job::Leased { edge: edge.clone(), until } };
+            asset.job = if is_last { Job::Done } else { Job::Leased { edge: edge.clone(), until } };
         });
         turn.events.push(PublicEvent::AssetPublished {
             asset: publish.asset,

@@ -307,10 +307,10 @@ impl Market {
 
 fn asset_row(asset: &Asset) -> AssetRow {
     let (state, reason) = match &asset.job {
-        // A revision that can be played is ready, whatever is still being made.
-        Job::Queued if asset.revision == 0 => ("queued", None),
-        Job::Leased { .. } if asset.revision == 0 => ("transcoding", None),
-        Job::Failed { reason } if asset.revision == 0 => ("failed", Some(reason.clone())),
+        // A whole revision is ready, whatever is still being made.
+        Job::Queued if !asset.is_whole() => ("queued", None),
+        Job::Leased { .. } if !asset.is_whole() => ("transcoding", None),
+        Job::Failed { reason } if !asset.is_whole() => ("failed", Some(reason.clone())),
         Job::Queued | Job::Leased { .. } | Job::Done => ("ready", None),
         Job::Failed { reason } => ("ready", Some(reason.clone())),
     };
@@ -319,6 +319,7 @@ fn asset_row(asset: &Asset) -> AssetRow {
         owner_id: asset.owner,
         state,
         revision: asset.revision,
+        is_growing: asset.is_growing,
         manifest: asset.manifest,
         codecs: asset.codecs.clone(),
         reason,
@@ -346,6 +347,7 @@ fn job_row(asset: &Asset) -> JobRow {
         attempts: asset.attempts,
         fence: asset.fence,
         revision: asset.revision,
+        is_growing: asset.is_growing,
         source: asset.source,
         source_bytes: asset.source_bytes,
         reason,

@@ -71,6 +71,8 @@ pub struct AssetRow {
     pub state: &'static str,
     /// Newest revision that can be played; 0 for none.
     pub revision: u32,
+    /// Whether that revision is a beginning, which later ones continue.
+    pub is_growing: bool,
     /// Manifest of that revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<BlobHash>,
@@ -114,6 +116,8 @@ pub struct JobRow {
     pub fence: u64,
     /// Newest revision published.
     pub revision: u32,
+    /// Whether that revision is a beginning, which later ones continue.
+    pub is_growing: bool,
     /// The uploaded bytes.
     pub source: BlobHash,
     /// How many.

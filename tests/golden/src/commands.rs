@@ -6,7 +6,7 @@ use fairground_types::command::{
     AccountCommand, Actor, AuctionCommand, BalanceRecord, Carrier, CarrierEvent, CarrierStatus,
     Channel, CheckCategory, CheckResult, CheckoutEnd, CheckoutOpened, Clip, CloseOverride,
     ClusterCommand, ClusterKey, Command, CreateAccount, CreateJoinToken, Decision, EffectOutcome,
-    EffectResult, Entry, Envelope, Evidence, FinanceCommand, Finding, HoldDecision,
+    EffectResult, Entry, Envelope, Evidence, Extent, FinanceCommand, Finding, HoldDecision,
     InitialiseCluster, IssueCommand, IssueKind, JoinProof, JoinRole, KeyPurpose, LogCommand,
     MakerOffer, MarketPolicy, MediaCommand, OfferPolicy, OpenIssue, OrderCommand, Party,
     PaymentCommand, ProviderAccountState, ProviderEvent, ProviderEventKind, ProviderObject,
@@ -308,7 +308,7 @@ fn media_and_story_commands() -> Vec<Command> {
             revision: 1,
             manifest: BLOB,
             codecs: vec!["h264".to_owned(), "av1".to_owned()],
-            is_last: false,
+            extent: Extent::Beginning,
         })),
         Command::Media(MediaCommand::FailJob {
             asset: ASSET,

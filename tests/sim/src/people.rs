@@ -10,9 +10,9 @@ use anyhow::{Result, bail};
 use fairground_node::sim::{RunningEdge, Taken, ids_of};
 use fairground_seam::sim::Chance;
 use fairground_types::command::{
-    AccountCommand, Actor, AuctionCommand, Channel, Clip, Command, CreateAccount, MediaCommand,
-    PublishRevision, RegisterAsset, ReviewDecision, SaveDraft, SealedContact, StoryCommand,
-    StoryDraft, StorySections,
+    AccountCommand, Actor, AuctionCommand, Channel, Clip, Command, CreateAccount, Extent,
+    MediaCommand, PublishRevision, RegisterAsset, ReviewDecision, SaveDraft, SealedContact,
+    StoryCommand, StoryDraft, StorySections,
 };
 use fairground_types::journal::{Eligibility, Intake, PlaceBid, SubmitOffer};
 use fairground_types::text::{Category, ClipLabel, Handle, Note, Overview, Summary, Title};
@@ -97,7 +97,7 @@ async fn list(world: &World, number: usize) -> Result<()> {
         revision: 1,
         manifest: BlobHash::from_bytes([2; 32]),
         codecs: vec!["h264".to_owned()],
-        is_last: true,
+        extent: Extent::Last,
     };
     world.must(worker, media(MediaCommand::PublishRevision(publish))).await?;
     let draft = StoryDraft {

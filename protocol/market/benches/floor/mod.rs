@@ -11,9 +11,9 @@ use std::hint::black_box;
 use fairground_market::{Applied, Effect, Market};
 use fairground_types::command::{
     AccountCommand, Actor, BalanceRecord, Carrier, Channel, Clip, ClusterCommand, Command,
-    CreateAccount, CreateJoinToken, EffectResult, Entry, Envelope, FinanceCommand, GovernCommand,
-    IncrementFloors, InitialiseCluster, JoinProof, JoinRole, LogCommand, MarketPolicy,
-    MediaCommand, OrderCommand, PaymentCommand, ProviderAccountState, ProviderEvent,
+    CreateAccount, CreateJoinToken, EffectResult, Entry, Envelope, Extent, FinanceCommand,
+    GovernCommand, IncrementFloors, InitialiseCluster, JoinProof, JoinRole, LogCommand,
+    MarketPolicy, MediaCommand, OrderCommand, PaymentCommand, ProviderAccountState, ProviderEvent,
     ProviderEventKind, ProviderObject, ProviderObjectEvent, PublishRevision, RegisterAsset,
     RegisterEdge, ReviewDecision, SaveDraft, SealedContact, SetSignaturePolicy, SignaturePolicy,
     StoryCommand, StoryDraft, UnsignedMax,
@@ -487,7 +487,7 @@ fn revision(maker: u64) -> Command {
         revision: 1,
         manifest: BlobHash::from_bytes([2; 32]),
         codecs: vec!["h264".to_owned()],
-        is_last: true,
+        extent: Extent::Last,
     }))
 }
 

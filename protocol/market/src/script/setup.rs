@@ -4,7 +4,7 @@
 
 use fairground_types::command::{
     AccountCommand, Actor, Channel, ClusterCommand, Command, CreateAccount, CreateJoinToken,
-    JoinProof, JoinRole, MediaCommand, PublishRevision, RegisterAsset, RegisterEdge,
+    Extent, JoinProof, JoinRole, MediaCommand, PublishRevision, RegisterAsset, RegisterEdge,
     ReviewDecision, SaveDraft, SealedContact, StoryCommand,
 };
 use fairground_types::text::{Handle, Region};
@@ -70,7 +70,7 @@ impl World {
             revision: 1,
             manifest: BlobHash::from_bytes([2; 32]),
             codecs: vec!["h264".to_owned()],
-            is_last: true,
+            extent: Extent::Last,
         };
         self.must(at, worker, Command::Media(MediaCommand::PublishRevision(publish)))?;
         let save = SaveDraft { story, base_version: None, draft: draft(name, asset)? };

@@ -249,8 +249,8 @@ impl Market {
         }
         for (place, clip) in contents.clips.iter().enumerate() {
             let asset = self.assets.get(&clip.asset_id).filter(|asset| asset.owner == story.maker);
-            // Absent, somebody else's, or not to be played yet.
-            if asset.is_none_or(|asset| asset.revision == 0) {
+            // Absent, somebody else's, or not to be played to its end yet.
+            if asset.is_none_or(|asset| !asset.is_whole()) {
                 lack(format!("clips[{place}].assetId"));
             }
         }

@@ -2,10 +2,10 @@
 
 use fairground_types::command::{
     AccountCommand, Actor, Channel, ClusterCommand, Command, CreateJoinToken, EffectResult, Entry,
-    FinanceCommand, JoinProof, JoinRole, MarketPolicy, MediaCommand, PaymentCommand, ProviderEvent,
-    ProviderEventKind, ProviderRefundState, PublishRevision, RefreshSignIn, RegisterAsset,
-    RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft, SealedContact,
-    StoryCommand, VerifyCode,
+    Extent, FinanceCommand, JoinProof, JoinRole, MarketPolicy, MediaCommand, PaymentCommand,
+    ProviderEvent, ProviderEventKind, ProviderRefundState, PublishRevision, RefreshSignIn,
+    RegisterAsset, RegisterEdge, RegisterMember, RequestCode, ReviewDecision, SaveDraft,
+    SealedContact, StoryCommand, VerifyCode,
 };
 use fairground_types::journal::{PlaceBid, Tail};
 use fairground_types::text::{Note, Region};
@@ -402,23 +402,23 @@ fn revisions_come_one_after_another_from_the_holder_of_the_lease() {
     let worker = Actor::Edge(edge_named("e2").expect("an edge"));
     let (asset, fence) =
         leased(&world.direct(at, worker.clone(), Command::Media(MediaCommand::LeaseJob)));
-    let publish = |revision, is_last| {
+    let publish = |revision, extent| {
         Command::Media(MediaCommand::PublishRevision(PublishRevision {
             asset,
             fence,
             revision,
             manifest: BlobHash::from_bytes([4; 32]),
             codecs: vec!["h264".to_owned()],
-            is_last,
+            extent,
         }))
     };
     assert_eq!(
-        code(&world.direct(at, worker.clone(), publish(2, false))),
+        code(&world.direct(at, worker.clone(), publish(2, Extent::Whole))),
         Some(Code::VersionConflict)
     );
-    assert!(world.direct(at, worker.clone(), publish(1, false)).is_accepted());
-    assert!(world.direct(at, worker.clone(), publish(2, true)).is_accepted());
-    assert_eq!(code(&world.direct(at, worker, publish(3, true))), Some(Code::InvalidState));
+    assert!(world.direct(at, worker.clone(), publish(1, Extent::Whole)).is_accepted());
+    assert!(world.direct(at, worker.clone(), publish(2, Extent::Last)).is_accepted());
+    assert_eq!(code(&world.direct(at, worker, publish(3, Extent::Last))), Some(Code::InvalidState));
     let view: &PublicView = world.market.view();
     assert_eq!(view.asset(asset).map(|row| row.revision), Some(2));
 }

@@ -67,8 +67,19 @@ pub struct PublishRevision {
     pub manifest: BlobHash,
     /// Video codecs in it, for people: `h264`, `av1`.
     pub codecs: Vec<String>,
-    /// Whether the job is done with this one.
-    pub is_last: bool,
+    /// How much of the clip it is.
+    pub extent: Extent,
+}
+
+/// How much of a clip a revision is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum Extent {
+    /// A beginning, which the next one continues.
+    Beginning,
+    /// The whole clip; revisions with more renditions follow.
+    Whole,
+    /// The whole clip, and the job is done with it.
+    Last,
 }
 
 /// See [`MediaCommand::SetCaptions`].

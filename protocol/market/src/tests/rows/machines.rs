@@ -1,9 +1,9 @@
 //! Clips and their jobs, edges, members, tokens and the public view.
 
 use fairground_types::command::{
-    Actor, ClusterCommand, Command, CreateJoinToken, Entry, JoinProof, JoinRole, LogCommand,
-    MarketPolicy, MediaCommand, PublishRevision, RegisterAsset, RegisterEdge, RegisterMember,
-    SetCaptions,
+    Actor, ClusterCommand, Command, CreateJoinToken, Entry, Extent, JoinProof, JoinRole,
+    LogCommand, MarketPolicy, MediaCommand, PublishRevision, RegisterAsset, RegisterEdge,
+    RegisterMember, SetCaptions,
 };
 use fairground_types::journal::{
     Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
@@ -56,14 +56,14 @@ fn leases(world: &mut World, name: &str) -> Result<(AssetId, u64), Code> {
     }
 }
 
-fn publish(asset: AssetId, fence: u64, revision: u32, is_last: bool) -> MediaCommand {
+fn publish(asset: AssetId, fence: u64, revision: u32, extent: Extent) -> MediaCommand {
     MediaCommand::PublishRevision(PublishRevision {
         asset,
         fence,
         revision,
         manifest: BlobHash::of(&revision.to_le_bytes()),
         codecs: vec!["h264".to_owned(), "aac".to_owned()],
-        is_last,
+        extent,
     })
 }
 
@@ -105,16 +105,16 @@ fn a_clip_says_to_its_owner_how_far_it_is_and_to_workers_what_is_to_be_done() {
     goes(&mut world, Millis::from_secs(40));
     assert_eq!(stands(&world).1, Some("leased"));
     // Played from the first revision on, though more is made.
-    assert!(works(&mut world, "e1", publish(asset, fence, 1, false)).is_accepted());
+    assert!(works(&mut world, "e1", publish(asset, fence, 1, Extent::Whole)).is_accepted());
     assert_eq!(stands(&world), ("ready", Some("leased")));
-    let twice = works(&mut world, "e1", publish(asset, fence, 1, true));
+    let twice = works(&mut world, "e1", publish(asset, fence, 1, Extent::Last));
     assert_eq!(twice.code(), Some(Code::VersionConflict));
-    let mut endless = publish(asset, fence, 2, true);
+    let mut endless = publish(asset, fence, 2, Extent::Last);
     if let MediaCommand::PublishRevision(publish) = &mut endless {
         publish.codecs = vec!["x".repeat(600)];
     }
     assert_eq!(works(&mut world, "e1", endless).code(), Some(Code::ValidationFailed));
-    assert!(works(&mut world, "e1", publish(asset, fence, 2, true)).is_accepted());
+    assert!(works(&mut world, "e1", publish(asset, fence, 2, Extent::Last)).is_accepted());
     assert_eq!(stands(&world), ("ready", None));
     assert!(matches!(world.market.asset(asset).expect("there").job, Job::Done));
     let late = works(&mut world, "e1", fails(asset, fence, true));
@@ -134,13 +134,45 @@ fn a_clip_says_to_its_owner_how_far_it_is_and_to_workers_what_is_to_be_done() {
 }
 
 #[test]
+fn a_clip_that_grows_can_be_played_but_is_not_ready() {
+    let mut world = world();
+    assert_eq!(upload(&mut world, 9, 1_000), None);
+    let (asset, fence) = leases(&mut world, "e1").expect("a job");
+    assert!(works(&mut world, "e1", publish(asset, fence, 1, Extent::Beginning)).is_accepted());
+    assert!(works(&mut world, "e1", publish(asset, fence, 2, Extent::Beginning)).is_accepted());
+    assert_eq!(stands(&world), ("transcoding", Some("leased")));
+    let seen = world.market.view().asset(asset).expect("public");
+    assert_eq!(seen.revision, 2);
+    let row = |world: &World| world.market.asset_row(asset).expect("there");
+    assert!(row(&world).is_growing && !row(&world).takes_captions);
+    // Whoever goes on with it knows that the whole is still to be made.
+    assert!(works(&mut world, "e1", fails(asset, fence, false)).is_accepted());
+    assert_eq!(stands(&world), ("queued", Some("queued")));
+    assert!(world.market.jobs().remove(0).is_growing);
+    let (asset, fence) = leases(&mut world, "e2").expect("a job");
+    assert!(works(&mut world, "e2", publish(asset, fence, 3, Extent::Beginning)).is_accepted());
+    assert!(works(&mut world, "e2", publish(asset, fence, 4, Extent::Whole)).is_accepted());
+    assert_eq!(stands(&world), ("ready", Some("leased")));
+    assert!(!row(&world).is_growing);
+    let back = works(&mut world, "e2", publish(asset, fence, 5, Extent::Beginning));
+    assert_eq!(back.code(), Some(Code::InvalidState), "what is whole does not begin again");
+    assert!(works(&mut world, "e2", publish(asset, fence, 5, Extent::Last)).is_accepted());
+    // One that cannot be made to its end has failed, whatever of it could be seen.
+    assert_eq!(upload(&mut world, 10, 1_000), None);
+    let (broken, fence) = leases(&mut world, "e1").expect("a job");
+    assert!(works(&mut world, "e1", publish(broken, fence, 1, Extent::Beginning)).is_accepted());
+    assert!(works(&mut world, "e1", fails(broken, fence, true)).is_accepted());
+    assert_eq!(world.market.asset_row(broken).map(|row| row.state), Some("failed"));
+}
+
+#[test]
 fn a_job_whose_worker_is_silent_goes_to_another_and_is_given_up_in_the_end() {
     let mut world = world();
     assert_eq!(upload(&mut world, 9, 1_000), None);
     let (asset, first) = leases(&mut world, "e1").expect("a job");
     goes(&mut world, limits::LEASE_LIFE);
     assert_eq!(stands(&world), ("queued", Some("queued")), "its lease is over");
-    let late = works(&mut world, "e1", publish(asset, first, 1, true));
+    let late = works(&mut world, "e1", publish(asset, first, 1, Extent::Last));
     assert_eq!(late.code(), Some(Code::InvalidState));
     let (_, second) = leases(&mut world, "e2").expect("the same");
     assert!(second > first);
@@ -161,7 +193,7 @@ fn a_clip_that_can_be_played_stays_ready_when_its_next_revision_fails() {
     let mut world = world();
     assert_eq!(upload(&mut world, 9, 1_000), None);
     let (asset, fence) = leases(&mut world, "e1").expect("a job");
-    assert!(works(&mut world, "e1", publish(asset, fence, 1, false)).is_accepted());
+    assert!(works(&mut world, "e1", publish(asset, fence, 1, Extent::Whole)).is_accepted());
     let fail =
         MediaCommand::FailJob { asset, fence, reason: "no encoder".to_owned(), is_final: true };
     assert!(works(&mut world, "e1", fail).is_accepted());
@@ -211,9 +243,9 @@ fn captions_come_from_the_maker_once_nobody_works_on_the_clip() {
     assert_eq!(upload(&mut world, 9, 1_000), None);
     assert_eq!(captions(&mut world, "m", 1), Some(Code::InvalidState), "not made yet");
     let (asset, fence) = leases(&mut world, "e1").expect("a job");
-    assert!(works(&mut world, "e1", publish(asset, fence, 1, false)).is_accepted());
+    assert!(works(&mut world, "e1", publish(asset, fence, 1, Extent::Whole)).is_accepted());
     assert_eq!(captions(&mut world, "m", 2), Some(Code::InvalidState), "its AV1 is being made");
-    assert!(works(&mut world, "e1", publish(asset, fence, 2, true)).is_accepted());
+    assert!(works(&mut world, "e1", publish(asset, fence, 2, Extent::Last)).is_accepted());
     assert_eq!(captions(&mut world, "m", 2), Some(Code::VersionConflict), "there is a second");
     assert_eq!(captions(&mut world, "n", 3), Some(Code::NotFound), "whose clip it is not");
     assert_eq!(captions(&mut world, "m", 3), None);
