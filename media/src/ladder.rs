@@ -197,10 +197,22 @@ pub fn i_frame_rungs(source: Size, rate: FrameRate) -> Vec<Rung> {
         .collect()
 }
 
-/// The AV1 rung of a source: `short_side` or the source's own, if that is smaller.
+/// The AV1 rungs of a source, smallest first: one for each H.264 rung up to that short side, of the
+/// same size and pace, so that they can be compared.
 #[must_use]
-pub fn av1_rung(source: Size, rate: FrameRate, short_side: u32) -> Rung {
-    let size = source.fit(short_side);
+pub fn av1_rungs(source: Size, rate: FrameRate, tallest: u32) -> Vec<Rung> {
+    let twins = avc_rungs(source, rate).into_iter().rev();
+    twins
+        .filter(|twin| twin.purpose == Purpose::Watch && twin.size.short_side() <= tallest)
+        .map(|twin| {
+            let is_fast = rate.every(twin.frame_step).is_above(30);
+            let cap_bps = av1_cap(twin.size, is_fast);
+            Rung { family: VideoFamily::Av1, cap_bps, ..twin }
+        })
+        .collect()
+}
+
+fn av1_cap(size: Size, is_fast: bool) -> u64 {
     let kilobits: u64 = match size.short_side() {
         0..=240 => 300,
         241..=360 => 900,
@@ -208,14 +220,7 @@ pub fn av1_rung(source: Size, rate: FrameRate, short_side: u32) -> Rung {
         481..=720 => 2_200,
         _ => 4_400,
     };
-    let kilobits = if rate.is_above(30) { kilobits * 7 / 5 } else { kilobits };
-    Rung {
-        family: VideoFamily::Av1,
-        size,
-        frame_step: 1,
-        cap_bps: kilobits * 1000,
-        purpose: Purpose::Watch,
-    }
+    (if is_fast { kilobits * 7 / 5 } else { kilobits }) * 1000
 }
 
 /// Size of the mezzanine: the source's, or that of the tallest rung.
@@ -339,7 +344,10 @@ mod tests {
         let portrait = sizes(1080, 1920);
         assert_eq!(portrait[3..], [size(360, 640), size(234, 416)]);
         assert_eq!(sizes(1920, 1080)[2], size(854, 480));
-        assert_eq!(av1_rung(size(320, 180), RATE, 360).name(), "v180");
+        let av1 = |source, tallest| names(&av1_rungs(source, RATE, tallest));
+        assert_eq!(av1(size(320, 180), 360), ["v180"]);
+        assert_eq!(av1(size(1280, 720), 720), ["v360", "v480", "v720"]);
+        assert!(av1(size(1280, 720), 0).is_empty());
         assert_eq!(names(&i_frame_rungs(size(1920, 1080), RATE)), ["i360", "i234"]);
         assert_eq!(names(&i_frame_rungs(size(320, 180), RATE)), ["i180"]);
     }

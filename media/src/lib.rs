@@ -45,4 +45,6 @@ pub use error::{MediaError, Rejection};
 pub use jail::{Jail, JailLevel, Launcher, Tools, launch_main};
 pub use manifest::Manifest;
 #[cfg(feature = "transcode")]
-pub use transcode::{Beginning, BlobSink, EncodeTuning, Progress, Revision, Stage, TranscodeJob};
+pub use transcode::{
+    Beginning, BlobSink, EncodeTuning, Progress, Revision, RungReport, Stage, TranscodeJob,
+};

@@ -65,6 +65,11 @@ pub struct TranscodeOptions {
     pub workers: usize,
     /// rav1e's speed, 0 (slow, small) to 10. Default: 10.
     pub av1_speed: u8,
+    /// Short side of the tallest AV1 rung, 0 for none: each takes minutes of a core per minute of video.
+    /// Default: 360.
+    pub av1_tallest: u32,
+    /// Whether AV1 is published even where it needs no fewer bits than H.264. Default: false.
+    pub av1_keeps_all: bool,
 }
 
 /// How the tools that look into clips are fenced.
@@ -122,6 +127,6 @@ impl Default for CacheOptions {
 
 impl Default for TranscodeOptions {
     fn default() -> Self {
-        Self { enabled: true, workers: 2, av1_speed: 10 }
+        Self { enabled: true, workers: 2, av1_speed: 10, av1_tallest: 360, av1_keeps_all: false }
     }
 }

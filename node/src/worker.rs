@@ -18,8 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use fairground_media::manifest::VideoFamily;
 use fairground_media::{
-    Beginning, BlobSink, EncodeTuning, Manifest, MediaError, Progress, Revision, Stage, Tools,
-    TranscodeJob,
+    Beginning, BlobSink, EncodeTuning, Manifest, MediaError, Progress, Revision, RungReport, Stage,
+    Tools, TranscodeJob,
 };
 use fairground_types::command::{Command, Extent, MediaCommand, PublishRevision};
 use fairground_types::{Accepted, AssetId, BlobHash, Verdict};
@@ -79,7 +79,7 @@ pub(crate) struct StageReport {
 }
 
 /// Measured figures of a finished job.
-#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Figures {
     normalise_ms: u64,
@@ -88,6 +88,26 @@ pub(crate) struct Figures {
     av1_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     av1_fps: Option<f64>,
+    /// How each AV1 rung compares with H.264.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    av1_rungs: Vec<RungFigures>,
+}
+
+/// How an AV1 rung compares with the H.264 rung of its size, on a few groups of the clip.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RungFigures {
+    name: String,
+    /// 1 to 255.
+    quantizer: u8,
+    /// Whether it is published.
+    is_kept: bool,
+    /// SSIM at that quantizer, 0 to 1.
+    ssim: f64,
+    /// SSIM of the H.264 rung.
+    ssim_h264: f64,
+    /// Its bits by those of the H.264 rung.
+    bits_ratio: f64,
 }
 
 impl Work {
@@ -325,15 +345,20 @@ async fn transcode(
     let options = edge.options.transcode;
     let tuning = EncodeTuning {
         av1_speed: options.av1_speed.min(10),
+        av1_tallest: options.av1_tallest,
+        keeps_all: options.av1_keeps_all,
         workers: options.workers.max(1),
-        ..EncodeTuning::default()
     };
     let mut job = TranscodeJob::new(source, folder.join("mezzanine"), tools.clone(), tuning);
     job.next_revision = leased.revision.saturating_add(1);
     let mut stage = RunStage { edge, leased: *leased, is_lost, job: Some(job) };
     if !leased.is_whole {
         let revision = stage.run(false).await?;
-        publish(edge, leased, &revision.manifest, revision.manifest_hash, Extent::Whole).await?;
+        let extent = if options.av1_tallest == 0 { Extent::Last } else { Extent::Whole };
+        publish(edge, leased, &revision.manifest, revision.manifest_hash, extent).await?;
+        if extent == Extent::Last {
+            return Ok(());
+        }
     }
     let revision = stage.run(true).await?;
     publish(edge, leased, &revision.manifest, revision.manifest_hash, Extent::Last).await
@@ -397,6 +422,7 @@ impl RunStage<'_> {
             h264_ms: millis(report.h264),
             av1_ms: report.av1.map(millis),
             av1_fps: report.av1_fps,
+            av1_rungs: report.av1_rungs.iter().map(figures_of).collect(),
         };
         tracing::info!(
             asset_id = %self.leased.asset,
@@ -408,6 +434,11 @@ impl RunStage<'_> {
         );
         self.edge.work.update(self.leased.asset, |report| report.figures = Some(figures));
     }
+}
+
+fn figures_of(report: &RungReport) -> RungFigures {
+    let RungReport { name, quantizer, is_kept, ssim, ssim_h264, bits_ratio } = report.clone();
+    RungFigures { name, quantizer, is_kept, ssim, ssim_h264, bits_ratio }
 }
 
 fn show(edge: &Edge, asset: AssetId, now: Progress) {

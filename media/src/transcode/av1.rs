@@ -8,10 +8,12 @@
 //!
 //! Contexts share nothing, so the bytes do not depend on the number of workers, and rav1e's bytes
 //! do not depend on the processor (measured): a group can be made again anywhere and compared. The
-//! quantizer is constant; a group over the cap is made again with a coarser one.
+//! quantizer is constant, `super::title` chooses it; a group over the cap is made again with a coarser
+//! one, and a rung with a group that cannot keep its cap is given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read};
+use std::path::Path;
 use std::process::ChildStdout;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +24,7 @@ use rav1e::color::{
 };
 use rav1e::config::SpeedSettings;
 use rav1e::data::Rational;
-use rav1e::prelude::SceneDetectionSpeed;
+use rav1e::prelude::{Frame, SceneDetectionSpeed};
 use rav1e::{Config, Context as Encoder, EncoderConfig, EncoderStatus};
 
 use super::normalise::{Mezzanine, SCALE_FLAGS, common, limits, open_video};
@@ -31,14 +33,14 @@ use super::rendition::RenditionParts;
 use super::{BlobSink, Context, EncodeTuning, Progress, Stage};
 use crate::error::MediaError;
 use crate::jail::{Invocation, run_streaming, words};
-use crate::ladder::{Rung, Size, av1_level, av1_rung};
+use crate::ladder::{Rung, Size, av1_level};
 use crate::manifest::{FrameRate, Rendition};
 use crate::mux::obu::{self, SequenceHeader};
 use crate::mux::{Sample, codecs, init, segment};
 
-/// Encodings of one group at most.
-const TRIES_MAX: usize = 2;
-/// Least and most that the second try is coarser.
+/// Encodings of one group at most; the last is as coarse as can be.
+const TRIES_MAX: usize = 3;
+/// Least and most that the next try is coarser.
 const QUANTIZER_STEP: (u128, u128) = (12, 72);
 
 /// Speed and quantizer of stills: seen for long, made once.
@@ -57,9 +59,17 @@ struct Coding {
 }
 
 /// The raw frames of one group, one after the other, planes in order.
-struct RawGroup {
+pub(super) struct RawGroup {
     index: u64,
-    frames: Vec<u8>,
+    pub(super) frames: Vec<u8>,
+}
+
+impl RawGroup {
+    /// The first plane of each frame.
+    pub(super) fn lumas(&self, size: Size) -> impl Iterator<Item = &[u8]> {
+        let luma = usize::try_from(size.pixels()).unwrap_or(usize::MAX);
+        self.frames.chunks_exact(frame_bytes(size)).filter_map(move |frame| frame.get(..luma))
+    }
 }
 
 /// One encoded group.
@@ -67,27 +77,34 @@ struct EncodedGroup {
     index: u64,
     samples: Vec<Sample>,
     sequence: SequenceHeader,
+    /// Whether it keeps the cap.
+    fits: bool,
 }
 
 /// What a worker needs beyond the frames.
 #[derive(Clone, Copy)]
-struct Plan<'a> {
-    mezzanine: &'a Mezzanine,
-    rung: Rung,
-    pace: Pace,
-    tuning: EncodeTuning,
+pub(super) struct Plan<'a> {
+    pub(super) mezzanine: &'a Mezzanine,
+    pub(super) rung: Rung,
+    pub(super) pace: Pace,
+    pub(super) tuning: EncodeTuning,
 }
 
+impl<'a> Plan<'a> {
+    pub(super) fn new(mezzanine: &'a Mezzanine, rung: Rung, tuning: EncodeTuning) -> Self {
+        Self { mezzanine, rung, pace: mezzanine.pace(rung.frame_step), tuning }
+    }
+}
+
+/// Encodes a rung; `None` when it cannot keep its cap.
 pub(super) fn encode(
     context: &Context<'_>,
-    mezzanine: &Mezzanine,
-    tuning: &EncodeTuning,
+    plan: Plan<'_>,
+    quantizer: u8,
     sink: &mut dyn BlobSink,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Rendition, MediaError> {
-    let rung = av1_rung(mezzanine.size, mezzanine.rate, tuning.av1_short_side);
-    let pace = mezzanine.pace(rung.frame_step);
-    let plan = Plan { mezzanine, rung, pace, tuning: *tuning };
+) -> Result<Option<Rendition>, MediaError> {
+    let Plan { mezzanine, rung, pace, tuning } = plan;
     let mut assembly = Assembly {
         plan,
         parts: RenditionParts::video(&rung, pace)?,
@@ -95,6 +112,7 @@ pub(super) fn encode(
         waiting: BTreeMap::new(),
         next: 0,
         frames: 0,
+        fits: true,
     };
     std::thread::scope(|scope| {
         let (groups_out, groups) = sync_channel(1);
@@ -104,13 +122,16 @@ pub(super) fn encode(
         let mut workers = Vec::new();
         for _ in 0..tuning.workers.clamp(1, 64) {
             let (groups, encoded_out) = (Arc::clone(&groups), encoded_out.clone());
-            workers.push(scope.spawn(move || work(plan, &groups, &encoded_out)));
+            workers.push(scope.spawn(move || work(plan, quantizer, &groups, &encoded_out)));
         }
         // Only the workers may keep these ends, or nobody would see that the others are gone.
         drop(groups);
         drop(encoded_out);
         let collected: Result<(), MediaError> = encoded.iter().try_for_each(|group| {
             let added = assembly.take(group?, sink)?;
+            if !assembly.fits {
+                return Err(MediaError::Sink("the rung is given up".to_owned()));
+            }
             if added > 0 {
                 let (done_frames, total_frames) = (assembly.frames, pace.frames());
                 progress(Progress { stage: Stage::Av1, done_frames, total_frames });
@@ -120,13 +141,16 @@ pub(super) fn encode(
         drop(encoded);
         let crashed = workers.into_iter().filter_map(|worker| worker.join().err()).count();
         let read = reader.join().unwrap_or_else(|_| Err(fault("the reader panicked")));
+        if !assembly.fits {
+            return Ok(());
+        }
         collected?;
         if crashed > 0 {
             return Err(fault("a worker panicked"));
         }
         read
     })?;
-    assembly.parts.finish(mezzanine.frames)
+    if assembly.fits { assembly.parts.finish(mezzanine.frames).map(Some) } else { Ok(None) }
 }
 
 /// Puts groups in order and packages them.
@@ -137,11 +161,14 @@ struct Assembly<'a> {
     waiting: BTreeMap<u64, EncodedGroup>,
     next: u64,
     frames: u64,
+    /// Whether every group so far keeps the cap.
+    fits: bool,
 }
 
 impl Assembly<'_> {
     /// Takes one group and packages all that are in order now; returns the frames packaged.
     fn take(&mut self, group: EncodedGroup, sink: &mut dyn BlobSink) -> Result<u64, MediaError> {
+        self.fits &= group.fits;
         self.waiting.insert(group.index, group);
         let before = self.frames;
         while let Some(group) = self.waiting.remove(&self.next) {
@@ -194,13 +221,47 @@ fn read_groups(
     plan: Plan<'_>,
     groups: &SyncSender<RawGroup>,
 ) -> Result<(), MediaError> {
+    let filter = scaling(plan);
+    let stopped = || MediaError::Sink("the job has stopped".to_owned());
+    decode(context, plan, (&plan.mezzanine.video, &filter), &mut |group| {
+        groups.send(group).map_err(|_| stopped())
+    })
+}
+
+/// The frames of the mezzanine that a rung has, in its size.
+pub(super) fn scaling(plan: Plan<'_>) -> String {
     let Size { width, height } = plan.rung.size;
     let step = plan.pace.step();
-    let filter =
-        format!("framestep={step},scale={width}:{height}:flags={SCALE_FLAGS},format=yuv420p");
+    format!("framestep={step},scale={width}:{height}:flags={SCALE_FLAGS},format=yuv420p")
+}
+
+/// Some groups of a file that has the rung's frames after that filter.
+pub(super) fn raw_groups(
+    context: &Context<'_>,
+    plan: Plan<'_>,
+    from: (&Path, &str),
+    wanted: &BTreeSet<u64>,
+) -> Result<Vec<RawGroup>, MediaError> {
+    let mut found = Vec::new();
+    decode(context, plan, from, &mut |group| {
+        if wanted.contains(&group.index) {
+            found.push(group);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Decodes a file of our own and hands over whole groups.
+fn decode(
+    context: &Context<'_>,
+    plan: Plan<'_>,
+    (file, filter): (&Path, &str),
+    take: &mut dyn FnMut(RawGroup) -> Result<(), MediaError>,
+) -> Result<(), MediaError> {
     let mut args = common();
-    args.extend(open_video(plan.mezzanine));
-    args.extend(words(["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", &filter]));
+    args.extend(open_video(file));
+    args.extend(words(["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", filter]));
     args.extend(words(["-c:v", "rawvideo", "-f", "rawvideo", "pipe:1"]));
     // Encoding, not decoding, sets the pace here, so the wall-clock bound is wider.
     let mut limits = limits(context.source);
@@ -210,18 +271,18 @@ fn read_groups(
         tool: "ffmpeg",
         program: &context.tools.ffmpeg,
         args,
-        read: vec![plan.mezzanine.video.clone()],
+        read: vec![file.to_owned()],
         write: None,
         limits,
         report: false,
     };
-    run_streaming(&invocation, |stdout| split_groups(stdout, plan, groups))
+    run_streaming(&invocation, |stdout| split_groups(stdout, plan, take))
 }
 
 fn split_groups(
     stdout: &mut ChildStdout,
     plan: Plan<'_>,
-    groups: &SyncSender<RawGroup>,
+    take: &mut dyn FnMut(RawGroup) -> Result<(), MediaError>,
 ) -> Result<(), MediaError> {
     let frame = frame_bytes(plan.rung.size);
     for index in 0..plan.pace.groups() {
@@ -234,8 +295,7 @@ fn split_groups(
                 MediaError::io("read decoded frames")(error)
             }
         })?;
-        let stopped = || MediaError::Sink("the job has stopped".to_owned());
-        groups.send(RawGroup { index, frames }).map_err(|_| stopped())?;
+        take(RawGroup { index, frames })?;
     }
     match stdout.read(&mut [0]) {
         Ok(0) => Ok(()),
@@ -246,13 +306,14 @@ fn split_groups(
 
 fn work(
     plan: Plan<'_>,
+    quantizer: u8,
     groups: &Mutex<Receiver<RawGroup>>,
     encoded: &SyncSender<Result<EncodedGroup, MediaError>>,
 ) {
     loop {
         let group = groups.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(group) = group else { return };
-        let result = encode_group(plan, &group);
+        let result = encode_group(plan, quantizer, &group);
         let failed = result.is_err();
         if encoded.send(result).is_err() || failed {
             return;
@@ -260,32 +321,48 @@ fn work(
     }
 }
 
-fn encode_group(plan: Plan<'_>, group: &RawGroup) -> Result<EncodedGroup, MediaError> {
+fn encode_group(
+    plan: Plan<'_>,
+    quantizer: u8,
+    group: &RawGroup,
+) -> Result<EncodedGroup, MediaError> {
     let count = plan.pace.frames_of(group.index);
     let rate = plan.pace.rate();
     let bits_max = u128::from(plan.rung.cap_bps) * u128::from(count) * u128::from(rate.den)
         / u128::from(rate.num.max(1));
-    let mut quantizer = plan.tuning.av1_quantizer.max(1);
+    let mut quantizer = quantizer.max(1);
     let mut tries = 1;
     loop {
-        let coding = Coding {
-            size: plan.rung.size,
-            rate,
-            speed: plan.tuning.av1_speed.min(10),
-            quantizer,
-            gop: plan.pace.gop(),
-            is_still: false,
-        };
-        let (samples, sequence) = encode_once(&coding, &group.frames)?;
-        let bytes: usize = samples.iter().map(|sample| sample.bytes.len()).sum();
-        let bits = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(8);
-        if bits <= bits_max || tries == TRIES_MAX {
-            return Ok(EncodedGroup { index: group.index, samples, sequence });
+        let Encoded { samples, sequence, bits, .. } = encode_at(plan, quantizer, &group.frames)?;
+        let fits = u128::from(bits) <= bits_max;
+        if fits || tries == TRIES_MAX {
+            return Ok(EncodedGroup { index: group.index, samples, sequence, fits });
         }
         tracing::debug!(group = group.index, quantizer, "group over its cap");
-        quantizer = quantizer.saturating_add(coarser_by(bits, bits_max));
         tries += 1;
+        quantizer = if tries == TRIES_MAX {
+            u8::MAX
+        } else {
+            quantizer.saturating_add(coarser_by(bits.into(), bits_max))
+        };
     }
+}
+
+/// Encodes the frames of a group with that quantizer.
+pub(super) fn encode_at(
+    plan: Plan<'_>,
+    quantizer: u8,
+    frames: &[u8],
+) -> Result<Encoded, MediaError> {
+    let coding = Coding {
+        size: plan.rung.size,
+        rate: plan.pace.rate(),
+        speed: plan.tuning.av1_speed.min(10),
+        quantizer,
+        gop: plan.pace.gop(),
+        is_still: false,
+    };
+    encode_once(&coding, frames)
 }
 
 /// How much coarser to try again: about forty steps for twice the bits. It depends on this group
@@ -309,7 +386,7 @@ pub(super) fn still(size: Size, frame: &[u8]) -> Result<(Vec<u8>, SequenceHeader
     if frame.len() != frame_bytes(size) {
         return Err(fault("a still of another size"));
     }
-    let (mut samples, sequence) = encode_once(&coding, frame)?;
+    let Encoded { mut samples, sequence, .. } = encode_once(&coding, frame)?;
     let unit = samples.pop().ok_or_else(|| fault("no still"))?.bytes;
     if !samples.is_empty() || (sequence.width, sequence.height) != (size.width, size.height) {
         return Err(fault("the still is not as asked for"));
@@ -317,14 +394,20 @@ pub(super) fn still(size: Size, frame: &[u8]) -> Result<(Vec<u8>, SequenceHeader
     Ok((unit, sequence))
 }
 
-fn encode_once(
-    coding: &Coding,
-    frames: &[u8],
-) -> Result<(Vec<Sample>, SequenceHeader), MediaError> {
+/// What came out of one context.
+pub(super) struct Encoded {
+    samples: Vec<Sample>,
+    sequence: SequenceHeader,
+    pub(super) bits: u64,
+    /// The first plane of each frame, as a decoder will show it.
+    pub(super) lumas: Vec<Vec<u8>>,
+}
+
+fn encode_once(coding: &Coding, frames: &[u8]) -> Result<Encoded, MediaError> {
     let config = Config::new().with_encoder_config(settings(coding)).with_threads(1);
     let mut encoder: Encoder<u8> =
         config.new_context().map_err(|error| fault(&format!("settings: {error}")))?;
-    let mut found = Found::default();
+    let mut found = Found::new(coding.size);
     for frame in frames.chunks_exact(frame_bytes(coding.size)) {
         send(&mut encoder, frame, coding.size)?;
         found.drain(&mut encoder)?;
@@ -334,7 +417,9 @@ fn encode_once(
         found.drain(&mut encoder)?;
     }
     let sequence = found.sequence.ok_or_else(|| fault("no sequence header"))?;
-    Ok((found.samples, sequence))
+    let bytes: usize = found.samples.iter().map(|sample| sample.bytes.len()).sum();
+    let bits = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(8);
+    Ok(Encoded { samples: found.samples, sequence, bits, lumas: found.lumas })
 }
 
 fn settings(coding: &Coding) -> EncoderConfig {
@@ -379,15 +464,20 @@ fn send(encoder: &mut Encoder<u8>, raw: &[u8], size: Size) -> Result<(), MediaEr
     encoder.send_frame(frame).map_err(|error| fault(&format!("send a frame: {error}")))
 }
 
-/// What has come out of one context.
-#[derive(Default)]
+/// What has come out of one context so far.
 struct Found {
+    size: Size,
     samples: Vec<Sample>,
+    lumas: Vec<Vec<u8>>,
     sequence: Option<SequenceHeader>,
     ended: bool,
 }
 
 impl Found {
+    const fn new(size: Size) -> Self {
+        Self { size, samples: Vec::new(), lumas: Vec::new(), sequence: None, ended: false }
+    }
+
     /// Takes packets until the encoder wants more frames or has no more packets.
     fn drain(&mut self, encoder: &mut Encoder<u8>) -> Result<(), MediaError> {
         loop {
@@ -400,6 +490,9 @@ impl Found {
                     }
                     self.sequence = self.sequence.take().or(unit.sequence);
                     self.samples.push(Sample { bytes: unit.sample, composition: 0, sync: first });
+                    if let Some(shown) = &packet.rec {
+                        self.lumas.push(luma(shown, self.size));
+                    }
                 }
                 Err(EncoderStatus::Encoded) => {}
                 Err(EncoderStatus::NeedMoreData) => return Ok(()),
@@ -413,11 +506,19 @@ impl Found {
     }
 }
 
+/// The first plane without its padding.
+fn luma(frame: &Frame<u8>, size: Size) -> Vec<u8> {
+    let width = usize::try_from(size.width).unwrap_or(usize::MAX);
+    let height = usize::try_from(size.height).unwrap_or(usize::MAX);
+    let rows = frame.planes.first().into_iter().flat_map(|plane| plane.rows_iter().take(height));
+    rows.filter_map(|row| row.get(..width)).flatten().copied().collect()
+}
+
 /// Bytes of one 4:2:0 frame of eight bits; both sides are even.
 fn frame_bytes(size: Size) -> usize {
     usize::try_from(size.pixels() / 2 * 3).unwrap_or(usize::MAX)
 }
 
-fn fault(what: &str) -> MediaError {
+pub(super) fn fault(what: &str) -> MediaError {
     MediaError::Encoder(format!("AV1: {what}"))
 }

@@ -15,6 +15,8 @@
 //! first, since a beginning without it is of no use. Read next: `super::h264`, `super::growth`.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -30,7 +32,7 @@ use super::normalise::{self, Mezzanine, Outline};
 use super::pace::Pace;
 use super::rendition::{IFrameParts, RenditionParts, target_of};
 use super::stills::{self, Stills};
-use super::{BlobSink, Context, Progress, Stage};
+use super::{BlobSink, Context, EncodeTuning, Progress, Stage, title};
 use crate::error::MediaError;
 use crate::ladder::{CELLULAR_BPS_MAX, Purpose, Rung, avc_rungs, i_frame_rungs};
 use crate::manifest::{IFrameStream, Poster, Rendition, Storyboard, Track};
@@ -82,7 +84,8 @@ enum Task {
 
 /// What is collected of one rendition.
 enum Parts {
-    Rendition(RenditionParts),
+    /// With a copy in the work folder, where an AV1 rung of its size will be compared with it.
+    Rendition(RenditionParts, Option<File>),
     IFrames(IFrameParts),
     Sound(RenditionParts, Option<Cutter>),
     Stills(Option<(Poster, Storyboard)>),
@@ -94,7 +97,7 @@ struct Work<'a> {
     source: &'a Path,
     following: &'a Following<'a>,
     rungs: &'a [Rung],
-    workers: usize,
+    tuning: EncodeTuning,
 }
 
 /// Told of every beginning: its renditions, and the frames that they have.
@@ -105,14 +108,14 @@ pub(super) type Grown<'a> =
 pub(super) fn make(
     context: &Context<'_>,
     (source, outline): (&Path, &Outline),
-    workers: usize,
+    tuning: EncodeTuning,
     sink: &mut dyn BlobSink,
     progress: &mut dyn FnMut(Progress),
     grown: Grown<'_>,
 ) -> Result<(Mezzanine, FirstMedia, Duration), MediaError> {
     let following = Following::new(outline);
     let rungs = avc_rungs(outline.size, outline.rate);
-    let work = Work { context, source, following: &following, rungs: &rungs, workers };
+    let work = Work { context, source, following: &following, rungs: &rungs, tuning };
     let (tasks, mut parts) = work.plan()?;
     let started = Instant::now();
     let (written, run) = std::thread::scope(|scope| {
@@ -165,7 +168,7 @@ impl Work<'_> {
             }
         }
         // A lone worker makes all pictures in one run, or beginnings would wait for the end.
-        let others = if self.workers > 1 { pictures.split_off(1) } else { Vec::new() };
+        let others = if self.tuning.workers > 1 { pictures.split_off(1) } else { Vec::new() };
         let runs = [pictures, others].into_iter().filter(|pictures| !pictures.is_empty());
         tasks.extend(runs.map(Task::Pictures));
         tasks.push_back(Task::Stills { slot: parts.len() });
@@ -185,8 +188,13 @@ impl Work<'_> {
         let pace = self.pace(rung);
         Ok(match rung.purpose {
             Purpose::Seek => Parts::IFrames(IFrameParts::new(rung, pace)?),
+            Purpose::Watch if rung.size.short_side() <= self.tuning.av1_tallest => {
+                let file = self.context.work_dir.join(title::twin_file(&rung.name()));
+                let copy = File::create(file).map_err(MediaError::io("keep a rung"))?;
+                Parts::Rendition(RenditionParts::video(rung, pace)?, Some(copy))
+            }
             Purpose::Watch | Purpose::Cellular => {
-                Parts::Rendition(RenditionParts::video(rung, pace)?)
+                Parts::Rendition(RenditionParts::video(rung, pace)?, None)
             }
         })
     }
@@ -208,7 +216,7 @@ impl Work<'_> {
         let total = pictures.map(|picture| picture.pace.closed(expected).frames()).sum();
         let mut counter = Counter { done: 0, total };
         let mut growth = Growth::default();
-        let workers = self.workers.clamp(1, tasks.len().max(1));
+        let workers = self.tuning.workers.clamp(1, tasks.len().max(1));
         let tasks = Mutex::new(tasks);
         std::thread::scope(|scope| {
             let (queue, parts_in) = sync_channel(QUEUE_MAX);
@@ -254,7 +262,7 @@ impl Work<'_> {
         grown: Grown<'_>,
     ) -> Result<(), MediaError> {
         let pictures = parts.iter().filter_map(|parts| match parts {
-            Parts::Rendition(parts) => Some(parts.groups()),
+            Parts::Rendition(parts, _) => Some(parts.groups()),
             Parts::Sound(..) | Parts::IFrames(_) | Parts::Stills(_) => None,
         });
         let groups = pictures.min().unwrap_or(0).saturating_sub(1);
@@ -271,7 +279,7 @@ impl Work<'_> {
         let mut renditions = Vec::new();
         for parts in parts {
             let beginning = match parts {
-                Parts::Rendition(parts) => parts.beginning(groups),
+                Parts::Rendition(parts, _) => parts.beginning(groups),
                 Parts::Sound(parts, Some(cutter)) => {
                     put_cuts(parts, cutter.advance(groups)?, sink)?;
                     parts.beginning(groups)
@@ -332,7 +340,7 @@ impl Work<'_> {
         let (mut renditions, mut streams, mut stills) = (Vec::new(), Vec::new(), None);
         for parts in parts {
             match parts {
-                Parts::Rendition(parts) => renditions.push(parts.finish(frames)?),
+                Parts::Rendition(parts, _) => renditions.push(parts.finish(frames)?),
                 Parts::Sound(mut parts, Some(mut cutter)) => {
                     put_cuts(&mut parts, cutter.finish(frames)?, sink)?;
                     renditions.push(parts.finish(frames)?);
@@ -385,7 +393,7 @@ impl Work<'_> {
             let mut parts = [self.parts(&rung)?];
             self.run([task].into(), &mut parts, sink, &mut |_| {}, &mut |_, _, _| Ok(()))?;
             for parts in parts {
-                if let Parts::Rendition(parts) = parts {
+                if let Parts::Rendition(parts, _) = parts {
                     *slot = parts.finish(frames)?;
                 }
             }
@@ -403,13 +411,15 @@ impl Parts {
         sink: &mut dyn BlobSink,
     ) -> Result<u64, MediaError> {
         match (self, part) {
-            (Self::Rendition(parts), Part::Header { bytes, codec }) => {
+            (Self::Rendition(parts, copy), Part::Header { bytes, codec }) => {
+                append(copy, &bytes)?;
                 parts.put_header(bytes, codec, sink).map(|()| 0)
             }
             (Self::IFrames(parts), Part::Header { bytes, codec }) => {
                 parts.put_header(bytes, codec, sink).map(|()| 0)
             }
-            (Self::Rendition(parts), Part::Segment { bytes, duration_ticks, frames }) => {
+            (Self::Rendition(parts, copy), Part::Segment { bytes, duration_ticks, frames }) => {
+                append(copy, &bytes)?;
                 parts.put_segment(bytes, duration_ticks, frames, sink).map(|()| frames)
             }
             (Self::IFrames(parts), Part::Segment { bytes, duration_ticks, frames }) => {
@@ -429,6 +439,12 @@ impl Parts {
             }
         }
     }
+}
+
+fn append(copy: &mut Option<File>, bytes: &[u8]) -> Result<(), MediaError> {
+    copy.as_mut()
+        .map_or(Ok(()), |copy| copy.write_all(bytes))
+        .map_err(MediaError::io("keep a rung"))
 }
 
 fn put_cuts(

@@ -22,8 +22,10 @@ mod growth;
 mod h264;
 pub(crate) mod normalise;
 mod pace;
+mod quality;
 mod rendition;
 mod stills;
+mod title;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -33,10 +35,11 @@ use fairground_types::BlobHash;
 
 use crate::error::MediaError;
 use crate::jail::Tools;
-use crate::ladder::Size;
-use crate::manifest::{FrameRate, MANIFEST_VERSION, Manifest, Rendition};
+use crate::ladder::{self, Size};
+use crate::manifest::{FrameRate, MANIFEST_VERSION, Manifest, Rendition, VideoFamily};
 use crate::probe::{ProbePolicy, SourceFacts, probe};
 
+use av1::Plan;
 use first::FirstMedia;
 use normalise::{Mezzanine, Outline};
 use rendition::target_of;
@@ -73,10 +76,10 @@ pub struct Beginning {
 pub struct EncodeTuning {
     /// rav1e's speed, 0 (best) to 10 (fastest).
     pub av1_speed: u8,
-    /// rav1e's constant quantizer, 1 to 255.
-    pub av1_quantizer: u8,
-    /// Short side of the AV1 rung.
-    pub av1_short_side: u32,
+    /// Short side of the tallest AV1 rung; 0 for none.
+    pub av1_tallest: u32,
+    /// Whether AV1 rungs stay that do not beat the H.264 rungs of their size.
+    pub keeps_all: bool,
     /// Encoders that run at a time: runs of ffmpeg, or groups of pictures in rav1e.
     pub workers: usize,
 }
@@ -86,7 +89,7 @@ pub struct EncodeTuning {
 pub enum Stage {
     /// Making the mezzanine, the H.264 rungs and the sound.
     H264,
-    /// Making the AV1 rung.
+    /// Making the AV1 rungs.
     Av1,
 }
 
@@ -121,10 +124,30 @@ pub struct Report {
     pub normalise: Duration,
     /// Time until the H.264 rungs, I-frames, sound and stills were, from the same start.
     pub h264: Duration,
-    /// Time for the AV1 rung, in revisions that have one.
+    /// Time for the AV1 rungs, in revisions for which they were made.
     pub av1: Option<Duration>,
-    /// Frames per second of the AV1 encoder, all workers together, reading included.
+    /// Frames per second of the AV1 encoder, all workers together, reading and probing included.
     pub av1_fps: Option<f64>,
+    /// What was found out about each AV1 rung.
+    pub av1_rungs: Vec<RungReport>,
+}
+
+/// How an AV1 rung compares with the H.264 rung of its size, on a few groups.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RungReport {
+    /// Its name.
+    pub name: String,
+    /// The quantizer that was chosen, 1 to 255: the coarsest that is as good as H.264, among those
+    /// between the probes.
+    pub quantizer: u8,
+    /// Whether it is published.
+    pub is_kept: bool,
+    /// SSIM at that quantizer, 0 to 1.
+    pub ssim: f64,
+    /// SSIM of the H.264 rung.
+    pub ssim_h264: f64,
+    /// Its bits by those of the H.264 rung.
+    pub bits_ratio: f64,
 }
 
 /// One upload on its way to being playable.
@@ -156,7 +179,7 @@ struct FirstCut {
 impl Default for EncodeTuning {
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { av1_speed: 10, av1_quantizer: 130, av1_short_side: 360, workers }
+        Self { av1_speed: 10, av1_tallest: 360, keeps_all: false, workers }
     }
 }
 
@@ -184,7 +207,7 @@ impl TranscodeJob {
         revision
     }
 
-    /// Stage 2: adds the AV1 rung; the revision is complete by itself. Runs stage 1 before when it
+    /// Stage 2: adds the AV1 rungs that are worth it; the revision is complete by itself. Runs stage 1 before when it
     /// has not run in this job, and tells nobody of beginnings then.
     ///
     /// # Errors
@@ -203,16 +226,16 @@ impl TranscodeJob {
             self.work_dir.canonicalize().map_err(MediaError::io("find the work folder"))?;
         let context =
             Context { tools: &self.tools, work_dir: &work_dir, source: &first.report.source };
-        let rung = av1::encode(&context, &first.mezzanine, &self.tuning, sink, progress)?;
+        let (rungs, reports) = av1_rungs(&context, &first, self.tuning, sink, progress)?;
         let elapsed = started.elapsed();
+        let frames = first.mezzanine.frames.saturating_mul(u64::try_from(rungs.len()).unwrap_or(0));
         first.report.av1 = Some(elapsed);
-        first.report.av1_fps = Some(frames_per_second(first.mezzanine.frames, elapsed));
+        first.report.av1_fps = (frames > 0).then(|| frames_per_second(frames, elapsed));
+        first.report.av1_rungs = reports;
         let made = &first.made.renditions;
         let videos = made.iter().filter(|rendition| rendition.family().is_some());
-        let mut renditions: Vec<Rendition> = videos.cloned().collect();
-        renditions.push(rung);
         let sounds = made.iter().filter(|rendition| rendition.family().is_none());
-        renditions.extend(sounds.cloned());
+        let renditions = videos.cloned().chain(rungs).chain(sounds.cloned()).collect();
         let revision = self.publish(&first, renditions, sink);
         self.first = Some(first);
         revision
@@ -243,11 +266,11 @@ impl TranscodeJob {
             sink.grown(&Beginning { manifest, manifest_hash })
         };
         let from = (upload.as_path(), &outline);
-        let workers = self.tuning.workers;
         let (mezzanine, made, normalise) =
-            first::make(&context, from, workers, sink, progress, &mut grown)?;
+            first::make(&context, from, self.tuning, sink, progress, &mut grown)?;
         let h264 = started.elapsed();
-        let report = Report { source, normalise, h264, av1: None, av1_fps: None };
+        let (av1, av1_fps, av1_rungs) = (None, None, Vec::new());
+        let report = Report { source, normalise, h264, av1, av1_fps, av1_rungs };
         Ok(FirstCut { mezzanine, made, report })
     }
 
@@ -281,6 +304,35 @@ impl FirstCut {
             ..bare(revision, (*size, *rate), renditions, *frames)
         }
     }
+}
+
+/// Makes the AV1 rungs that beat their H.264 twins, or all where all are wanted.
+fn av1_rungs(
+    context: &Context<'_>,
+    first: &FirstCut,
+    tuning: EncodeTuning,
+    sink: &mut dyn BlobSink,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Vec<Rendition>, Vec<RungReport>), MediaError> {
+    let mezzanine = &first.mezzanine;
+    let (mut rungs, mut reports) = (Vec::new(), Vec::new());
+    for rung in ladder::av1_rungs(mezzanine.size, mezzanine.rate, tuning.av1_tallest) {
+        let plan = Plan::new(mezzanine, rung, tuning);
+        let is_twin = |made: &&Rendition| {
+            made.family() == Some(VideoFamily::Avc) && made.short_side() == rung.size.short_side()
+        };
+        let twin = first.made.renditions.iter().find(is_twin);
+        let twin = twin.ok_or_else(|| MediaError::Stream("a rung without its twin".to_owned()))?;
+        let mut report = title::probe(context, plan, twin)?;
+        report.is_kept |= tuning.keeps_all;
+        if report.is_kept {
+            let made = av1::encode(context, plan, report.quantizer, sink, progress)?;
+            report.is_kept = made.is_some();
+            rungs.extend(made);
+        }
+        reports.push(report);
+    }
+    Ok((rungs, reports))
 }
 
 /// The first frames of a clip, which others will follow.

@@ -162,11 +162,11 @@ pub(crate) fn common() -> Vec<OsString> {
     ])
 }
 
-/// Arguments that open the mezzanine's picture.
-pub(super) fn open_video(mezzanine: &Mezzanine) -> Vec<OsString> {
+/// Arguments that open a file of our own: the mezzanine's picture, a rendition.
+pub(super) fn open_video(file: &Path) -> Vec<OsString> {
     let mut args = fenced_input("mov");
     args.push("-i".into());
-    args.push(mezzanine.video.clone().into());
+    args.push(file.into());
     args
 }
 

@@ -92,7 +92,7 @@ fn frame(
     let scale = format!("scale={width}:{height}:flags={SCALE_FLAGS}:{}", format.pixels);
     let mut args = common();
     args.extend(words(["-ss", &at]));
-    args.extend(open_video(mezzanine));
+    args.extend(open_video(&mezzanine.video));
     args.extend(words(["-map", "0:v:0", "-map_metadata", "-1", "-frames:v", "1", "-vf", &scale]));
     args.extend(words(format.encoder));
     args.extend(words(["-bitexact", "pipe:1"]));
@@ -112,7 +112,7 @@ fn storyboard(
     );
     let mut args = common();
     args.extend(words(["-skip_frame", "nokey"]));
-    args.extend(open_video(mezzanine));
+    args.extend(open_video(&mezzanine.video));
     args.extend(words(["-map", "0:v:0", "-map_metadata", "-1", "-fps_mode", "passthrough"]));
     args.extend(words(["-vf", &filter, "-c:v", "mjpeg", "-q:v", "5", "-bitexact"]));
     args.extend(words(["-f", "image2", "-start_number", "0", "storyboard-%d.jpg"]));

@@ -29,7 +29,7 @@ pub(crate) fn revision(tools: &Tools) -> (Manifest, Files) {
         ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=frequency=440:duration=4.2"];
     let codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-shortest"];
     ffmpeg(tools, &[args.as_slice(), &codecs].concat(), &source);
-    let tuning = EncodeTuning::default();
+    let tuning = EncodeTuning { keeps_all: true, ..EncodeTuning::default() };
     let mut job = TranscodeJob::new(source, folder.path().join("work"), tools.clone(), tuning);
     let mut sink = MemorySink::default();
     let revision = job.av1_revision(&mut sink, &mut |_| {}).unwrap();

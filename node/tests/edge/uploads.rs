@@ -28,7 +28,8 @@ const END: (&str, &str) = ("Upload-Complete", "?1");
 fn has_tools() -> bool {
     let found = Command::new("ffprobe").arg("-version").output().is_ok();
     if !found {
-        println!("skipped: ffprobe is not installed");
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "skipped: ffprobe is not installed");
     }
     found
 }

@@ -172,6 +172,8 @@ impl Sandbox {
             node::Options { dir: dir.clone(), http_listen: http, ..node::Options::default() };
         options.media.sandbox = node::Sandbox::Off;
         options.transcode.enabled = self.edges.is_empty();
+        // Both families are shown, whatever the clip gains by the second.
+        options.transcode.av1_keeps_all = true;
         let running = node::run(options, self.stops[0].clone());
         self.tasks.spawn(async move { Ok(running.await?) });
         ready(&dir, &mut self.tasks).await?;

@@ -111,11 +111,11 @@ async fn make_maker(
     let person = people::sign_in(edge, inbox, &format!("{handle}@market.example")).await?;
     let mut api = Api::new(edge, Some(&person.authorization()));
     let asset = upload(&mut api, clip).await?;
-    // AV1 comes last: nothing is encoded any more while something is measured.
+    // Captions can be set when the job is over: nothing is encoded while something is measured.
     let patience = Patience::new("playing the clip", Duration::from_secs(300));
     loop {
         let state = api.get(&format!("/v1/media/{asset}")).await?;
-        if state["codecs"].as_array().is_some_and(|all| all.iter().any(|codec| codec == "av1")) {
+        if state["takesCaptions"] == true {
             break;
         }
         patience.rest().await?;
