@@ -2,10 +2,12 @@
 //!
 //! It must not do anything by itself: parts are made in `lib.rs` and run in their own files.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fairground_runtime::cursor::CursorKey;
+use fairground_runtime::guard;
 use fairground_runtime::health::Health;
 use fairground_runtime::shutdown::{Shutdown, Tasks};
 use fairground_storage::replica::Replica;
@@ -59,6 +61,18 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
+    /// Scheme and authority of every edge, as clients reach them: those that have joined, and those
+    /// that say now that they are elsewhere.
+    pub(crate) fn origins(&self) -> BTreeSet<String> {
+        let joined = self.view.read(|view| {
+            let urls = view.edges().map(|row| row.public_url.clone());
+            urls.collect::<Vec<_>>()
+        });
+        let told = self.directory.rows(self.status()).into_iter().map(|row| row.public_url);
+        let all = joined.into_iter().chain(told);
+        all.filter_map(|url| guard::origin_of(&url).map(str::to_owned)).collect()
+    }
+
     /// How this edge is.
     pub(crate) fn status(&self) -> EdgeStatus {
         let is_draining = self.intake.is_draining.load(Ordering::Acquire);

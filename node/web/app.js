@@ -1,7 +1,8 @@
 // The viewer: which page is shown, who is signed in, which edge serves.
 
-import { get, onSignIn } from "./api.js";
+import { onSignIn } from "./api.js";
 import { fill, h } from "./dom.js";
+import { currentEdge, learn, onMove, watchEdges } from "./edges.js";
 import { showFeed } from "./feed.js";
 import { showPurchases } from "./purchases.js";
 import { accountButton } from "./signin.js";
@@ -34,8 +35,8 @@ function showAccount() {
 }
 
 async function showEdge() {
-  const { edges } = await get("/v1/edges");
-  const own = edges.find((edge) => edge.publicUrl && new URL(edge.publicUrl).host === location.host);
+  const edges = await learn();
+  const own = edges.find((edge) => URL.canParse(edge.publicUrl) && new URL(edge.publicUrl).origin === currentEdge());
   const others = edges.length - (own ? 1 : 0);
   const name = own ? `Served by edge ${own.edge} (${own.region})` : "Served by an edge";
   fill(document.getElementById("edge"), `${name}${own && !own.takesBids ? ", takes no bids now" : ""}; ${others} more in the cluster.`);
@@ -50,6 +51,8 @@ addEventListener("hashchange", async () => {
   main.focus();
 });
 showAccount();
-await synchronise().catch(() => null);
+onMove(() => showEdge().catch(() => null));
+watchEdges();
+// Before anything is shown: whoever has no other edge to go to stays with a lost one.
+await Promise.all([synchronise().catch(() => null), showEdge().catch(() => null)]);
 await route();
-showEdge().catch(() => null);

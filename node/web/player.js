@@ -1,6 +1,8 @@
-// Video: hls.js where media source extensions exist, the browser's own player on Apple devices.
+// Video: hls.js where media source extensions exist, the browser's own player on Apple devices. Both
+// go on at another edge, where they are, when theirs is lost.
 
 import { get } from "./api.js";
+import { at, currentEdge, loaderThrough, lost } from "./edges.js";
 
 // Measured: with these a dead edge costs no stall; the defaults retry a 503 for 13 seconds.
 const policy = {
@@ -11,6 +13,11 @@ const policy = {
     errorRetry: { maxNumRetry: 1, retryDelayMs: 250, maxRetryDelayMs: 1000 },
   },
 };
+// How often a playback that ended in an error begins again, and how long it waits at first.
+const restartsMax = 5;
+const restartMs = 1000;
+// What went well for so long is not counted with what failed before.
+const forgottenMs = 30_000;
 
 const playbacks = new Map();
 
@@ -25,29 +32,111 @@ function playback(asset) {
 
 /** Where the poster of a clip is, or null. */
 export async function posterOf(asset) {
-  return asset ? playback(asset).then((answer) => answer.posterUrl ?? null, () => null) : null;
+  return asset ? playback(asset).then((answer) => (answer.posterUrl ? at(answer.posterUrl) : null), () => null) : null;
+}
+
+const addressOf = (answer, codec) => ({ avc: answer.avcUrl, av1: answer.av1Url })[codec] ?? answer.url;
+const restartsIn = (left) => restartMs * 2 ** (restartsMax - 1 - left) * (0.5 + Math.random());
+
+/** Counts what fails; says how many restarts are left. */
+function restarts() {
+  let left = restartsMax;
+  let failedAt = 0;
+  return () => {
+    if (Date.now() - failedAt > forgottenMs) left = restartsMax;
+    failedAt = Date.now();
+    left = Math.max(0, left - 1);
+    return left;
+  };
+}
+
+/** A playback may have run out or lost every edge for a while: it is asked for anew. */
+async function anew(asset) {
+  playbacks.delete(asset);
+  return playback(asset);
+}
+
+function playThroughHls(video, asset, answer, codec) {
+  const { Hls } = globalThis;
+  const failed = restarts();
+  let timer = null;
+  const hls = new Hls({
+    loader: loaderThrough(Hls.DefaultConfig.loader),
+    fragLoadPolicy: policy,
+    manifestLoadPolicy: policy,
+    playlistLoadPolicy: policy,
+    steeringManifestLoadPolicy: policy,
+    maxBufferLength: 12,
+  });
+  const restart = (left) => {
+    if (left === 0) return;
+    timer = setTimeout(async () => {
+      const again = await anew(asset).catch(() => null);
+      if (timer === null) return;
+      if (!again) return restart(failed());
+      hls.config.startPosition = video.currentTime;
+      hls.loadSource(at(addressOf(again, codec)));
+    }, restartsIn(left));
+  };
+  hls.on(Hls.Events.ERROR, (_, { fatal, type }) => {
+    if (!fatal) return;
+    const left = failed();
+    if (type !== Hls.ErrorTypes.MEDIA_ERROR) restart(left);
+    else if (left > 0) hls.recoverMediaError();
+  });
+  hls.loadSource(at(addressOf(answer, codec)));
+  hls.attachMedia(video);
+  return () => {
+    clearTimeout(timer);
+    timer = null;
+    hls.destroy();
+  };
+}
+
+function playNatively(video, asset, answer, codec) {
+  // Never a mixed playlist for the browser's own player: Chromium's dies at the first switch.
+  const address = (some) => (codec ? addressOf(some, codec) : (some.avcUrl ?? some.url));
+  const isNetwork = [MediaError.MEDIA_ERR_NETWORK, MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED];
+  const ended = new AbortController();
+  const { signal } = ended;
+  const failed = restarts();
+  let edge = null;
+  let timer = null;
+  const begin = (some, from, isPlaying) => {
+    edge = currentEdge();
+    video.src = at(address(some));
+    if (from === 0 && !isPlaying) return;
+    const goOn = () => {
+      video.currentTime = from;
+      if (isPlaying) video.play().catch(() => null);
+    };
+    video.addEventListener("loadedmetadata", goOn, { once: true, signal });
+  };
+  video.addEventListener("error", () => {
+    if (!isNetwork.includes(video.error?.code)) return;
+    const left = failed();
+    if (left === 0) return;
+    lost(edge);
+    const [from, isPlaying] = [video.currentTime, !video.paused];
+    timer = setTimeout(async () => {
+      const again = await anew(asset).catch(() => answer);
+      if (!signal.aborted) begin(again, from, isPlaying);
+    }, restartsIn(left));
+  }, { signal });
+  begin(answer, 0, false);
+  return () => {
+    ended.abort();
+    clearTimeout(timer);
+    video.removeAttribute("src");
+    video.load();
+  };
 }
 
 /** Plays a clip in `video`; `codec` is `avc`, `av1` or absent for what suits. Returns what ends it. */
 export async function play(video, asset, codec) {
-  playbacks.delete(asset);
-  const answer = await playback(asset);
+  const answer = await anew(asset);
   const isApple = /Apple/.test(navigator.vendor) && video.canPlayType("application/vnd.apple.mpegurl");
-  const url = { avc: answer.avcUrl, av1: answer.av1Url }[codec] ?? answer.url;
-  if (answer.posterUrl) video.poster = answer.posterUrl;
-  if (!isApple && globalThis.Hls?.isSupported()) {
-    const hls = new Hls({ fragLoadPolicy: policy, manifestLoadPolicy: policy, playlistLoadPolicy: policy, maxBufferLength: 12 });
-    hls.loadSource(url);
-    hls.attachMedia(video);
-    return { answer, stop: () => hls.destroy() };
-  }
-  // Never a mixed playlist for the browser's own player: Chromium's dies at the first switch.
-  video.src = codec ? url : (answer.avcUrl ?? url);
-  return {
-    answer,
-    stop: () => {
-      video.removeAttribute("src");
-      video.load();
-    },
-  };
+  if (answer.posterUrl) video.poster = at(answer.posterUrl);
+  const through = !isApple && globalThis.Hls?.isSupported() ? playThroughHls : playNatively;
+  return { answer, stop: through(video, asset, answer, codec) };
 }

@@ -1,6 +1,7 @@
 // What a buyer has won: pay, follow the parcel, confirm that it came.
 
 import { get, post, signIn } from "./api.js";
+import { at } from "./edges.js";
 import { fill, formatInstant, formatMoney, formatSpan, h } from "./dom.js";
 import { askToSignIn } from "./signin.js";
 import { millisecondsUntil } from "./time.js";
@@ -19,7 +20,8 @@ function lockRow(lock) {
     event.target.disabled = true;
     fill(message);
     try {
-      const returnUrl = `${location.origin}/#/purchases`;
+      // Back to an edge that is there.
+      const returnUrl = at("/#/purchases");
       const answer = await post(`/v1/sale-locks/${lock.saleLockId}/checkout`, { returnUrl, cancelUrl: returnUrl });
       if (answer.url) location.assign(answer.url);
       else fill(message, "The payment page is being made; please try again in a moment.");

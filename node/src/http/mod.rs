@@ -82,7 +82,7 @@ pub(crate) fn router(edge: &Arc<Edge>, recorder: PrometheusHandle) -> Router {
         .layer(from_fn_with_state((Arc::clone(edge), limiter), stack::limit))
         .layer(from_fn_with_state(Arc::clone(edge), stack::shed))
         .with_state(Arc::clone(edge))
-        .merge(pages::routes())
+        .merge(pages::routes(edge))
         .merge(document().routes())
         .merge(edge.health.routes())
         .merge(metrics::routes(recorder));

@@ -19,14 +19,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use fairground_runtime::problem::{ApiPath, Problem};
+use fairground_runtime::problem::{ApiPath, ApiQuery, Problem};
 use fairground_types::event::{
     CloseMove, CloseReason, FeedItem, LockReason, PublicBid, PublicEvent,
 };
 use fairground_types::limits::LIVE_STREAMS_MAX;
 use fairground_types::{AuctionId, BidId, Code, EdgeId, LogIndex, Money, Timestamp};
 use futures_util::stream;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -65,24 +65,37 @@ struct Live {
     feed: broadcast::Receiver<Fed>,
 }
 
+/// Where a live stream begins.
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct FollowQuery {
+    /// `id` of the last message, from a client that changes the edge and cannot set
+    /// `Last-Event-ID`; where both are given the header counts.
+    last_event_id: Option<u64>,
+}
+
 /// Follows an auction live, as server-sent events.
 ///
 /// The message `snapshot` holds an `AuctionDocument`, the message `update` a `LiveUpdate`; its `id`
 /// is the index of the log, which `Last-Event-ID` resumes from on any edge.
 #[utoipa::path(get, path = "/v1/auctions/{auction}/updates", operation_id = "followAuction",
     tag = "auctions",
-    params(("auction" = AuctionId, Path), ("Last-Event-ID" = Option<String>, Header)),
+    params(("auction" = AuctionId, Path), ("Last-Event-ID" = Option<String>, Header), FollowQuery),
     responses((status = 200, description = "Messages without end.", body = LiveMessage,
         content_type = "text/event-stream")))]
 pub(crate) async fn follow(
     State(edge): State<Arc<Edge>>,
     ApiPath(auction): ApiPath<AuctionId>,
+    ApiQuery(query): ApiQuery<FollowQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.trim().parse().ok())
+        // A browser that comes back by itself sends the old address and a newer header.
+        .or(query.last_event_id)
         .map(LogIndex);
     let open = OpenStream::begin(&edge)?;
     let now = edge.time.now();

@@ -9,7 +9,10 @@ use fairground_runtime::clock::Clock;
 use fairground_storage::KeyFile;
 use fairground_storage::segment_cache::{Budget, SegmentCache};
 use fairground_types::event::PublicEvent;
-use fairground_types::{AssetId, AuctionId, BlobHash, Millis, PlaybackId, Role, StoryId, UserId};
+use fairground_types::text::Region;
+use fairground_types::{
+    AssetId, AuctionId, BlobHash, EdgeId, Millis, PlaybackId, Role, StoryId, UserId,
+};
 use reqwest::Method;
 use serde_json::json;
 
@@ -121,6 +124,40 @@ async fn without_a_cluster_bids_are_declined_and_calls_say_so() {
     assert_eq!(edge.get("/assets/none.js").await.status(), 404);
     let metrics = edge.get("/metrics").await.text().await.unwrap();
     assert!(metrics.contains("fairground_node_jail_level 0"), "the sandbox is off: {metrics}");
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_an_edge_that_is_gone_may_read_this_one() {
+    let world = World::new();
+    let dir = world.folder(&[]);
+    let gone = "https://e2.market.example:8443";
+    let joined = PublicEvent::EdgeRegistered {
+        edge: EdgeId::new("e2", 1).unwrap(),
+        region: Region::parse("eu-south").unwrap(),
+        public_url: format!("{gone}/"),
+    };
+    world.persist_view(dir.path(), vec![joined]).await;
+    let edge = start(options(dir.path())).await;
+
+    let asked =
+        |origin: &'static str| edge.request(Method::GET, "/v1/time").header("Origin", origin);
+    let readable = asked(gone).send().await.unwrap();
+    assert_eq!(header(&readable, "access-control-allow-origin"), gone);
+    let foreign = asked("https://elsewhere.example").send().await.unwrap();
+    assert!(foreign.headers().get("access-control-allow-origin").is_none());
+
+    let page = edge.get("/").await;
+    assert_eq!(page.status(), 200);
+    assert!(page.headers().get("etag").is_none());
+    let policy = header(&page, "content-security-policy");
+    for directive in ["connect-src", "media-src", "img-src"] {
+        let found = policy.split(';').find(|part| part.trim().starts_with(directive));
+        let named = found.is_some_and(|part| part.split(' ').any(|source| source == gone));
+        assert!(named, "{directive}: {policy}");
+    }
+    let script = policy.split(';').find(|part| part.trim().starts_with("script-src"));
+    assert!(script.is_none() && policy.contains("default-src 'self';"), "{policy}");
     edge.stop().await;
 }
 

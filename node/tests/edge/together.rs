@@ -268,6 +268,15 @@ async fn a_live_stream_begins_with_a_snapshot_and_resumes_by_index() {
     let ahead = edge.request(Method::GET, &updates).header("Last-Event-ID", u64::MAX);
     let mut ahead = ahead.send().await.unwrap().bytes_stream();
     assert_eq!(message(&mut ahead, &mut String::new()).await.1, "snapshot");
+
+    // A browser that comes from another edge cannot set the header.
+    let moved = format!("{updates}?lastEventId={index}");
+    let mut moved_stream = edge.get(&moved).await.bytes_stream();
+    assert_eq!(message(&mut moved_stream, &mut String::new()).await.0, later);
+    let newer = edge.request(Method::GET, &format!("{updates}?lastEventId={}", u64::MAX));
+    let newer = newer.header("Last-Event-ID", index).send().await.unwrap();
+    assert_eq!(message(&mut newer.bytes_stream(), &mut String::new()).await.0, later);
+    assert_eq!(edge.get(&format!("{updates}?lastEventId=x")).await.status(), 400);
     edge.stop().await;
     serving.stop().await;
 }

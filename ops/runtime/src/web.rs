@@ -8,6 +8,8 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::guard;
+
 /// An embedded file and its media type.
 #[derive(Clone, Copy, Debug)]
 pub struct Asset {
@@ -24,6 +26,33 @@ pub struct Asset {
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; media-src 'self' blob: data:; \
      worker-src 'self' blob:; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
      form-action 'self'; frame-ancestors 'none'";
+
+/// Origins that a policy names; a header has its limits.
+const ORIGINS_MAX: usize = 64;
+
+/// [`CONTENT_SECURITY_POLICY`], with calls, video and pictures from `origins` too: other daemons that
+/// serve the same page. What is not exactly an http origin is left out.
+#[must_use]
+pub fn policy_reaching<'a>(origins: impl IntoIterator<Item = &'a str>) -> HeaderValue {
+    let mut sources = String::new();
+    for origin in origins.into_iter().filter(|origin| is_source(origin)).take(ORIGINS_MAX) {
+        sources.push(' ');
+        sources.push_str(origin);
+    }
+    let policy = format!(
+        "default-src 'self'; connect-src 'self'{sources}; media-src 'self' blob: data:{sources}; \
+         worker-src 'self' blob:; img-src 'self' data:{sources}; object-src 'none'; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static(CONTENT_SECURITY_POLICY))
+}
+
+/// Whether a policy can name it: it must not end a directive or be more than one source.
+fn is_source(origin: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'/' | b'.' | b'-');
+    guard::origin_of(origin) == Some(origin) && origin.bytes().all(is_plain)
+}
 
 /// Files that both pages use.
 pub const SHARED: &[Asset] = &[
@@ -88,6 +117,27 @@ fn names(header: &HeaderValue, tag: &HeaderValue) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn policy_names_the_other_origins_and_nothing_else() {
+        let policy = policy_reaching(["https://e2.example:8443", "http://127.0.0.3:9"]);
+        let policy = policy.to_str().expect("text");
+        let both = "https://e2.example:8443 http://127.0.0.3:9;";
+        for directive in ["connect-src 'self'", "media-src 'self' blob: data:"] {
+            assert!(policy.contains(&format!("{directive} {both}")), "{policy}");
+        }
+        assert!(policy.contains("default-src 'self';"), "{policy}");
+        for bad in [
+            "https://e2.example; script-src *",
+            "https://e2.example *",
+            "https://e2.example/path",
+            "javascript:alert(1)",
+            "*",
+            "",
+        ] {
+            assert_eq!(policy_reaching([bad]), policy_reaching([]), "{bad}");
+        }
+    }
 
     #[test]
     fn file_that_the_client_has_is_not_sent_again() {

@@ -1,7 +1,9 @@
-// Calls to the daemon that served the page: tokens, problems (RFC 9457), idempotency keys.
+// Calls to the daemon that served the page, or wherever `reachThrough` sends them: tokens, problems
+// (RFC 9457), idempotency keys.
 
 const storageKey = "fairground.signIn";
 const listeners = new Set();
+let reach = (path, request) => fetch(path, request);
 
 /** An answer with a problem document. */
 export class Problem extends Error {
@@ -34,6 +36,11 @@ export function onSignIn(listener) {
   listeners.add(listener);
 }
 
+/** Sends every call through `other`, which takes a path and what `fetch` takes. */
+export function reachThrough(other) {
+  reach = other;
+}
+
 /** A new name for an intent. One intent keeps its key over every retry. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -46,7 +53,7 @@ async function send(method, path, { body, key, headers } = {}) {
   if (body !== undefined) all["Content-Type"] = "application/json";
   if (current) all.Authorization = `Bearer ${current.accessToken}`;
   if (method !== "GET") all["Idempotency-Key"] = key ?? newKey();
-  const answer = await fetch(path, { method, headers: all, body: body === undefined ? undefined : JSON.stringify(body) });
+  const answer = await reach(path, { method, headers: all, body: body === undefined ? undefined : JSON.stringify(body) });
   const text = await answer.text();
   let parsed = {};
   try {

@@ -599,6 +599,11 @@ impl PublicView {
         self.edges.get(edge)
     }
 
+    /// Every edge that has ever joined, by id.
+    pub fn edges(&self) -> impl Iterator<Item = &EdgeView> {
+        self.edges.values()
+    }
+
     /// Whether a sign-in was ended recently enough for its access tokens to be alive.
     #[must_use]
     pub fn is_revoked(&self, sign_in: SignInId) -> bool {
