@@ -1,7 +1,7 @@
 // Starts `fairground demo --json` as a child, reads where it listens, and ends it.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -9,7 +9,10 @@ import { createInterface } from "node:readline";
 const READY_MS = 240_000;
 const STOP_MS = 30_000;
 
-/** Starts the demo; resolves when it serves. `stop()` resolves to what it left behind. */
+/**
+ * Starts the demo; resolves when it serves. `kill(NAME)` ends one of its daemons as a power cut would,
+ * `stop()` resolves to what it left behind.
+ */
 export async function startDemo(binary, options) {
   const scratch = mkdtempSync(join(tmpdir(), "fairground-browser-"));
   const child = spawn(binary, ["demo", "--json", ...options], {
@@ -46,8 +49,14 @@ export async function startDemo(binary, options) {
     return { ended, files, said };
   }
 
+  function kill(name) {
+    const [folder] = readdirSync(scratch).filter((entry) => entry.startsWith("fairground-demo-"));
+    const { pid } = JSON.parse(readFileSync(join(scratch, folder, name, "ready.json"), "utf8"));
+    process.kill(pid, "SIGKILL");
+  }
+
   try {
-    return { ...(await ready), stop };
+    return { ...(await ready), kill, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,13 +1,15 @@
 // The viewer page and the console in a real Chromium, against a real cluster on loopback.
 //
 // FAIRGROUND_BIN names the binary. `--screenshots DIR` keeps a picture of each page, `--clip FILE`
-// plays that clip. Read next: `demo.mjs` for what is started, `runner.mjs` for what is printed.
+// plays that clip. Read next: `demo.mjs` for what is started, `runner.mjs` for what is printed,
+// `lost-edge.mjs` for the second demo.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
 import { startDemo } from "./demo.mjs";
+import { lostEdge } from "./lost-edge.mjs";
 import { assert, Checks, until } from "./runner.mjs";
 
 // The bot opened the auction and answers every higher bid up to this, however late the page comes;
@@ -75,9 +77,10 @@ async function signIn(page, demo, address) {
   await page.waitForSelector("#account-name");
 }
 
-async function openPage(browser, url, viewport = { width: 1280, height: 800 }) {
+async function openPage(browser, url, viewport = { width: 1280, height: 800 }, script = null) {
   const context = await browser.newContext({ viewport, locale: "en-GB" });
   const page = await context.newPage();
+  if (script) await page.addInitScript(script);
   page.on("pageerror", (error) => pageErrors.push(error.message));
   page.on("console", (message) => {
     if (message.type() === "error" && /Content Security Policy|Uncaught/.test(message.text())) pageErrors.push(message.text());
@@ -324,30 +327,40 @@ if (!binary || !executablePath) {
   process.exit(checks.finish() ? 0 : 1);
 }
 
-let demo = null;
-await checks.check("demo_serves", { within: 250_000 }, async () => {
-  const options = ["--auction", AUCTION, "--bots", "1", "--bot-budget", String(BOT_BUDGET)];
-  demo = await startDemo(binary, [...options, ...(clip ? ["--clip", clip] : [])]);
-});
-if (demo) {
+async function inChromium(action) {
   let browser = null;
   await checks.check("chromium_starts", {}, async () => {
     // Chromium refuses its own sandbox to root, and containers give it little shared memory.
     const args = ["--disable-dev-shm-usage", ...(process.getuid?.() === 0 ? ["--no-sandbox"] : [])];
     browser = await chromium.launch({ executablePath, args });
   });
-  if (browser) {
-    // What fails between two checks fails by its own name, and the demo is ended all the same.
-    await viewer(browser, demo).catch((error) => checks.fail("viewer_page_opens", error));
-    await operator(browser, demo).catch((error) => checks.fail("console_page_opens", error));
-    await checks.check("pages_report_no_error", {}, async () => assert(pageErrors.length === 0, pageErrors.join("; ")));
-    await browser.close();
-  }
-  await checks.check("demo_leaves_nothing_behind", {}, async () => {
+  if (!browser) return;
+  await action(browser);
+  await browser.close();
+}
+
+async function leavesNothing(name, demo) {
+  await checks.check(name, {}, async () => {
     const { ended, files, said } = await demo.stop();
     assert(ended !== null, "it did not end on SIGINT");
     assert(ended.code === 0, `it ended with ${ended.code ?? ended.signal}: ${said.slice(-3).join(" ")}`);
     assert(files.length === 0, `files left: ${files.join(", ")}`);
   });
 }
+
+let demo = null;
+await checks.check("demo_serves", { within: 250_000 }, async () => {
+  const options = ["--auction", AUCTION, "--bots", "1", "--bot-budget", String(BOT_BUDGET)];
+  demo = await startDemo(binary, [...options, ...(clip ? ["--clip", clip] : [])]);
+});
+if (demo) {
+  await inChromium(async (browser) => {
+    // What fails between two checks fails by its own name, and the demo is ended all the same.
+    await viewer(browser, demo).catch((error) => checks.fail("viewer_page_opens", error));
+    await operator(browser, demo).catch((error) => checks.fail("console_page_opens", error));
+    await checks.check("pages_report_no_error", {}, async () => assert(pageErrors.length === 0, pageErrors.join("; ")));
+  });
+  await leavesNothing("demo_leaves_nothing_behind", demo);
+}
+await lostEdge({ binary, checks, inChromium, leavesNothing, openPage, pageErrors, send, tokenOf });
 process.exit(checks.finish() ? 0 : 1);
