@@ -23,6 +23,19 @@ pub enum CodecSet {
     Av1,
 }
 
+/// Content steering: who tells players where to go, and what their variants are called meanwhile
+/// (RFC 8216bis section 4.4.6.6).
+///
+/// Only one pathway is ever listed. Chromium's own player does not know steering and takes a second
+/// one for more variants (measured); the others are clones, which the steering manifest names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steering<'a> {
+    /// Address of the steering manifest, relative to the playlist.
+    pub server: &'a str,
+    /// The pathway of every variant, of `A-Z a-z 0-9 . - _`.
+    pub pathway: &'a str,
+}
+
 /// The group of all captions.
 const CAPTIONS_GROUP: &str = "captions";
 /// Tallest picture that is listed with the sound of the lower bit rate.
@@ -40,6 +53,16 @@ impl CodecSet {
 /// Renders the multivariant playlist; `None` when the revision has no variant of the set.
 #[must_use]
 pub fn multivariant(manifest: &Manifest, set: CodecSet) -> Option<String> {
+    render(manifest, set, None)
+}
+
+/// The same for players that are to be steered.
+#[must_use]
+pub fn steered(manifest: &Manifest, set: CodecSet, steering: Steering<'_>) -> Option<String> {
+    render(manifest, set, Some(steering))
+}
+
+fn render(manifest: &Manifest, set: CodecSet, steering: Option<Steering<'_>>) -> Option<String> {
     let variants: Vec<&Rendition> = manifest
         .renditions
         .iter()
@@ -49,6 +72,10 @@ pub fn multivariant(manifest: &Manifest, set: CodecSet) -> Option<String> {
         return None;
     }
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    if let Some(Steering { server, pathway }) = steering {
+        push(&mut text, format_args!("#EXT-X-CONTENT-STEERING:SERVER-URI=\"{server}\","));
+        push(&mut text, format_args!("PATHWAY-ID=\"{pathway}\"\n"));
+    }
     let tallest = variants.iter().map(|variant| variant.short_side()).max().unwrap_or(0);
     let sound_of =
         |variant: &Rendition| sound_for(variant.short_side(), tallest, manifest.sounds());
@@ -61,12 +88,12 @@ pub fn multivariant(manifest: &Manifest, set: CodecSet) -> Option<String> {
         push_captions(&mut text, track);
     }
     for variant in variants {
-        push_variant(&mut text, variant, sound_of(variant), &manifest.captions);
+        push_variant(&mut text, variant, sound_of(variant), &manifest.captions, steering);
     }
     // The I-frames are H.264, which a playlist for players that bear AV1 alone must not name.
     if set.holds(VideoFamily::Avc) {
         for stream in &manifest.i_frames {
-            push_i_frames(&mut text, stream);
+            push_i_frames(&mut text, stream, steering);
         }
     }
     Some(text)
@@ -214,16 +241,18 @@ fn push_captions(text: &mut String, track: &CaptionTrack) {
     push(text, format_args!(",URI=\"{}.m3u8\"\n", track.id()));
 }
 
-fn push_i_frames(text: &mut String, stream: &IFrameStream) {
+fn push_i_frames(text: &mut String, stream: &IFrameStream, steering: Option<Steering<'_>>) {
     let IFrameStream { id, codec, width, height, bandwidth, average_bandwidth, .. } = stream;
     push(
         text,
         format_args!(
             "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={bandwidth},\
              AVERAGE-BANDWIDTH={average_bandwidth},CODECS=\"{codec}\",\
-             RESOLUTION={width}x{height},VIDEO-RANGE=SDR,URI=\"{id}.m3u8\"\n"
+             RESOLUTION={width}x{height},VIDEO-RANGE=SDR,URI=\"{id}.m3u8\""
         ),
     );
+    push_pathway(text, id, steering);
+    text.push('\n');
 }
 
 fn push_variant(
@@ -231,6 +260,7 @@ fn push_variant(
     variant: &Rendition,
     sound: Option<&Rendition>,
     captions: &[CaptionTrack],
+    steering: Option<Steering<'_>>,
 ) {
     let Track::Video { width, height, frame_rate, .. } = variant.track else { return };
     let peak = variant.bandwidth.saturating_add(sound.map_or(0, |sound| sound.bandwidth));
@@ -249,7 +279,16 @@ fn push_variant(
     if !captions.is_empty() {
         push(text, format_args!(",SUBTITLES=\"{CAPTIONS_GROUP}\""));
     }
-    push(text, format_args!(",CLOSED-CAPTIONS=NONE\n{}.m3u8\n", variant.id));
+    text.push_str(",CLOSED-CAPTIONS=NONE");
+    push_pathway(text, &variant.id, steering);
+    push(text, format_args!("\n{}.m3u8\n", variant.id));
+}
+
+/// The pathway, and the name by which a player knows the variant again on another one.
+fn push_pathway(text: &mut String, id: &RenditionId, steering: Option<Steering<'_>>) {
+    if let Some(Steering { pathway, .. }) = steering {
+        push(text, format_args!(",PATHWAY-ID=\"{pathway}\",STABLE-VARIANT-ID=\"{id}\""));
+    }
 }
 
 fn push(text: &mut String, parts: std::fmt::Arguments<'_>) {
@@ -308,6 +347,32 @@ mod tests {
         assert_eq!((still.uri.as_str(), still.bandwidth), ("i234.m3u8", 40_000));
         assert_eq!(still.codecs.as_deref(), Some("avc1.64000d"));
         assert_eq!(still.resolution.map(|size| (size.width, size.height)), Some((416, 234)));
+    }
+
+    #[test]
+    fn steered_variants_are_on_one_pathway_and_nothing_else_changes() {
+        let steering = Steering { server: "steering/eu-1.3", pathway: "eu-1.3" };
+        for set in [CodecSet::All, CodecSet::Avc, CodecSet::Av1] {
+            let text = steered(&sample(), set, steering).unwrap();
+            let tag =
+                "\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"steering/eu-1.3\",PATHWAY-ID=\"eu-1.3\"\n";
+            assert_eq!(text.matches(tag).count(), 1, "{text}");
+            let variants = text.lines().filter(|line| line.contains("STREAM-INF"));
+            for line in variants {
+                assert!(line.contains(",PATHWAY-ID=\"eu-1.3\",STABLE-VARIANT-ID=\""), "{line}");
+            }
+            m3u8_rs::parse_master_playlist_res(text.as_bytes()).unwrap();
+            let plain: String = text
+                .replacen(&tag[1..], "", 1)
+                .lines()
+                .map(|line| format!("{}\n", without_pathway(line)))
+                .collect();
+            assert_eq!(plain, multivariant(&sample(), set).unwrap());
+        }
+    }
+
+    fn without_pathway(line: &str) -> &str {
+        line.split_once(",PATHWAY-ID").map_or(line, |(before, _)| before)
     }
 
     #[test]

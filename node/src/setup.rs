@@ -156,6 +156,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), E
     let pictures = Pictures::open(&options.dir, tools)?;
     let (analytics, events) = Analytics::open(&options.dir, &receipt_key)?;
     let origin = Origin::new(cache, Arc::clone(&links), tasks.clone());
+    let delivery = Delivery::new(origin, &joined.edge);
     let edge = Arc::new(Edge {
         options,
         id: joined.edge,
@@ -171,7 +172,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), E
         intake,
         uplink: UplinkState::new(),
         directory: Directory::default(),
-        delivery: Delivery::new(origin),
+        delivery,
         prefetch: Prefetch::default(),
         uploads,
         pictures,

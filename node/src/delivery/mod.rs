@@ -7,19 +7,21 @@
 //!                                             SegmentCache <--- hit ---+--- miss: origin
 //! ```
 //! A token grants names, never hashes. It must not know HTTP. Read next: [`origin`], [`prefetch`],
-//! `http/segments.rs`.
+//! [`steering`], `http/segments.rs`.
 
 pub(crate) mod origin;
 pub(crate) mod prefetch;
 pub(crate) mod range;
+pub(crate) mod steering;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fairground_media::Manifest;
-use fairground_media::path::{PlayPath, Resource, resolve};
+use fairground_media::path::{MIME_PLAYLIST, PlayPath, Resource, resolve};
+use fairground_media::playlist::{Steering, steered};
 use fairground_media::token::{self, Claims, TokenError};
-use fairground_types::{AssetId, BlobHash, Timestamp};
+use fairground_types::{AssetId, BlobHash, EdgeId, Timestamp};
 use quick_cache::sync::Cache;
 
 use crate::replica::Followed;
@@ -61,12 +63,14 @@ pub(crate) struct Found {
 /// Delivers media.
 pub(crate) struct Delivery {
     pub(crate) origin: Arc<Origin>,
+    /// The pathway that our playlists list: this edge.
+    pathway: String,
     verified: Cache<String, (Arc<crate::replica::Keys>, Claims)>,
 }
 
 impl Delivery {
-    pub(crate) fn new(origin: Arc<Origin>) -> Self {
-        Self { origin, verified: Cache::new(TOKENS_MAX) }
+    pub(crate) fn new(origin: Arc<Origin>, edge: &EdgeId) -> Self {
+        Self { origin, pathway: edge.to_string(), verified: Cache::new(TOKENS_MAX) }
     }
 
     /// Checks a token; one that was checked with the same keys costs a look-up.
@@ -91,6 +95,22 @@ impl Delivery {
         Ok(claims)
     }
 
+    /// Whether verified claims are good for anything of a revision.
+    pub(crate) fn permit(
+        view: &Followed,
+        claims: &Claims,
+        (asset, revision): (AssetId, u32),
+    ) -> Result<(), DeliveryError> {
+        if !claims.covers(asset, revision) {
+            return Err(DeliveryError::Denied);
+        }
+        // Whoever previews (its maker, a moderator) may; everybody else stops at once.
+        if !claims.flags.preview && view.read(|view| view.is_withheld(asset)) {
+            return Err(DeliveryError::Denied);
+        }
+        Ok(())
+    }
+
     /// Finds a name of an asset under verified claims.
     pub(crate) async fn find(
         &self,
@@ -99,13 +119,7 @@ impl Delivery {
         (asset, revision): (AssetId, u32),
         path: &PlayPath,
     ) -> Result<Found, DeliveryError> {
-        if !claims.covers(asset, revision) {
-            return Err(DeliveryError::Denied);
-        }
-        // Whoever previews (its maker, a moderator) may; everybody else stops at once.
-        if !claims.flags.preview && view.read(|view| view.is_withheld(asset)) {
-            return Err(DeliveryError::Denied);
-        }
+        Self::permit(view, claims, (asset, revision))?;
         let published = view.read(|view| view.asset(asset).copied());
         // Revisions add segments and renditions and change captions, so an older one is answered from
         // the newest manifest: whoever plays goes on, with the captions of now.
@@ -120,7 +134,16 @@ impl Delivery {
             return Err(DeliveryError::Denied);
         }
         let is_captions = path.rendition().is_some_and(|id| manifest.caption_track(id).is_some());
-        match resolve(&manifest, path).ok_or(DeliveryError::NotFound)? {
+        let resource = match path {
+            PlayPath::Master(set) => {
+                let server = format!("{}/{}", steering::FOLDER, self.pathway);
+                let steering = Steering { server: &server, pathway: &self.pathway };
+                let text = steered(&manifest, *set, steering);
+                text.map(|text| Resource::Text(text, MIME_PLAYLIST))
+            }
+            _ => resolve(&manifest, path),
+        };
+        match resource.ok_or(DeliveryError::NotFound)? {
             Resource::Text(text, mime) => Ok(Found {
                 hash: BlobHash::of(text.as_bytes()),
                 body: text.into(),

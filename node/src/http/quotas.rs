@@ -60,6 +60,11 @@ pub(super) fn table() -> Vec<Quota> {
             counts_generally: false,
             ..row("media", GET, "/p/{token}/{asset}/{revision}/{*path}", 1_000)
         },
+        // Beside the segments: a player that is refused here once never asks again.
+        Quota {
+            counts_generally: false,
+            ..row("steering", GET, "/p/{token}/{asset}/{revision}/steering/{pathway}", 1_000)
+        },
         row("captions", PUT, "/v1/media/{asset}/captions/{language}", 20),
         row("captions", DELETE, "/v1/media/{asset}/captions/{language}", 20),
         row("evidence", POST, "/v1/orders/{order}/evidence", 20),

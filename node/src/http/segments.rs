@@ -11,19 +11,23 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use fairground_media::path::PlayPath;
-use fairground_types::AssetId;
+use fairground_runtime::problem::{ApiQuery, Problem};
+use fairground_types::{AssetId, EdgeId};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Deserialize;
 
 use super::problem_map;
 use crate::delivery::range::{Part, names_tag, part};
-use crate::delivery::{DeliveryError, Found};
+use crate::delivery::steering::{self, MIME_STEERING, SteeringManifest, Viewer};
+use crate::delivery::{Delivery, DeliveryError, Found};
 use crate::edge::Edge;
 
 /// Playlists shorter than this are not worth compressing.
@@ -82,6 +86,56 @@ async fn find(
         return Err(DeliveryError::Stale);
     }
     edge.delivery.find(&edge.view, &claims, (asset, revision), &path).await
+}
+
+/// What a player says when it asks where to go (RFC 8216bis section 7.1). It also says what it gets
+/// per second, which is not looked at: an edge knows its own load.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SteeringQuery {
+    /// The pathway that it plays from; some players put it in quotes.
+    #[serde(rename = "_HLS_pathway")]
+    pathway: Option<String>,
+}
+
+/// Where a playback goes on: the steering manifest.
+///
+/// `pathway` is the one that the playlist lists, wherever the player is by now.
+#[utoipa::path(get, path = "/p/{token}/{asset}/{revision}/steering/{pathway}",
+    operation_id = "getSteering", tag = "media",
+    params(("token" = String, Path), ("asset" = AssetId, Path), ("revision" = u32, Path),
+        ("pathway" = EdgeId, Path), SteeringQuery),
+    responses((status = 200, description = "Edges in the order in which they are to be used.",
+        body = SteeringManifest, content_type = "application/vnd.apple.steering-list")),
+    extensions(("x-codes" = json!(["TOKEN_EXPIRED", "PLAYBACK_DENIED"]))))]
+pub(crate) async fn steer(
+    State(edge): State<Arc<Edge>>,
+    Path((token, asset, revision, pathway)): Path<(String, String, String, String)>,
+    ApiQuery(query): ApiQuery<SteeringQuery>,
+) -> Result<Response, Problem> {
+    let place = (asset.as_str(), revision.as_str(), pathway.as_str());
+    let manifest = steered(&edge, &token, place, query.pathway.as_deref())
+        .map_err(|error| problem_map::not_delivered(&error))?;
+    let headers = [(header::CONTENT_TYPE, MIME_STEERING), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Json(manifest)).into_response())
+}
+
+fn steered(
+    edge: &Edge,
+    token: &str,
+    (asset, revision, pathway): (&str, &str, &str),
+    now_at: Option<&str>,
+) -> Result<SteeringManifest, DeliveryError> {
+    let claims = edge.delivery.verify(&edge.view, token, edge.time.now())?;
+    let asset: AssetId = asset.parse().map_err(|_| DeliveryError::NotFound)?;
+    let revision: u32 = revision.parse().map_err(|_| DeliveryError::NotFound)?;
+    let base: EdgeId = pathway.parse().map_err(|_| DeliveryError::NotFound)?;
+    Delivery::permit(&edge.view, &claims, (asset, revision))?;
+    let now_at = now_at.and_then(|text| text.trim_matches('"').parse().ok());
+    let current = now_at.unwrap_or_else(|| base.clone());
+    let viewer = Viewer { base, current, playback: claims.playback };
+    let rows = edge.directory.rows(edge.status());
+    Ok(steering::manifest(&viewer, &edge.public_url, rows))
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {

@@ -222,6 +222,16 @@ async fn cached_media_are_served_to_who_plays_already() {
     assert_eq!(edge.get(&format!("{base}/poster.jpg")).await.status(), 200);
 
     // Nothing was heard of revocations: no playback begins, who plays goes on.
+    let steering = edge.get(&format!("{base}/steering/{}", world.edge)).await;
+    assert_eq!(header(&steering, "content-type"), "application/vnd.apple.steering-list");
+    assert_eq!(header(&steering, "cache-control"), "no-store");
+    assert_eq!(header(&steering, "access-control-allow-origin"), "*");
+    let steering: serde_json::Value = steering.json().await.unwrap();
+    assert_eq!(steering["PATHWAY-PRIORITY"], json!([world.edge.to_string()]));
+    assert_eq!(edge.get(&format!("{base}/steering/nowhere")).await.status(), 404);
+    let foreign = format!("/p/x/{}/1/steering/{}", clip.asset, world.edge);
+    assert_eq!(edge.get(&foreign).await.status(), 403);
+
     let master = edge.get(&format!("{base}/master.m3u8")).await;
     assert_eq!((master.status().as_u16(), header(&master, "cache-control")), (404, "no-store"));
     for path in ["c360/1.m4s", "v360/0.m4s", "c360/../0.m4s", "x", "c360/0.m4s/"] {
