@@ -22,6 +22,7 @@ use crate::delivery::prefetch::Prefetch;
 use crate::ingest::Uploads;
 use crate::ingest::picture::Pictures;
 use crate::intake::IntakeDesk;
+use crate::leaving::Leaving;
 use crate::link::Links;
 use crate::options::Options;
 use crate::replica::Followed;
@@ -48,6 +49,7 @@ pub(crate) struct Edge {
     pub(crate) uplink: UplinkState,
     pub(crate) directory: Directory,
     pub(crate) delivery: Delivery,
+    pub(crate) leaving: Leaving,
     pub(crate) prefetch: Prefetch,
     pub(crate) uploads: Uploads,
     pub(crate) pictures: Pictures,
@@ -81,7 +83,7 @@ impl Edge {
             edge: self.id.clone(),
             region: self.region.clone(),
             public_url: self.public_url.clone(),
-            serves_video: !is_draining,
+            serves_video: !is_draining && !self.leaving.is_begun(),
             takes_bids: self.intake.readiness().is_ok(),
             load_permille: u32::try_from(load.min(1_000)).unwrap_or(1_000),
             feed_index: self.view.index(),

@@ -18,6 +18,7 @@
 mod analytics;
 mod beat;
 mod clock;
+mod control;
 mod delivery;
 mod edge;
 mod error;
@@ -28,6 +29,7 @@ mod http;
 mod identity;
 mod ingest;
 mod intake;
+mod leaving;
 mod link;
 mod metrics;
 mod options;
@@ -78,6 +80,8 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     spawn_parts(&edge, identity, tools);
     let stop = edge.shutdown.clone();
     edge.tasks.spawn("analytics", async move { events.run(stop.wait()).await });
+    edge.tasks.spawn("control", control::run(Arc::clone(&edge)));
+    edge.tasks.spawn("leaving", leaving::watch(Arc::clone(&edge), shutdown.clone()));
     let upkeep = recording::keep(recorder.clone(), edge.shutdown.clone());
     edge.tasks.spawn("metrics", upkeep);
 

@@ -37,6 +37,7 @@ use crate::ingest::Uploads;
 use crate::ingest::picture::Pictures;
 use crate::intake::receipt::ReceiptDesk;
 use crate::intake::{DeskParts, IntakeDesk};
+use crate::leaving::Leaving;
 use crate::link::{self, Endpoints, Links, Way, chain};
 use crate::options::{MediaOptions, Options, Sandbox};
 use crate::replica::{Followed, decode_view};
@@ -173,6 +174,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), E
         uplink: UplinkState::new(),
         directory: Directory::default(),
         delivery,
+        leaving: Leaving::default(),
         prefetch: Prefetch::default(),
         uploads,
         pictures,

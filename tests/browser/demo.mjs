@@ -10,8 +10,8 @@ const READY_MS = 240_000;
 const STOP_MS = 30_000;
 
 /**
- * Starts the demo; resolves when it serves. `kill(NAME)` ends one of its daemons as a power cut would,
- * `stop()` resolves to what it left behind.
+ * Starts the demo; resolves when it serves. `folderOf(NAME)` is where one of its daemons keeps everything,
+ * `kill(NAME)` ends it as a power cut would, `stop()` resolves to what the demo left behind.
  */
 export async function startDemo(binary, options) {
   const scratch = mkdtempSync(join(tmpdir(), "fairground-browser-"));
@@ -49,14 +49,18 @@ export async function startDemo(binary, options) {
     return { ended, files, said };
   }
 
-  function kill(name) {
+  function folderOf(name) {
     const [folder] = readdirSync(scratch).filter((entry) => entry.startsWith("fairground-demo-"));
-    const { pid } = JSON.parse(readFileSync(join(scratch, folder, name, "ready.json"), "utf8"));
+    return join(scratch, folder, name);
+  }
+
+  function kill(name) {
+    const { pid } = JSON.parse(readFileSync(join(folderOf(name), "ready.json"), "utf8"));
     process.kill(pid, "SIGKILL");
   }
 
   try {
-    return { ...(await ready), kill, stop };
+    return { ...(await ready), folderOf, kill, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,5 +1,5 @@
-// A second demo whose edge is killed under a playing viewer: the video goes on from the other edge
-// without a stall, and so does the live stream.
+// A second demo whose edge is drained and then killed under a playing viewer: the video goes on from the
+// other edge without a stall, and so does the live stream.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { startDemo } from "./demo.mjs";
 import { assert, until } from "./runner.mjs";
 
-const CLIP_SECONDS = 60;
+const CLIP_SECONDS = 120;
+// An edge that may go is called this in the demo.
+const GOING = "edge-south";
 const BUFFER_SECONDS = 6;
 // Out of the bot's reach, and what may come unsigned.
 const BID_MINOR = 30_000;
@@ -61,39 +63,74 @@ const watch = (page) =>
     };
   });
 
-async function losesItsEdge(browser, demo, { checks, openPage, pageErrors, send, tokenOf }) {
-  const [left, killed] = demo.viewers;
-  const page = await openPage(browser, `${killed}/#/story/${demo.storyId}`, undefined, holdLittle(BUFFER_SECONDS));
+const isSegmentOf = (edge) => (url) => url.endsWith(".m4s") && url.startsWith(edge);
+
+async function openPlaying({ browser, demo, openPage }) {
+  const page = await openPage(browser, `${demo.viewers[1]}/#/story/${demo.storyId}`, undefined, holdLittle(BUFFER_SECONDS));
   const fetched = [];
+  page.on("request", (request) => fetched.push(request.url()));
+  await page.waitForSelector("#codec");
+  await page.waitForSelector("#bid-form form");
+  await countStalls(page);
+  await until("five seconds of video", async () => {
+    const seen = await watch(page);
+    assert(!seen.error, `the player says: ${seen.error}`);
+    return seen.at > 5 ? seen : null;
+  });
+  return { page, fetched };
+}
+
+/** Content steering: players ask each 30 s where to go. */
+async function isDrained(browser, demo, { binary, checks, openPage }) {
+  const [other, drained] = demo.viewers;
+  const edge = (verb) => {
+    const done = spawnSync(binary, ["edge", verb, "--dir", demo.folderOf(GOING)], { encoding: "utf8" });
+    assert(done.status === 0, `edge ${verb}: ${done.stderr}`);
+  };
+  await checks.check("drained_edge_sends_its_viewers_on_without_a_stall", { within: 150_000 }, async () => {
+    const { page, fetched } = await openPlaying({ browser, demo, openPage });
+    assert(fetched.some(isSegmentOf(drained)), "the edge to be drained served nothing");
+    edge("drain");
+    try {
+      await until("three segments from the other edge", () => fetched.filter(isSegmentOf(other)).length >= 3, 50_000);
+      const last = await watch(page);
+      assert(last.stalls.length === 0, `it stalled at ${last.stalls.join(", ")} s`);
+      assert(fetched.some((url) => url.startsWith(drained) && url.includes("/steering/")), "the player was not steered");
+    } finally {
+      edge("undrain");
+    }
+    await until("the edge to serve again", async () => {
+      const { edges } = await (await fetch(`${other}/v1/edges`)).json();
+      return edges.every((row) => row.servesVideo);
+    });
+    await page.context().close();
+  });
+}
+
+async function losesItsEdge(browser, demo, { checks, openPage, pageErrors, send, tokenOf }) {
+  const [left] = demo.viewers;
   let token = null;
-  let last = null;
+  let page = null;
+  let fetched = [];
 
   await checks.check("video_plays_at_the_edge_to_be_lost", { within: 90_000 }, async () => {
     token = await tokenOf(demo, left, BIDDER);
-    await page.waitForSelector("#codec");
-    await page.waitForSelector("#bid-form form");
-    await countStalls(page);
-    await until("five seconds of video", async () => {
-      const seen = await watch(page);
-      assert(!seen.error, `the player says: ${seen.error}`);
-      return seen.at > 5 ? seen : null;
-    });
+    ({ page, fetched } = await openPlaying({ browser, demo, openPage }));
   });
 
   await checks.check("video_goes_on_without_a_stall_when_its_edge_is_killed", { needs: ["video_plays_at_the_edge_to_be_lost"] }, async () => {
-    page.on("request", (request) => fetched.push(request.url()));
     const before = await watch(page);
+    fetched.length = 0;
     assert(before.heldTo < before.at + 2 * BUFFER_SECONDS, `the player holds ${before.heldTo - before.at} s: nothing would be shown`);
-    demo.kill("edge-south");
-    last = await until("what was not yet held", async () => {
+    demo.kill(GOING);
+    const last = await until("what was not yet held", async () => {
       const seen = await watch(page);
       assert(!seen.error, `the player says: ${seen.error}`);
       return seen.at > before.heldTo + 3 ? seen : null;
     });
     assert(last.frames > before.frames, "no picture was decoded");
     assert(last.stalls.length === 0, `it stalled at ${last.stalls.join(", ")} s`);
-    const segments = fetched.filter((url) => url.endsWith(".m4s") && url.startsWith(left));
-    assert(segments.length > 0, "no segment came from the other edge");
+    assert(fetched.some(isSegmentOf(left)), "no segment came from the other edge");
   });
 
   await checks.check("bid_at_the_other_edge_is_shown_live", { needs: ["video_goes_on_without_a_stall_when_its_edge_is_killed"] }, async () => {
@@ -125,8 +162,10 @@ export async function lostEdge(kit) {
       demo = await startDemo(binary, ["--clip", clip, "--auction", "20m", "--bots", "1"]);
     });
     if (!demo) return undefined;
-    await inChromium((browser) =>
-      losesItsEdge(browser, demo, kit).catch((error) => checks.fail("viewer_loses_its_edge", error)));
+    await inChromium(async (browser) => {
+      await isDrained(browser, demo, kit);
+      await losesItsEdge(browser, demo, kit).catch((error) => checks.fail("viewer_loses_its_edge", error));
+    });
     await leavesNothing("demo_with_a_lost_edge_leaves_nothing_behind", demo);
     return undefined;
   } finally {

@@ -64,6 +64,7 @@ pub(crate) async fn serve(
     Path((token, asset, revision, path)): Path<(String, String, String, String)>,
     headers: HeaderMap,
 ) -> Response {
+    edge.leaving.note_media(edge.time.monotonic());
     match find(&edge, &token, (&asset, &revision), &path).await {
         Ok(found) => answer(&found, &headers),
         Err(error) => problem_map::not_delivered(&error).into_response(),

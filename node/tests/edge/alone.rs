@@ -15,9 +15,11 @@ use fairground_types::{
 };
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 
 use super::clip::clip;
-use super::support::{World, header, options, problem, start};
+use super::support::{World, header, options, problem, start, until};
 
 const USER: UserId = UserId::from_bits(7);
 
@@ -159,6 +161,40 @@ async fn pages_of_an_edge_that_is_gone_may_read_this_one() {
     let script = policy.split(';').find(|part| part.trim().starts_with("script-src"));
     assert!(script.is_none() && policy.contains("default-src 'self';"), "{policy}");
     edge.stop().await;
+}
+
+/// Sends a line to the control socket; nothing while there is none yet.
+async fn control(dir: &std::path::Path, line: &str) -> Option<serde_json::Value> {
+    let mut stream = UnixStream::connect(dir.join("control.sock")).await.ok()?;
+    stream.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    Some(serde_json::from_str(&answer).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edge_that_is_drained_says_so_and_an_only_one_refuses() {
+    let world = World::new();
+    let dir = world.folder(&[]);
+    world.persist_view(dir.path(), Vec::new()).await;
+    let edge = start(options(dir.path())).await;
+    let serves = async || {
+        let listed: serde_json::Value = edge.get("/v1/edges").await.json().await.unwrap();
+        listed["edges"][0]["servesVideo"].clone()
+    };
+    let refused = until("the socket is there", || control(dir.path(), "drain")).await;
+    assert!(refused["error"].as_str().is_some_and(|error| error.contains("no other edge")));
+    assert_eq!(serves().await, json!(true));
+    let begun = control(dir.path(), "drain-alone").await.unwrap();
+    assert_eq!((&begun["isDraining"], &begun["edge"]), (&json!(true), &json!(world.edge)));
+    assert_eq!(serves().await, json!(false));
+    let stays = control(dir.path(), "undrain").await.unwrap();
+    assert_eq!(stays["isDraining"], json!(false));
+    assert_eq!(serves().await, json!(true));
+    let unknown = control(dir.path(), "stop").await.unwrap();
+    assert!(unknown["error"].is_string());
+    edge.stop().await;
+    assert!(control(dir.path(), "status").await.is_none());
 }
 
 fn playback_token(world: &World, asset: AssetId, life: Millis) -> String {

@@ -33,6 +33,9 @@ pub(crate) enum Verb {
     Node(DaemonArgs),
     /// Show members, leader, digests, edges.
     Status(StatusArgs),
+    /// Move the viewers of an edge elsewhere before it ends.
+    #[command(subcommand)]
+    Edge(EdgeVerb),
     /// Make an account with the admin duty.
     #[command(subcommand)]
     Admin(AdminVerb),
@@ -223,6 +226,28 @@ pub(crate) struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EdgeVerb {
+    /// Send the viewers of the edge on this machine to others, then end it.
+    Drain {
+        /// The edge's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Also when no other edge serves video.
+        #[arg(long)]
+        alone: bool,
+        /// Come back when it has ended.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Have an edge that is being drained stay.
+    Undrain {
+        /// The edge's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod admin;
 mod cli;
 mod daemon;
 mod demo;
+mod edge;
 mod fakes;
 mod govern;
 mod init;
@@ -72,6 +73,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Coordinator(arguments) => daemon::coordinator(arguments).await,
         Verb::Node(arguments) => daemon::node(arguments).await,
         Verb::Status(arguments) => status::run(arguments).await,
+        Verb::Edge(verb) => edge::run(verb).await,
         Verb::Admin(verb) => admin::run(verb).await,
         Verb::Clock(verb) => govern::clock(verb).await,
         Verb::Rules(verb) => govern::rules(verb).await,
