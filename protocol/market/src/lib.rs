@@ -48,6 +48,7 @@ mod payment;
 mod people;
 mod permission;
 mod query;
+mod reach;
 mod row;
 mod sale;
 #[cfg(any(test, feature = "test-util"))]
@@ -121,6 +122,7 @@ pub use people::{
     InvitationList, InvitationRow, PrivacyRow, ProfileRow, PublicProfileRow, SignInList, SignInRow,
     Strike, StrikeRow, TaskRow,
 };
+pub use reach::BlobRoots;
 pub use row::{
     AssetList, AssetRow, AuctionRecord, BidList, BidRow, EdgeRow, JobList, JobRow, JoinTokenList,
     JoinTokenRow, LockList, LockRow, MeRow, OrderList, OrderRole, StoryList, StoryRow,

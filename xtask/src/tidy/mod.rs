@@ -1,8 +1,10 @@
 //! The house rules that no lint knows, each a function from sources to findings.
 //!
 //! A finding reads `path:line: rule: message`. Read next: [`table`] for who may depend on whom,
-//! [`text`] for what a file must and must not hold, [`size`] for lengths, [`pages`] for the docs.
+//! [`text`] for what a file must and must not hold, [`size`] for lengths, [`pages`] for the docs,
+//! [`blobs`] for what the collection of blobs has to know.
 
+mod blobs;
 mod pages;
 mod size;
 mod table;
@@ -61,6 +63,7 @@ fn check_sources(sources: &[Source]) -> Vec<Finding> {
         findings.extend(text::check(source));
         findings.extend(size::check(source));
     }
+    findings.extend(blobs::check(sources));
     findings
 }
 

@@ -244,11 +244,16 @@ impl Market {
 
     /// Every picture that shows an issue: kept for as long as the issue is.
     pub fn evidence_images(&self) -> impl Iterator<Item = BlobHash> + '_ {
-        self.issues.values().flat_map(|issue| &issue.evidence).filter_map(
-            |(_, shown)| match shown {
-                Evidence::Image(hash) => Some(*hash),
-                Evidence::Clip(_) => None,
-            },
-        )
+        self.issues.values().flat_map(|issue| issue.images())
+    }
+}
+
+impl Issue {
+    /// Pictures that show it.
+    pub(crate) fn images(&self) -> impl Iterator<Item = BlobHash> + '_ {
+        self.evidence.iter().filter_map(|(_, shown)| match shown {
+            Evidence::Image(hash) => Some(*hash),
+            Evidence::Clip(_) => None,
+        })
     }
 }

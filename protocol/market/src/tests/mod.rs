@@ -19,6 +19,7 @@ mod orders;
 mod parts;
 mod people;
 mod planted;
+mod reach;
 mod rows;
 mod rules;
 mod signing;

@@ -245,7 +245,7 @@ fn an_outage_moves_every_window_of_an_open_issue_by_as_long_as_it_was() {
 #[test]
 fn a_settled_issue_leaves_with_its_sale_and_is_shown_to_the_same_people() {
     let world = delivered(
-        "15:10:00   issue A a #1 damaged     -> done
+        "15:10:00   issue A a #1 damaged 2   -> done
         15:11:00   assign #1 cluster e       -> done
         15:12:00   decide #1 e nothing       -> done
         15:13:00   account m                 -> done
@@ -259,6 +259,9 @@ fn a_settled_issue_leaves_with_its_sale_and_is_shown_to_the_same_people() {
     let sale = world.applied.iter().flat_map(|applied| &applied.archived).next().expect("it left");
     let id = IssueId::from_bits(1);
     assert_eq!(sale.issues().collect::<Vec<_>>(), [id]);
+    assert_eq!(sale.images().count(), 2, "its pictures are kept with the record");
+    let roots = world.market.blob_roots();
+    assert!(sale.images().all(|image| !roots.blobs.contains(&image)), "and by nothing else");
     let (a, m) = (sale.issue_row(id, user("a")), sale.issue_row(id, user("m")));
     assert_eq!(
         (a.expect("theirs").role, m.expect("theirs").role),
