@@ -1,17 +1,25 @@
 //! Origin blobs: a directory of files named by the BLAKE3 hash of their bytes.
 //!
 //! ```text
-//!  blobs/ab/cd/abcd...   a blob          blobs/incoming/<number>   being written
+//!  blobs/ab/cd/abcd...   a blob            blobs/incoming/<number>   being written
+//!  blobs/unused          ages, see below   blobs/damaged/abcd...     set aside
 //! ```
 //! A blob is written under `incoming`, hashed on the way, synced, renamed, its folder synced; so a
-//! name that is there holds the whole blob. Media blobs are public once published and checked by
-//! their hash wherever they are read, so they are not sealed at rest. It must not know what a blob
-//! is for.
+//! name that is there held the whole blob once. Disks rot: who finds one that is not what its name says
+//! sets it aside, where it counts as absent until a good copy comes. Media blobs are public once
+//! published and checked by their hash wherever they are read, so they are not sealed at rest. What
+//! is of no use any more is removed by its age (`unused.rs`); whoever puts a blob, or is told that it is
+//! here already, may rely on it, so both forget its age, and one lock keeps that and the removal
+//! apart. It must not know what a blob is for.
 
+mod unused;
+
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fairground_types::id::BlobHash;
@@ -20,9 +28,14 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 
 use crate::error::StorageError;
-use crate::store::{blocking, sync_parent};
+use crate::store::{beside, blocking, sync_parent};
+use unused::Unused;
 
 const INCOMING: &str = "incoming";
+const DAMAGED: &str = "damaged";
+const UNUSED: &str = "unused";
+/// A larger file of ages is not read: blobs stay longer then.
+const UNUSED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const BLOB_MAX_BYTES: u64 = BLOB_MAX as u64;
 
 /// A directory of blobs. Clones share it.
@@ -30,6 +43,8 @@ const BLOB_MAX_BYTES: u64 = BLOB_MAX as u64;
 pub struct BlobStore {
     root: Arc<PathBuf>,
     next: Arc<AtomicU64>,
+    /// Held while a blob is renamed into its place, renewed or removed for its age.
+    unused: Arc<Mutex<Unused>>,
 }
 
 impl BlobStore {
@@ -44,7 +59,13 @@ impl BlobStore {
         }
         std::fs::create_dir_all(&incoming).map_err(StorageError::io(&incoming))?;
         sync_parent(&incoming)?;
-        Ok(Self { root: Arc::new(root.to_owned()), next: Arc::new(AtomicU64::new(0)) })
+        let unused = Arc::new(Mutex::new(read_unused(&root.join(UNUSED))));
+        Ok(Self { root: Arc::new(root.to_owned()), next: Arc::new(AtomicU64::new(0)), unused })
+    }
+
+    /// Ages are whole after every change of them, so a lock that a panic left is used on.
+    fn lock(&self) -> MutexGuard<'_, Unused> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a blob is, or would be.
@@ -100,7 +121,7 @@ impl BlobStore {
     /// As [`BlobWriter::finish`].
     pub async fn put_bytes(&self, bytes: &[u8]) -> Result<BlobHash, StorageError> {
         let hash = BlobHash::of(bytes);
-        if self.has(&hash).await? {
+        if self.renew(&hash).await? {
             return Ok(hash);
         }
         let mut writer = self.put().await?;
@@ -156,10 +177,12 @@ impl BlobStore {
         let path = self.path(hash);
         let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         file.read_to_end(&mut bytes).await.map_err(StorageError::io(&path))?;
-        if BlobHash::of(&bytes) != *hash {
+        let (bytes, wanted) = (Bytes::from(bytes), *hash);
+        let checked = bytes.clone();
+        if blocking(move || Ok(BlobHash::of(&checked) != wanted)).await? {
             return Err(StorageError::Damaged { table: "blobs", key: hash.to_string() });
         }
-        Ok(Some(bytes.into()))
+        Ok(Some(bytes))
     }
 
     /// Part of a blob, unchecked: a part has no hash of its own.
@@ -203,6 +226,168 @@ impl BlobStore {
         .await
     }
 
+    /// Blobs whose hash begins with `shelf`, by hash, with their lengths: a 256th of everything.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn shelf(&self, shelf: u8) -> Result<Vec<(BlobHash, u64)>, StorageError> {
+        let folder = self.root.join(format!("{shelf:02x}"));
+        blocking(move || {
+            let mut found = Vec::new();
+            for (_, inner) in entries(&folder)? {
+                for (name, path) in entries(&inner)? {
+                    let Ok(hash) = name.parse::<BlobHash>() else { continue };
+                    match std::fs::metadata(&path) {
+                        Ok(metadata) => found.push((hash, metadata.len())),
+                        // Removed since the folder was read.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Err(error) => return Err(StorageError::io(&path)(error)),
+                    }
+                }
+            }
+            found.sort_unstable();
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Whether a blob is here, for somebody who will rely on it: it is of use from now on.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn renew(&self, hash: &BlobHash) -> Result<bool, StorageError> {
+        let (store, hash) = (self.clone(), *hash);
+        blocking(move || {
+            let path = store.path(&hash);
+            let mut unused = store.lock();
+            match std::fs::metadata(&path) {
+                Ok(_) => {
+                    unused.forget(&hash);
+                    Ok(true)
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(StorageError::io(&path)(error)),
+            }
+        })
+        .await
+    }
+
+    /// Takes in which blobs of a shelf are of no use, `passed` after the last time.
+    pub fn note_unused(&self, shelf: u8, dead: &BTreeSet<BlobHash>, passed: Duration) {
+        self.lock().note(shelf, dead, passed);
+    }
+
+    /// Lets no blob have been of no use for longer than `max`.
+    pub fn cap_unused(&self, max: Duration) {
+        self.lock().cap(max);
+    }
+
+    /// Blobs that have been of no use for `grace`.
+    #[must_use]
+    pub fn unused_for(&self, grace: Duration) -> Vec<BlobHash> {
+        self.lock().due(grace)
+    }
+
+    /// Removes a blob if it is still of no use and has been for `grace`; answers how long it was.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn remove_unused(
+        &self,
+        hash: &BlobHash,
+        grace: Duration,
+    ) -> Result<Option<u64>, StorageError> {
+        let (store, hash) = (self.clone(), *hash);
+        blocking(move || {
+            let path = store.path(&hash);
+            let mut unused = store.lock();
+            if !unused.is_due(&hash, grace) {
+                return Ok(None);
+            }
+            let removed = std::fs::metadata(&path)
+                .and_then(|metadata| std::fs::remove_file(&path).map(|()| metadata.len()));
+            match removed {
+                Ok(length) => {
+                    unused.forget(&hash);
+                    Ok(Some(length))
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    unused.forget(&hash);
+                    Ok(None)
+                }
+                Err(error) => Err(StorageError::io(&path)(error)),
+            }
+        })
+        .await
+    }
+
+    /// Makes the ages durable.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn save_unused(&self) -> Result<(), StorageError> {
+        let (path, text) = (self.root.join(UNUSED), self.lock().to_text());
+        blocking(move || {
+            let fresh = beside(&path, "new");
+            std::fs::write(&fresh, text).map_err(StorageError::io(&fresh))?;
+            let synced = std::fs::File::open(&fresh).and_then(|file| file.sync_all());
+            synced.map_err(StorageError::io(&fresh))?;
+            std::fs::rename(&fresh, &path).map_err(StorageError::io(&path))?;
+            sync_parent(&path)
+        })
+        .await
+    }
+
+    /// Sets a damaged blob aside: it counts as absent, and its bytes are there for whoever has no
+    /// other copy, until a good one is stored. Answers whether it was here.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn set_aside(&self, hash: &BlobHash) -> Result<bool, StorageError> {
+        let (from, to) = (self.path(hash), self.aside(hash));
+        blocking(move || {
+            if let Some(folder) = to.parent() {
+                std::fs::create_dir_all(folder).map_err(StorageError::io(folder))?;
+            }
+            match std::fs::rename(&from, &to) {
+                Ok(()) => sync_parent(&from).map(|()| true),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(StorageError::io(&from)(error)),
+            }
+        })
+        .await
+    }
+
+    /// Blobs that were set aside and have no good copy here.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn damaged(&self) -> Result<Vec<BlobHash>, StorageError> {
+        let folder = self.root.join(DAMAGED);
+        blocking(move || {
+            let names = entries(&folder)?.into_iter();
+            Ok(names.filter_map(|(name, _)| name.parse().ok()).collect())
+        })
+        .await
+    }
+
+    /// Removes the bytes that were set aside.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn remove_damaged(&self, hash: &BlobHash) -> Result<(), StorageError> {
+        let path = self.aside(hash);
+        match fs::remove_file(&path).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StorageError::io(&path)(error)),
+        }
+    }
+
+    fn aside(&self, hash: &BlobHash) -> PathBuf {
+        self.root.join(DAMAGED).join(hash.to_string())
+    }
+
     /// Removes a blob; answers whether it was here.
     ///
     /// # Errors
@@ -215,6 +400,33 @@ impl BlobStore {
             Err(error) => Err(StorageError::io(&path)(error)),
         }
     }
+}
+
+fn read_unused(path: &Path) -> Unused {
+    let is_small = std::fs::metadata(path).is_ok_and(|file| file.len() <= UNUSED_BYTES_MAX);
+    match is_small.then(|| std::fs::read_to_string(path)) {
+        Some(Ok(text)) => Unused::parse(&text),
+        Some(Err(error)) => {
+            tracing::warn!(%error, "ages of unused blobs not read: they begin anew");
+            Unused::default()
+        }
+        None => Unused::default(),
+    }
+}
+
+/// Names and paths of what is in a folder; nothing when there is no such folder.
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StorageError> {
+    let found = match std::fs::read_dir(folder) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StorageError::io(folder)(error)),
+    };
+    let mut entries = Vec::new();
+    for entry in found {
+        let entry = entry.map_err(StorageError::io(folder))?;
+        entries.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    }
+    Ok(entries)
 }
 
 #[derive(Debug)]
@@ -276,16 +488,28 @@ impl BlobWriter {
         self.file.flush().await.map_err(io(&self.incoming.path))?;
         self.file.sync_all().await.map_err(io(&self.incoming.path))?;
         let (from, to) = (self.incoming.path.clone(), self.store.path(&hash));
-        let root = Arc::clone(&self.store.root);
+        let (store, aside) = (self.store.clone(), self.store.aside(&hash));
         blocking(move || {
-            let folder = to.parent().unwrap_or(&root);
+            let root = &store.root;
+            let folder = to.parent().unwrap_or(root);
             let is_new = !folder.exists();
             std::fs::create_dir_all(folder).map_err(io(folder))?;
-            std::fs::rename(&from, &to).map_err(io(&to))?;
+            {
+                let mut unused = store.lock();
+                std::fs::rename(&from, &to).map_err(io(&to))?;
+                unused.forget(&hash);
+            }
             sync_parent(&to)?;
             if is_new {
                 sync_parent(folder)?;
-                sync_parent(folder.parent().unwrap_or(&root))?;
+                sync_parent(folder.parent().unwrap_or(root))?;
+            }
+            match std::fs::remove_file(&aside) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    // The collection removes it later.
+                    tracing::warn!(%hash, %error, "the damaged copy of a blob stays");
+                }
+                Ok(()) | Err(_) => {}
             }
             Ok(())
         })

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_blob_named_anywhere_new_is_a_finding() {
-        assert_eq!(check(&sources("    AssetId, BlobHash, Code,\n")), []);
+        assert!(check(&sources("    AssetId, BlobHash, Code,\n")).is_empty());
         for field in ["proof: BlobHash,", "Shown(BlobHash),", "proofs: Vec<BlobHash>,"] {
             let found = check(&sources(&format!("//! Orders.\n    {field}\n")));
             let places: Vec<_> =
