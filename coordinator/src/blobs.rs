@@ -6,8 +6,9 @@
 //!  repair   each minute: what the market refers to and is not here is fetched; a picture that no
 //!           account shows any more is removed
 //! ```
-//! A blob's name is its hash, so any copy is as good as another and nothing is ever overwritten. It
-//! must not know what a blob is for, but for repair, which reads manifests.
+//! A blob's name is its hash, so any copy is as good as another and nothing is ever overwritten. A
+//! damaged one is set aside, by whoever finds it: then it is not here, and repair fetches it. It must
+//! not know what a blob is for, but for repair, which reads manifests. Read next: `scrub.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use std::time::Duration;
 use fairground_media::Manifest;
 use fairground_runtime::shutdown::Shutdown;
 use fairground_seam::link::{RecvStream, SendStream};
+use fairground_storage::StorageError;
 use fairground_storage::blob::BlobStore;
 use fairground_types::limits::{BLOB_MAX, EVIDENCE_BYTES_MAX};
 use fairground_types::{BlobHash, MemberId};
@@ -26,7 +28,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::peers::Peers;
 use crate::state::State;
-use crate::stream;
+use crate::stream::{self, StreamError};
 
 /// How long one copy may take.
 const COPY_WAIT: Duration = Duration::from_secs(120);
@@ -37,6 +39,8 @@ const REPAIR_PERIOD: Duration = Duration::from_secs(60);
 const REPAIR_MAX: usize = 2_000;
 const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
 const BUFFER: usize = 64 * 1024;
+/// What Linux says of a sector that cannot be read.
+const EIO: i32 = 5;
 
 /// How taking a blob ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub(crate) enum PutOutcome {
 /// The blobs of this member, and its way to those of the others.
 pub(crate) struct Blobs {
     me: MemberId,
-    store: BlobStore,
+    pub(crate) store: BlobStore,
     peers: Arc<Peers>,
     state: Arc<State>,
     /// Pictures of accounts as the last repair knew them.
@@ -102,15 +106,90 @@ impl Blobs {
 
     /// A small blob in memory.
     pub(crate) async fn read(&self, hash: BlobHash) -> Option<bytes::Bytes> {
-        self.open_anywhere(hash).await?;
-        self.store.read(&hash, MANIFEST_MAX).await.ok().flatten()
+        self.read_up_to(hash, MANIFEST_MAX).await
     }
 
     /// A picture in memory.
     pub(crate) async fn picture(&self, hash: BlobHash) -> Option<bytes::Bytes> {
-        self.open_anywhere(hash).await?;
-        let max = u64::try_from(EVIDENCE_BYTES_MAX).unwrap_or(u64::MAX);
-        self.store.read(&hash, max).await.ok().flatten()
+        self.read_up_to(hash, u64::try_from(EVIDENCE_BYTES_MAX).unwrap_or(u64::MAX)).await
+    }
+
+    /// A blob in memory; a damaged copy here is replaced by another member's.
+    async fn read_up_to(&self, hash: BlobHash, max: u64) -> Option<bytes::Bytes> {
+        for _ in 0..2 {
+            self.open_anywhere(hash).await?;
+            match self.store.read(&hash, max).await {
+                Ok(found) => return found,
+                Err(StorageError::Damaged { .. }) => self.set_aside(hash).await,
+                Err(error) => {
+                    tracing::warn!(%hash, %error, "blob not read");
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends the bytes of a blob that is here.
+    ///
+    /// Nothing is hashed before it is sent: a source of hundreds of megabytes would be read twice
+    /// and a segment's viewer would wait. It is hashed on the way instead, and the last part only
+    /// leaves when the hash is right, so that whoever asked never has a damaged blob whole: it
+    /// finds the stream short and asks another member, and this one no longer has the blob.
+    pub(crate) async fn send(
+        &self,
+        hash: BlobHash,
+        mut file: File,
+        send: &mut SendStream,
+    ) -> Result<(), StreamError> {
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0_u8; BUFFER];
+        let mut last = Vec::new();
+        let is_read = loop {
+            let Ok(count) = file.read(&mut buffer).await else { break false };
+            let part = buffer.get(..count).unwrap_or_default();
+            if part.is_empty() {
+                break true;
+            }
+            hasher.update(part);
+            if !last.is_empty() {
+                send.write_all(&last).await?;
+            }
+            last.clear();
+            last.extend_from_slice(part);
+        };
+        if !is_read || hasher.finalize().as_bytes() != hash.as_bytes() {
+            self.set_aside(hash).await;
+            return Err(StreamError::Ended);
+        }
+        send.write_all(&last).await?;
+        Ok(())
+    }
+
+    /// Takes a blob out of the way that was read wrong, once it is read wrong again: memory and
+    /// cables err as well, and a copy that is good must stay.
+    pub(crate) async fn set_aside(&self, hash: BlobHash) {
+        match self.store.verify(&hash).await {
+            Ok(Some(false)) => {}
+            Ok(Some(true)) => {
+                tracing::warn!(%hash, "a blob was read wrong once and right the second time");
+                return;
+            }
+            Ok(None) => return,
+            Err(StorageError::Io { source, .. }) if source.raw_os_error() == Some(EIO) => {}
+            Err(error) => {
+                tracing::warn!(%hash, %error, "blob not read");
+                return;
+            }
+        }
+        match self.store.set_aside(&hash).await {
+            Ok(true) => {
+                metrics::counter!(crate::metrics::BLOBS_DAMAGED).increment(1);
+                tracing::warn!(%hash, "a damaged blob was set aside");
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!(%hash, %error, "a damaged blob could not be set aside"),
+        }
     }
 
     /// Takes the bytes that follow on a stream.
@@ -133,7 +212,7 @@ impl Blobs {
         };
         match tokio::time::timeout(COPY_WAIT, taking).await {
             Ok(Some(Ok(_))) => PutOutcome::Stored,
-            Ok(Some(Err(fairground_storage::StorageError::WrongDigest))) => PutOutcome::Mismatch,
+            Ok(Some(Err(StorageError::WrongDigest))) => PutOutcome::Mismatch,
             Ok(Some(Err(error))) => {
                 tracing::error!(%hash, %error, "blob not stored");
                 PutOutcome::Failed
@@ -174,7 +253,7 @@ impl Blobs {
                 | BlobResponse::Held(_)
                 | BlobResponse::Refused { .. } => return None,
             }
-            send_file(file, &mut send).await?;
+            self.send(hash, file, &mut send).await.ok()?;
             // A peer that is gone needs no end of stream.
             let _ = send.finish();
             let last: BlobResponse = stream::expect(&mut receive).await.ok()?;
@@ -282,16 +361,5 @@ impl Blobs {
                 Err(error) => tracing::warn!(%hash, %error, "picture not removed"),
             }
         }
-    }
-}
-
-async fn send_file(mut file: File, send: &mut SendStream) -> Option<()> {
-    let mut buffer = vec![0_u8; BUFFER];
-    loop {
-        let count = file.read(&mut buffer).await.ok()?;
-        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else {
-            return Some(());
-        };
-        send.write_all(part).await.ok()?;
     }
 }

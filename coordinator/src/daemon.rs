@@ -56,7 +56,7 @@ use crate::raft::state_machine::StateMachine;
 use crate::raft::{self, MemberNode, Raft};
 use crate::social::Social;
 use crate::state::State;
-use crate::{effects, quic, tls};
+use crate::{effects, quic, scrub, tls};
 
 /// Names of the own certificate's file.
 pub(crate) const IDENTITY: &str = "member";
@@ -365,6 +365,8 @@ async fn serve(
     let runner = EffectRunner::new(Arc::clone(&member), outlets);
     loops.spawn("effects", runner.run(closing.clone()));
     loops.spawn("blob repair", Arc::clone(&member.blobs).repair(closing.clone()));
+    let scrubbing = scrub::run(Arc::clone(&member.blobs), options.blobs.clone(), closing.clone());
+    loops.spawn("blob scrub", scrubbing);
     let renewing = tls::keep_renewed(tls::Renewal {
         member: Arc::clone(&member),
         endpoint: sockets.endpoint.clone(),

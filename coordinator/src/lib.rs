@@ -39,6 +39,7 @@ mod raft;
 mod reads;
 mod receipt;
 mod recovery;
+mod scrub;
 mod setup;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -51,8 +52,8 @@ mod tls;
 pub use daemon::run;
 pub use error::Error;
 pub use options::{
-    MailOptions, MailProvider, Options, PushOptions, RaftOptions, SignInOptions, SmsOptions,
-    StripeSettings, TrackingOptions, VerificationOptions,
+    BlobOptions, MailOptions, MailProvider, Options, PushOptions, RaftOptions, SignInOptions,
+    SmsOptions, StripeSettings, TrackingOptions, VerificationOptions,
 };
 pub use peers::LinkError;
 pub use propose::ProposeError;

@@ -37,3 +37,7 @@ pub(crate) const MAIL_EVENTS: &str = "fairground_mail_events_total";
 pub(crate) const CARRIER_EVENTS: &str = "fairground_carrier_events_total";
 /// Blobs copied from another member in the background.
 pub(crate) const BLOBS_REPAIRED: &str = "fairground_blobs_repaired_total";
+/// Bytes of blobs read through to see whether they are what they were.
+pub(crate) const BLOBS_SCRUBBED: &str = "fairground_blobs_scrubbed_bytes_total";
+/// Blobs found damaged and set aside.
+pub(crate) const BLOBS_DAMAGED: &str = "fairground_blobs_damaged_total";

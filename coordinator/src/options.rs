@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use fairground_runtime::config::DurationText;
+use fairground_runtime::config::{DurationText, SizeText};
 use fairground_types::Millis;
 use fairground_types::command::MarketPolicy;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ pub struct Options {
     pub public_url: String,
     /// Raft's timing.
     pub raft: RaftOptions,
+    /// How blobs are kept whole and few.
+    pub blobs: BlobOptions,
     /// Base URL of the app that people use, for links in mails about their account; without it such
     /// mails hold a token alone.
     pub app_url: Option<String>,
@@ -66,6 +68,7 @@ impl Default for Options {
             http_tls_key_file: None,
             public_url: "http://127.0.0.1:7401".to_owned(),
             raft: RaftOptions::default(),
+            blobs: BlobOptions::default(),
             app_url: None,
             mail: MailOptions::default(),
             sms: SmsOptions::default(),
@@ -103,6 +106,25 @@ impl Default for RaftOptions {
             election_min: DurationText::new(Millis::new(200)),
             election_max: DurationText::new(Millis::new(400)),
             snapshot_entries: 20_000,
+        }
+    }
+}
+
+/// See [`Options::blobs`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct BlobOptions {
+    /// Most bytes a second that are read to find damaged blobs.
+    pub scrub_rate: SizeText,
+    /// How long reading everything through takes at least: it goes slower than `scrub_rate` for it.
+    pub scrub_period: DurationText,
+}
+
+impl Default for BlobOptions {
+    fn default() -> Self {
+        Self {
+            scrub_rate: SizeText::new(4 << 20),
+            scrub_period: DurationText::new(Millis::from_hours(7 * 24)),
         }
     }
 }

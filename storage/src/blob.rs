@@ -5,12 +5,12 @@
 //!  blobs/unused          ages, see below   blobs/damaged/abcd...     set aside
 //! ```
 //! A blob is written under `incoming`, hashed on the way, synced, renamed, its folder synced; so a
-//! name that is there held the whole blob once. Disks rot: who finds one that is not what its name says
-//! sets it aside, where it counts as absent until a good copy comes. Media blobs are public once
-//! published and checked by their hash wherever they are read, so they are not sealed at rest. What
-//! is of no use any more is removed by its age (`unused.rs`); whoever puts a blob, or is told that it is
-//! here already, may rely on it, so both forget its age, and one lock keeps that and the removal
-//! apart. It must not know what a blob is for.
+//! name that is there held the whole blob once. Disks rot: who finds one that is not what its name
+//! says sets it aside, where it counts as absent until a good copy comes. Media blobs are public
+//! once published and checked by their hash wherever they are read, so they are not sealed at rest.
+//! What is of no use any more is removed by its age (`unused.rs`); whoever puts a blob, or is told
+//! that it is here already, may rely on it, so both forget its age, and one lock keeps that and the
+//! removal apart. It must not know what a blob is for.
 
 mod unused;
 

@@ -1,7 +1,8 @@
 //! Blobs by hash: media to edges, uploads from edges, and both between members.
 //!
 //! ```text
-//!  Get  -> Found{bytes}, raw bytes        here, or fetched from another member first
+//!  Get  -> Found{bytes}, raw bytes        here, or fetched from another member first; cut short when
+//!                                         they turn out not to be those of the hash
 //!  Put  -> Send, raw bytes, Stored        from an edge: only once a majority of members holds it
 //!  Has  -> Held[..]
 //! ```
@@ -13,7 +14,6 @@ use fairground_seam::link::{RecvStream, SendStream};
 use fairground_types::limits::BLOB_MAX;
 use fairground_types::{BlobHash, Code};
 use fairground_wire::message::{BLOB_QUERY_MAX, BlobRequest, BlobResponse};
-use tokio::io::AsyncReadExt;
 
 use crate::blobs::PutOutcome;
 use crate::member::Member;
@@ -54,17 +54,11 @@ async fn get(
     } else {
         member.blobs.open_here(hash).await
     };
-    let Some((mut file, bytes)) = found else {
+    let Some((file, bytes)) = found else {
         return stream::send(send, &BlobResponse::Absent).await;
     };
     stream::send(send, &BlobResponse::Found { bytes }).await?;
-    let mut buffer = vec![0_u8; 64 * 1024];
-    loop {
-        let Ok(count) = file.read(&mut buffer).await else { return Err(StreamError::Ended) };
-        let Some(part) = buffer.get(..count).filter(|part| !part.is_empty()) else { break };
-        send.write_all(part).await?;
-    }
-    Ok(())
+    member.blobs.send(hash, file, send).await
 }
 
 async fn put(

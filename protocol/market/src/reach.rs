@@ -5,9 +5,10 @@
 //!                         +--> roots --> manifests -+
 //!  ArchivedSale::images --+                         +--> what nothing reaches is removed
 //! ```
-//! **What is missing here is destroyed**, on every member, a day later. `cargo xtask tidy` knows every
-//! place where the state, an effect or a command names a blob and refuses one that is new until
-//! somebody has looked here (`xtask/src/tidy/blobs.rs`). It must not know what is in a manifest.
+//! **What is missing here is destroyed**, on every member, a day later. `cargo xtask tidy` knows
+//! every place where the state, an effect or a command names a blob and refuses one that is new
+//! until somebody has looked here (`xtask/src/tidy/blobs.rs`). It must not know what is in a
+//! manifest.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +28,8 @@ pub struct BlobRoots {
 }
 
 impl Asset {
-    /// Whether the uploaded bytes are needed: to make renditions, now or anew. A clip that was given
-    /// up before anything of it could be played is never tried again.
+    /// Whether the uploaded bytes are needed: to make renditions, now or anew. A clip that was
+    /// given up before anything of it could be played is never tried again.
     const fn needs_source(&self) -> bool {
         match self.job {
             Job::Queued | Job::Leased { .. } | Job::Done => true,

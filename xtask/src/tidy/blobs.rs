@@ -1,8 +1,8 @@
 //! Every place of the protocol that names a blob, and why the collection of blobs may rely on it.
 //!
 //! Members remove what `Market::blob_roots` does not reach. A new field with a hash that nobody has
-//! looked at would lose the blobs that it names, so it is a finding until it has its line here. It must
-//! not know what the collection does. Read next: `protocol/market/src/reach.rs`.
+//! looked at would lose the blobs that it names, so it is a finding until it has its line here. It
+//! must not know what the collection does. Read next: `protocol/market/src/reach.rs`.
 
 use std::collections::BTreeMap;
 
