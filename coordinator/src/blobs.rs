@@ -3,15 +3,17 @@
 //! ```text
 //!  put      this member, then the others until a majority holds it
 //!  get      this member, else another one: fetched, checked by hash, kept
-//!  repair   each minute: what the market refers to and is not here is fetched; a picture that no
-//!           account shows any more is removed
+//!  mark     what the market and the history need, by way of manifests
+//!  repair   each minute: what is marked and not here is fetched; a picture that no account shows any
+//!           more is removed
 //! ```
 //! A blob's name is its hash, so any copy is as good as another and nothing is ever overwritten. A
-//! damaged one is set aside, by whoever finds it: then it is not here, and repair fetches it. It must
-//! not know what a blob is for, but for repair, which reads manifests. Read next: `scrub.rs`.
+//! damaged one is set aside, by whoever finds it: then it is not here, and repair fetches it. It
+//! must not know what a blob is for, but for marking, which reads manifests. Read next: `scrub.rs`
+//! for damage, `collect.rs` for what is of no use.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fairground_media::Manifest;
@@ -26,6 +28,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
+use crate::collect::BlobFigures;
+use crate::history::History;
 use crate::peers::Peers;
 use crate::state::State;
 use crate::stream::{self, StreamError};
@@ -34,7 +38,8 @@ use crate::stream::{self, StreamError};
 const COPY_WAIT: Duration = Duration::from_secs(120);
 /// How long another member may take to say whether it holds a blob.
 const ASK_WAIT: Duration = Duration::from_secs(5);
-const REPAIR_PERIOD: Duration = Duration::from_secs(60);
+/// Least pause between two repairs, whatever is configured.
+const REPAIR_PERIOD_MIN: Duration = Duration::from_millis(100);
 /// Blobs fetched in one repair.
 const REPAIR_MAX: usize = 2_000;
 const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
@@ -50,12 +55,36 @@ pub(crate) enum PutOutcome {
     Failed,
 }
 
+/// What is needed, as far as this member can say.
+#[derive(Debug, Default)]
+pub(crate) struct Marked {
+    /// Everything that was found.
+    pub(crate) wanted: BTreeSet<BlobHash>,
+    /// Pictures of accounts among it.
+    avatars: BTreeSet<BlobHash>,
+    /// Whether every manifest was read.
+    pub(crate) has_manifests: bool,
+    /// Whether every record of the history was.
+    pub(crate) has_history: bool,
+}
+
+/// Pictures that the history names, as far as it was looked at.
+#[derive(Debug, Default)]
+struct Archived {
+    images: BTreeSet<BlobHash>,
+    next: u64,
+}
+
 /// The blobs of this member, and its way to those of the others.
 pub(crate) struct Blobs {
     me: MemberId,
     pub(crate) store: BlobStore,
     peers: Arc<Peers>,
-    state: Arc<State>,
+    pub(crate) state: Arc<State>,
+    history: History,
+    archived: Mutex<Archived>,
+    /// What the last look at what is of no use found.
+    pub(crate) figures: Mutex<BlobFigures>,
     /// Pictures of accounts as the last repair knew them.
     avatars: Mutex<BTreeSet<BlobHash>>,
 }
@@ -66,8 +95,18 @@ impl Blobs {
         store: BlobStore,
         peers: Arc<Peers>,
         state: Arc<State>,
+        history: History,
     ) -> Self {
-        Self { me, store, peers, state, avatars: Mutex::default() }
+        Self {
+            me,
+            store,
+            peers,
+            state,
+            history,
+            archived: Mutex::default(),
+            figures: Mutex::default(),
+            avatars: Mutex::default(),
+        }
     }
 
     fn others(&self) -> Vec<MemberId> {
@@ -76,11 +115,11 @@ impl Blobs {
         })
     }
 
-    /// Which of these are here.
-    pub(crate) async fn has(&self, hashes: &[BlobHash]) -> Vec<bool> {
+    /// Which of these are here, for somebody who relies on it: they stay for a grace from now on.
+    pub(crate) async fn renew(&self, hashes: &[BlobHash]) -> Vec<bool> {
         let mut held = Vec::with_capacity(hashes.len());
         for hash in hashes {
-            held.push(self.store.has(hash).await.unwrap_or(false));
+            held.push(self.store.renew(hash).await.unwrap_or(false));
         }
         held
     }
@@ -293,9 +332,47 @@ impl Blobs {
         Some(self.take(hash, bytes, &mut receive).await == PutOutcome::Stored)
     }
 
-    /// Fetches what the market refers to and is not here, until `shutdown`.
-    pub(crate) async fn repair(self: Arc<Self>, shutdown: Shutdown) {
-        let mut ticks = tokio::time::interval(REPAIR_PERIOD);
+    /// Finds everything that is needed: what the state names, what manifests name, what the history
+    /// names.
+    pub(crate) async fn mark(&self) -> Marked {
+        let (roots, avatars, archived) = self
+            .state
+            .read(|market| (market.blob_roots(), market.avatars().collect(), market.archived()));
+        let mut marked =
+            Marked { wanted: roots.blobs, avatars, has_manifests: true, has_history: false };
+        for hash in roots.manifests {
+            marked.wanted.insert(hash);
+            let Some(bytes) = self.read(hash).await else {
+                marked.has_manifests = false;
+                continue;
+            };
+            match Manifest::parse(&bytes) {
+                Ok(manifest) => marked.wanted.extend(manifest.blobs()),
+                Err(error) => {
+                    marked.has_manifests = false;
+                    tracing::warn!(manifest = %hash, %error, "manifest not read");
+                }
+            }
+        }
+        let from = self.archived().next;
+        if let Some((images, next)) = self.history.images(from, archived).await {
+            let mut known = self.archived();
+            known.images.extend(images);
+            known.next = known.next.max(next);
+            marked.has_history = known.next >= archived;
+            marked.wanted.extend(&known.images);
+        }
+        marked
+    }
+
+    /// Pictures are only ever added to it, so a lock that a panic left is used on.
+    fn archived(&self) -> MutexGuard<'_, Archived> {
+        self.archived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches what is marked and not here each `period`, until `shutdown`.
+    pub(crate) async fn repair(self: Arc<Self>, period: Duration, shutdown: Shutdown) {
+        let mut ticks = tokio::time::interval(period.max(REPAIR_PERIOD_MIN));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -312,25 +389,9 @@ impl Blobs {
     }
 
     async fn repair_once(&self) {
-        let (sources, manifests, avatars) = self.state.read(|market| {
-            let sources = market.assets().map(fairground_market::Asset::source);
-            let manifests: Vec<BlobHash> =
-                market.view().assets().map(|asset| asset.manifest).collect();
-            let avatars: BTreeSet<BlobHash> = market.avatars().collect();
-            (sources.chain(market.evidence_images()).collect(), manifests, avatars)
-        });
-        let mut wanted: BTreeSet<BlobHash> = sources;
-        wanted.extend(&avatars);
-        for manifest in manifests {
-            wanted.insert(manifest);
-            let Some(bytes) = self.read(manifest).await else { continue };
-            match Manifest::parse(&bytes) {
-                Ok(manifest) => wanted.extend(manifest.blobs()),
-                Err(error) => tracing::warn!(%manifest, %error, "manifest not read"),
-            }
-        }
+        let marked = self.mark().await;
         let mut repaired = 0_usize;
-        for hash in &wanted {
+        for hash in &marked.wanted {
             if repaired >= REPAIR_MAX {
                 break;
             }
@@ -338,18 +399,18 @@ impl Blobs {
                 repaired = repaired.saturating_add(1);
             }
         }
-        self.forget_avatars(avatars, &wanted).await;
+        if marked.has_history {
+            self.forget_avatars(marked.avatars, &marked.wanted).await;
+        }
         if repaired > 0 {
             let count = u64::try_from(repaired).unwrap_or(u64::MAX);
             metrics::counter!(crate::metrics::BLOBS_REPAIRED).increment(count);
             tracing::info!(blobs = repaired, "blobs repaired");
         }
     }
-}
 
-impl Blobs {
-    /// Removes pictures that some account showed at the last repair and none does now: of people who
-    /// took theirs away, changed it, or were erased.
+    /// Removes pictures that some account showed at the last repair and none does now: of people
+    /// who took theirs away, changed it, or were erased. They do not wait for the collection.
     async fn forget_avatars(&self, now: BTreeSet<BlobHash>, wanted: &BTreeSet<BlobHash>) {
         let before = {
             let mut known = self.avatars.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  start  data directory -> sockets -> stores -> state machine -> Raft -> proposer, office, alarms
-//!         -> QUIC accept loop -> effects, repair, renewal -> HTTP -> ready.json
+//!         -> QUIC accept loop -> effects, blobs, renewal -> HTTP -> ready.json
 //!  stop   HTTP drains -> leadership is handed over -> loops end -> QUIC closes -> Raft closes its log
 //! ```
 //! What is below is wiring: every decision is in the part that it belongs to.
@@ -26,7 +26,7 @@ use fairground_storage::history::History as Store;
 use fairground_storage::raft_log::LogStore;
 use fairground_storage::snapshot::SnapshotStore;
 use fairground_types::command::{ClusterCommand, Command, InitialiseCluster, RegisterMember};
-use fairground_types::{ClusterId, CommandId, MemberId, Verdict};
+use fairground_types::{ClusterId, CommandId, MemberId, Millis, Verdict};
 use openraft::async_runtime::watch::WatchReceiver;
 use quinn::Endpoint;
 use serde::Serialize;
@@ -56,7 +56,7 @@ use crate::raft::state_machine::StateMachine;
 use crate::raft::{self, MemberNode, Raft};
 use crate::social::Social;
 use crate::state::State;
-use crate::{effects, quic, scrub, tls};
+use crate::{collect, effects, quic, scrub, tls};
 
 /// Names of the own certificate's file.
 pub(crate) const IDENTITY: &str = "member";
@@ -69,6 +69,8 @@ const HAND_OVER_WAIT: Duration = Duration::from_secs(1);
 /// How long loops may take to end.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 const HEALTH_PERIOD: Duration = Duration::from_millis(250);
+/// Least time that blobs without a use are kept, but in a sandbox.
+const COLLECT_GRACE_MIN: Millis = Millis::from_hours(1);
 
 /// Who this member is, read from its data directory.
 struct Own {
@@ -102,6 +104,7 @@ struct Ready {
 /// When it cannot start: see [`Error`].
 pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     pki::install_provider();
+    check_grace(&options)?;
     let own = read_own(&options)?;
     start_telemetry(&options, own.file.member)?;
     own.dir.remove("ready.json");
@@ -137,6 +140,15 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     }
     tracing::info!(member = %member.id, "stopped");
     served
+}
+
+/// A grace that is too short would lose what is being uploaded.
+fn check_grace(options: &Options) -> Result<(), Error> {
+    if options.blobs.collect_grace.millis() >= COLLECT_GRACE_MIN || options.sandbox {
+        return Ok(());
+    }
+    let problem = "shorter than what may pass between storing a blob and naming it".to_owned();
+    Err(Error::Setting { key: "blobs.collect_grace", problem })
 }
 
 fn start_telemetry(options: &Options, member: MemberId) -> Result<(), Error> {
@@ -286,7 +298,7 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         peers: Arc::clone(&peers),
         edges: Arc::clone(&edges),
     });
-    let blobs = Blobs::new(id, blobs, Arc::clone(&peers), Arc::clone(&state));
+    let blobs = Blobs::new(id, blobs, Arc::clone(&peers), Arc::clone(&state), history.clone());
     let auth = Auth::new(&secrets, cluster)?;
     let social = Social::new(&options.sign_in, effects::ports(clock, id.0))?;
     let member = Arc::new(Member {
@@ -364,9 +376,7 @@ async fn serve(
     let outlets = Outlets::new(options, &member)?;
     let runner = EffectRunner::new(Arc::clone(&member), outlets);
     loops.spawn("effects", runner.run(closing.clone()));
-    loops.spawn("blob repair", Arc::clone(&member.blobs).repair(closing.clone()));
-    let scrubbing = scrub::run(Arc::clone(&member.blobs), options.blobs.clone(), closing.clone());
-    loops.spawn("blob scrub", scrubbing);
+    spawn_blob_loops(options, &member, &loops, &closing);
     let renewing = tls::keep_renewed(tls::Renewal {
         member: Arc::clone(&member),
         endpoint: sockets.endpoint.clone(),
@@ -404,6 +414,16 @@ async fn serve(
     closing.trigger();
     loops.join(STOP_WAIT).await;
     served
+}
+
+fn spawn_blob_loops(options: &Options, member: &Arc<Member>, loops: &Tasks, closing: &Shutdown) {
+    let blobs = &options.blobs;
+    let period = blobs.repair_period.to_duration();
+    loops.spawn("blob repair", Arc::clone(&member.blobs).repair(period, closing.clone()));
+    let scrubbing = scrub::run(Arc::clone(&member.blobs), blobs.clone(), closing.clone());
+    loops.spawn("blob scrub", scrubbing);
+    let collecting = collect::run(Arc::clone(member), blobs.clone(), closing.clone());
+    loops.spawn("blob collection", collecting);
 }
 
 async fn serve_http(

@@ -20,7 +20,7 @@ use fairground_seam::link::{RecvStream, SendStream};
 use fairground_storage::StorageError;
 use fairground_storage::history::History as Store;
 use fairground_types::limits::FRAME_MAX;
-use fairground_types::{AuctionId, IssueId, MemberId, OrderId, SaleLockId, UserId};
+use fairground_types::{AuctionId, BlobHash, IssueId, MemberId, OrderId, SaleLockId, UserId};
 use fairground_wire::codec;
 use fairground_wire::history::{
     HISTORY_RECORDS_MAX, HistoryRecord, HistoryRequest, HistoryResponse,
@@ -185,6 +185,27 @@ impl History {
     pub(crate) async fn auction_audit(&self, auction: AuctionId) -> Option<AuctionAudit> {
         let sales = self.find(Key::Auction(auction), u64::MAX, 1).await;
         sales.first().map(ArchivedSale::auction_audit)
+    }
+
+    /// Pictures that records name, from the record `from` on, and the first record that was not
+    /// looked at; all there are at most. `None` when one cannot be read.
+    pub(crate) async fn images(&self, from: u64, until: u64) -> Option<(Vec<BlobHash>, u64)> {
+        let (mut images, mut next) = (Vec::new(), from);
+        while next < until.min(self.store.first_missing()) {
+            let records = match self.store.range(next, HISTORY_RECORDS_MAX, ANSWER_BYTES).await {
+                Ok(records) => records,
+                Err(error) => {
+                    tracing::error!(%error, "the history cannot be read");
+                    return None;
+                }
+            };
+            next = records.last()?.seq.saturating_add(1);
+            let is_sale = |record: &&HistoryRecord| record.keys != [Key::Audit.bytes()];
+            for record in records.iter().filter(is_sale) {
+                images.extend(sale_of(record)?.images());
+            }
+        }
+        Some((images, next))
     }
 
     async fn find(&self, key: Key, before: u64, max: usize) -> Vec<ArchivedSale> {

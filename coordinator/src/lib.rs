@@ -17,6 +17,7 @@
 
 mod auth;
 mod blobs;
+mod collect;
 mod copy;
 mod daemon;
 mod edge;

@@ -41,3 +41,13 @@ pub(crate) const BLOBS_REPAIRED: &str = "fairground_blobs_repaired_total";
 pub(crate) const BLOBS_SCRUBBED: &str = "fairground_blobs_scrubbed_bytes_total";
 /// Blobs found damaged and set aside.
 pub(crate) const BLOBS_DAMAGED: &str = "fairground_blobs_damaged_total";
+/// Blobs of no use that were removed.
+pub(crate) const BLOBS_COLLECTED: &str = "fairground_blobs_collected_total";
+/// Their bytes.
+pub(crate) const BLOB_BYTES_COLLECTED: &str = "fairground_blobs_collected_bytes_total";
+/// Looks at what is of no use that ended without removing anything, by why.
+pub(crate) const COLLECTIONS_HELD: &str = "fairground_blobs_collections_held_total";
+/// Bytes of blobs here.
+pub(crate) const BLOB_BYTES: &str = "fairground_blobs_bytes";
+/// Bytes of those that nothing reaches.
+pub(crate) const BLOB_BYTES_UNUSED: &str = "fairground_blobs_unused_bytes";

@@ -114,17 +114,31 @@ impl Default for RaftOptions {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, rename_all = "snake_case", deny_unknown_fields)]
 pub struct BlobOptions {
+    /// Between looks at what is needed and not here.
+    pub repair_period: DurationText,
     /// Most bytes a second that are read to find damaged blobs.
     pub scrub_rate: SizeText,
     /// How long reading everything through takes at least: it goes slower than `scrub_rate` for it.
     pub scrub_period: DurationText,
+    /// Between looks at what is of no use.
+    pub collect_period: DurationText,
+    /// How long a blob must have been of no use before it is removed: longer than anything takes
+    /// from storing a blob to naming it.
+    pub collect_grace: DurationText,
+    /// Most of all blobs, in per cent of their number and of their bytes, that one look may remove;
+    /// when it is more, none is.
+    pub collect_share_max: u8,
 }
 
 impl Default for BlobOptions {
     fn default() -> Self {
         Self {
+            repair_period: DurationText::new(Millis::from_secs(60)),
             scrub_rate: SizeText::new(4 << 20),
             scrub_period: DurationText::new(Millis::from_hours(7 * 24)),
+            collect_period: DurationText::new(Millis::from_hours(1)),
+            collect_grace: DurationText::new(Millis::from_hours(24)),
+            collect_share_max: 50,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! newest index that all of those reached have. A member that does not answer is shown as such.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use fairground_types::command::MemberRow;
@@ -14,6 +15,7 @@ use futures_util::future::join_all;
 use openraft::async_runtime::watch::WatchReceiver;
 use serde::Serialize;
 
+use crate::collect::BlobFigures;
 use crate::member::Member;
 use crate::raft::serve;
 
@@ -42,6 +44,8 @@ pub(crate) struct Status {
     #[schema(value_type = BTreeMap<String, i64>)]
     ledger: BTreeMap<Currency, i128>,
     jobs_waiting: usize,
+    /// Blobs of this member.
+    blobs: BlobFigures,
     ready: bool,
 }
 
@@ -165,6 +169,7 @@ pub(crate) async fn take(member: &Member) -> Status {
         outbox,
         ledger,
         jobs_waiting,
+        blobs: *member.blobs.figures.lock().unwrap_or_else(PoisonError::into_inner),
         ready: member.health.is_ready(),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn serve(
         }
         BlobRequest::Has { hashes } => {
             let hashes = hashes.get(..hashes.len().min(BLOB_QUERY_MAX)).unwrap_or_default();
-            let held = member.blobs.has(hashes).await;
+            let held = member.blobs.renew(hashes).await;
             stream::send(&mut send, &BlobResponse::Held(held)).await?;
         }
     }
@@ -71,7 +71,7 @@ async fn put(
     if bytes > u64::try_from(BLOB_MAX).unwrap_or(u64::MAX) {
         return refuse(send, Code::BodyTooLarge, "the blob is too large").await;
     }
-    let is_here = member.blobs.has(&[hash]).await == [true];
+    let is_here = member.blobs.renew(&[hash]).await == [true];
     if !is_here {
         stream::send(send, &BlobResponse::Send).await?;
         match member.blobs.take(hash, bytes, receive).await {

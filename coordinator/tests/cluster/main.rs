@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "what is not as expected fails the test")]
 
 mod auctions;
+mod blobs;
 mod people;
 mod sale;
 mod support;
