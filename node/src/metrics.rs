@@ -21,6 +21,7 @@ const CACHE_MISSES: &str = "fairground_node_cache_misses";
 const CACHE_BYTES: &str = "fairground_node_cache_bytes";
 const JAIL_LEVEL: &str = "fairground_node_jail_level";
 const ORIGIN_FETCHES: &str = "fairground_node_origin_fetches_total";
+const WITHHELD_DROPPED: &str = "fairground_node_cache_withheld_dropped_total";
 const UPLOADS: &str = "fairground_node_uploads_total";
 const ANALYTICS: &str = "fairground_node_analytics_events_total";
 const PICTURES: &str = "fairground_node_pictures_total";
@@ -44,6 +45,7 @@ pub(crate) fn describe() {
         "How media tools are fenced: 0 not at all or no tools, 1 in part, 2 in full."
     );
     metrics::describe_counter!(ORIGIN_FETCHES, "Blobs fetched from members, by outcome.");
+    metrics::describe_counter!(WITHHELD_DROPPED, "Cached blobs dropped after a takedown.");
     metrics::describe_counter!(UPLOADS, "Uploads by how they ended.");
     metrics::describe_counter!(ANALYTICS, "Events of apps by what became of them.");
     metrics::describe_counter!(PICTURES, "Pictures decoded, by outcome.");
@@ -125,6 +127,11 @@ pub(crate) fn jail_level(level: JailLevel) {
 /// A blob was asked of the members.
 pub(crate) fn origin_fetched(outcome: &'static str) {
     metrics::counter!(ORIGIN_FETCHES, "outcome" => outcome).increment(1);
+}
+
+/// A cached blob of a clip that must not be played was dropped.
+pub(crate) fn withheld_dropped() {
+    metrics::counter!(WITHHELD_DROPPED).increment(1);
 }
 
 /// An upload ended.

@@ -330,7 +330,8 @@ async fn follow_member(
                 }
                 edge.intake.reconsider(&edge.view);
                 follow_members(edge);
-                edge.prefetch.wake();
+                // Which stories it hides that the one before did not is not known.
+                edge.prefetch.hide();
             }
             FeedEvent::Fold(item) => {
                 let item = edge.view.fold(item, now);
@@ -358,6 +359,7 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             PublicEvent::MemberChanged { .. } | PublicEvent::MemberRemoved { .. } => {
                 concerns_members = true;
             }
+            PublicEvent::StoryHidden { .. } => edge.prefetch.hide(),
             PublicEvent::AssetPublished { .. }
             | PublicEvent::StoryListed { .. }
             | PublicEvent::AuctionOpened { .. }
@@ -374,7 +376,6 @@ fn observe(edge: &Arc<Edge>, item: &FeedItem) {
             | PublicEvent::RulesActivated { .. }
             | PublicEvent::StorySold { .. }
             | PublicEvent::StoryRelisted { .. }
-            | PublicEvent::StoryHidden { .. }
             | PublicEvent::StoryCounted { .. }
             | PublicEvent::AuctionWatched { .. }
             | PublicEvent::StoryShared { .. }

@@ -13,6 +13,7 @@ pub(crate) mod origin;
 pub(crate) mod prefetch;
 pub(crate) mod range;
 pub(crate) mod steering;
+mod withheld;
 
 use std::sync::Arc;
 

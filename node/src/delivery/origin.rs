@@ -149,6 +149,11 @@ impl Origin {
         Ok(manifest)
     }
 
+    /// Forgets a parsed manifest.
+    pub(crate) fn forget_manifest(&self, hash: &BlobHash) {
+        self.manifests.remove(hash);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<BlobHash, watch::Receiver<Outcome>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }

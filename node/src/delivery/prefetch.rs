@@ -1,11 +1,13 @@
-//! Pulls what is published before anybody asks, and pins what is on sale now.
+//! Pulls what is published before anybody asks, pins what is on sale now, drops what is withheld.
 //!
 //! A reconciler: idempotent, woken by the feed and by period. It compares the published assets with
-//! what the cache holds, newest first, within half of the cache. It must not get in the way of
-//! viewers: few fetches at a time. Read next: [`super::origin`].
+//! what the cache holds, newest first, within half of the cache. A story that is hidden does not wait
+//! for what is being fetched: the pass begins anew after the clip it is at. It must not get in the
+//! way of viewers: few fetches at a time. Read next: [`super::origin`], `withheld.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fairground_media::Manifest;
@@ -13,6 +15,7 @@ use fairground_types::{AssetId, BlobHash, Timestamp};
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 
+use super::withheld::{Dropped, drop_withheld};
 use crate::edge::Edge;
 
 const PERIOD: Duration = Duration::from_secs(60);
@@ -23,12 +26,32 @@ const FETCHES: usize = 3;
 
 /// Wakes the reconciler.
 #[derive(Default)]
-pub(crate) struct Prefetch(Notify);
+pub(crate) struct Prefetch {
+    notify: Notify,
+    is_hidden: AtomicBool,
+}
 
 impl Prefetch {
     pub(crate) fn wake(&self) {
-        self.0.notify_one();
+        self.notify.notify_one();
     }
+
+    /// A story was hidden: what is cached of it goes first.
+    pub(crate) fn hide(&self) {
+        self.is_hidden.store(true, Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    fn is_hidden(&self) -> bool {
+        self.is_hidden.load(Ordering::Acquire)
+    }
+}
+
+/// What the reconciler did and may have to undo.
+#[derive(Default)]
+struct Done {
+    pinned: BTreeMap<AssetId, (BlobHash, Vec<BlobHash>)>,
+    dropped: Dropped,
 }
 
 #[derive(Clone, Copy)]
@@ -42,30 +65,39 @@ struct Wanted {
 
 /// Runs until shutdown.
 pub(crate) async fn run(edge: Arc<Edge>) {
-    let mut pinned: BTreeMap<AssetId, (BlobHash, Vec<BlobHash>)> = BTreeMap::new();
+    let mut done = Done::default();
     loop {
         let is_whole = tokio::select! {
             biased;
             () = edge.shutdown.wait() => return,
-            is_whole = pass(&edge, &mut pinned) => is_whole,
+            is_whole = pass(&edge, &mut done) => is_whole,
         };
+        if edge.prefetch.is_hidden() {
+            continue;
+        }
         let wait = if is_whole { PERIOD } else { AGAIN };
         tokio::select! {
             biased;
             () = edge.shutdown.wait() => return,
-            () = edge.prefetch.0.notified(), if is_whole => {}
+            () = edge.prefetch.notify.notified(), if is_whole => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
 /// One comparison; says whether everything wanted is here.
-async fn pass(edge: &Arc<Edge>, pinned: &mut BTreeMap<AssetId, (BlobHash, Vec<BlobHash>)>) -> bool {
+async fn pass(edge: &Arc<Edge>, done: &mut Done) -> bool {
+    // Before the view is read: what is hidden after that is for the next pass.
+    edge.prefetch.is_hidden.store(false, Ordering::Release);
     let wanted = wanted(edge);
-    release(edge, pinned, &wanted);
+    release(edge, &mut done.pinned, &wanted);
+    let pinned = done.pinned.values().flat_map(|(_, held)| held.iter().copied()).collect();
+    let mut is_whole = drop_withheld(edge, &mut done.dropped, &pinned).await;
     let mut left = edge.options.cache.budget.bytes() / 2;
-    let mut is_whole = true;
     for want in wanted {
+        if edge.prefetch.is_hidden() {
+            return false;
+        }
         let origin = &edge.delivery.origin;
         let Ok(manifest) = origin.manifest(want.manifest).await else {
             is_whole = false;
@@ -84,7 +116,7 @@ async fn pass(edge: &Arc<Edge>, pinned: &mut BTreeMap<AssetId, (BlobHash, Vec<Bl
             futures_util::stream::iter(fetches).buffer_unordered(FETCHES).collect().await;
         is_whole &= outcomes.into_iter().all(|is_here| is_here);
         if want.is_on_sale {
-            pin(edge, pinned, want, &manifest);
+            pin(edge, &mut done.pinned, want, &manifest);
         }
     }
     is_whole
@@ -97,7 +129,8 @@ fn sizes(manifest: &Manifest) -> u64 {
     lengths.fold(0, u64::saturating_add)
 }
 
-/// Published assets: on sale first, then listed, then the rest; each newest first.
+/// Published assets that may be played: on sale first, then listed, then the rest; each newest
+/// first.
 fn wanted(edge: &Edge) -> Vec<Wanted> {
     let mut rows = edge.view.read(|view| {
         let clips_of = |story| {
@@ -112,6 +145,7 @@ fn wanted(edge: &Edge) -> Vec<Wanted> {
             .flat_map(|row| row.contents.clips.iter().map(|clip| clip.asset_id))
             .collect();
         view.assets()
+            .filter(|row| !view.is_withheld(row.asset))
             .map(|row| Wanted {
                 asset: row.asset,
                 manifest: row.manifest,

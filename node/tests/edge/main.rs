@@ -17,5 +17,6 @@ mod people;
 mod pictures;
 mod signing;
 mod support;
+mod takedown;
 mod together;
 mod uploads;
