@@ -1,9 +1,9 @@
 //! Pulls what is published before anybody asks, pins what is on sale now, drops what is withheld.
 //!
 //! A reconciler: idempotent, woken by the feed and by period. It compares the published assets with
-//! what the cache holds, newest first, within half of the cache. A story that is hidden does not wait
-//! for what is being fetched: the pass begins anew after the clip it is at. It must not get in the
-//! way of viewers: few fetches at a time. Read next: [`super::origin`], `withheld.rs`.
+//! what the cache holds, newest first, within half of the cache. A story that is hidden does not
+//! wait for what is being fetched: the pass begins anew after the clip it is at. It must not get in
+//! the way of viewers: few fetches at a time. Read next: [`super::origin`], `withheld.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Drops what is cached of clips that the public must not play any more.
 //!
 //! Requests for them are refused at once, whatever is cached ([`super::Delivery::find`]); here the
-//! bytes go as well. A clip is dropped when its story was hidden, once more when what was on its way
-//! then has landed, and again whenever its manifest is cached: somebody who may, its maker or a
+//! bytes go as well. A clip is dropped when its story was hidden, once more when what was on its
+//! way then has landed, and again whenever its manifest is cached: somebody who may, its maker or a
 //! moderator, looked at it. Read next: [`super::prefetch`], whose pass this is part of.
 
 use std::collections::{BTreeMap, BTreeSet};

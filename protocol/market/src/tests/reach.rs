@@ -1,7 +1,7 @@
 //! What the state names is kept, and what it names no more is not.
 
 use fairground_types::command::{
-    Actor, Command, Evidence, IssueCommand, MediaCommand, PeopleCommand, PublishRevision,
+    Actor, Command, Evidence, Extent, IssueCommand, MediaCommand, PeopleCommand, PublishRevision,
     RegisterAsset, SetCaptions,
 };
 use fairground_types::{Accepted, AssetId, BlobHash, IssueId, Millis, UserId, Verdict};
@@ -55,7 +55,7 @@ fn publish(
     fence: u64,
     revision: u32,
     manifest: BlobHash,
-    is_last: bool,
+    extent: Extent,
 ) -> Command {
     Command::Media(MediaCommand::PublishRevision(PublishRevision {
         asset,
@@ -63,7 +63,7 @@ fn publish(
         revision,
         manifest,
         codecs: vec!["h264".to_owned()],
-        is_last,
+        extent,
     }))
 }
 
@@ -85,9 +85,9 @@ fn every_blob_that_stands_in_the_state_is_a_root_but_for_a_clip_that_was_given_u
     let mut world = World::play(TABLE).expect("plays");
     let of = |name: &str| BlobHash::of(name.as_bytes());
     let (made, worker, fence) = uploads(&mut world, 70, of("source"));
-    does(&mut world, worker.clone(), publish(made, fence, 1, of("revision 1"), false));
+    does(&mut world, worker.clone(), publish(made, fence, 1, of("revision 1"), Extent::Whole));
     assert!(is_root(&world, "revision 1"));
-    does(&mut world, worker.clone(), publish(made, fence, 2, of("revision 2"), true));
+    does(&mut world, worker.clone(), publish(made, fence, 2, of("revision 2"), Extent::Last));
     let captions = SetCaptions { asset: made, revision: 3, manifest: of("captions") };
     let captions = Command::Media(MediaCommand::SetCaptions(captions));
     does(&mut world, Actor::User(user("m")), captions);
@@ -101,7 +101,7 @@ fn every_blob_that_stands_in_the_state_is_a_root_but_for_a_clip_that_was_given_u
     does(&mut world, worker, fail(given_up, fence));
     // One that plays already keeps what more could be made from.
     let (half, worker, fence) = uploads(&mut world, 72, of("half made"));
-    does(&mut world, worker.clone(), publish(half, fence, 1, of("H.264 alone"), false));
+    does(&mut world, worker.clone(), publish(half, fence, 1, of("H.264 alone"), Extent::Whole));
     does(&mut world, worker, fail(half, fence));
     uploads(&mut world, 73, of("being made"));
 
