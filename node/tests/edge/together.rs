@@ -327,6 +327,7 @@ async fn an_uploaded_clip_becomes_playable_and_outlives_the_members() {
     let dir = world.folder(std::slice::from_ref(&serving.address));
     let mut options = options(dir.path());
     options.transcode.enabled = true;
+    options.transcode.av1_keeps_all = true;
     let edge = start(options).await;
     until_it_takes_bids(&edge).await;
     let maker = world.token(MAKER, &[Role::Maker]);
