@@ -587,6 +587,85 @@ fn fast_clip_has_the_whole_ladder_within_its_caps() {
     }
 }
 
+/// A picture of a file as grey bytes.
+fn grey(tools: &Tools, file: &Path, number: u64) -> Vec<u8> {
+    let raw = file.with_extension("grey");
+    let select = format!("select=eq(n\\,{number})");
+    let input = ["-i", file.to_str().unwrap(), "-vf", select.as_str()];
+    let output = ["-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray"];
+    ffmpeg(tools, &[input.as_slice(), &output].concat(), &raw);
+    std::fs::read(raw).unwrap()
+}
+
+/// Where a flat picture is not flat: the first and last column and row, and the darkest and lightest
+/// difference.
+fn drawn(picture: &[u8], width: usize) -> Option<([usize; 4], [i16; 2])> {
+    let ground = i16::from(picture[0]);
+    let mut found: Option<([usize; 4], [i16; 2])> = None;
+    for (at, pixel) in picture.iter().enumerate() {
+        let difference = i16::from(*pixel) - ground;
+        if difference.abs() < 12 {
+            continue;
+        }
+        let (x, y) = (at % width, at / width);
+        let ([left, right, top, bottom], [dark, light]) =
+            found.unwrap_or(([x, x, y, y], [difference; 2]));
+        let place = [left.min(x), right.max(x), top.min(y), bottom.max(y)];
+        found = Some((place, [dark.min(difference), light.max(difference)]));
+    }
+    found
+}
+
+#[test]
+fn makers_mark_is_in_the_corner_of_every_picture_and_nowhere_else() {
+    let Some(tools) = tools() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("flat.mp4");
+    let clip = "color=c=gray:size=640x360:rate=25:duration=4.2";
+    let args = ["-f", "lavfi", "-i", clip, "-c:v", "libx264", "-preset", "ultrafast"];
+    ffmpeg(&tools, &args, &source);
+    let made = |mark: Option<&str>| {
+        let work = folder.path().join("work");
+        let mut job =
+            TranscodeJob::new(source.clone(), work, tools.clone(), EncodeTuning::default());
+        job.mark = mark.map(str::to_owned);
+        let mut sink = MemorySink::default();
+        let revision = job.h264_revision(&mut sink, &mut |_| {}).unwrap();
+        (revision, sink)
+    };
+    // A quote and a filter's signs are only characters.
+    for mark in ["ash-and-oak", "a':[x];drawtext=\\"] {
+        let (revision, sink) = made(Some(mark));
+        check_revision(&tools, &revision, &sink, folder.path());
+        let mut seen = 0;
+        for video in revision.manifest.videos() {
+            let Track::Video { width, height, .. } = video.track else { panic!("no video") };
+            let (width, height) =
+                (usize::try_from(width).unwrap(), usize::try_from(height).unwrap());
+            let file = fetch(&revision.manifest, &sink, video, folder.path());
+            for number in [0, 40] {
+                let picture = grey(&tools, &file, number);
+                let (place, shades) = drawn(&picture, width).expect("no mark");
+                let [left, right, top, bottom] = place;
+                note(&format!("{}: {place:?} {shades:?}", video.id));
+                assert!(left > width / 2 && right < width, "{}: {place:?}", video.id);
+                assert!(top > height * 9 / 10 && bottom < height, "{}: {place:?}", video.id);
+                assert!(shades[0] < -12 && shades[1] > 12, "{}: {shades:?}", video.id);
+                seen += 1;
+            }
+        }
+        assert!(seen >= 4, "{seen} pictures");
+        let poster = folder.path().join("poster.jpg");
+        std::fs::write(&poster, &sink.0[&revision.manifest.poster.unwrap().jpeg]).unwrap();
+        assert!(drawn(&grey(&tools, &poster, 0), 640).is_some(), "the poster has no mark");
+    }
+    let (revision, sink) = made(None);
+    let video = revision.manifest.videos().next().unwrap();
+    let file = fetch(&revision.manifest, &sink, video, folder.path());
+    let Track::Video { width, .. } = video.track else { panic!("no video") };
+    assert_eq!(drawn(&grey(&tools, &file, 0), usize::try_from(width).unwrap()), None);
+}
+
 #[test]
 fn bad_uploads_are_refused_with_a_reason() {
     let Some(tools) = tools() else { return };

@@ -70,6 +70,8 @@ pub struct TranscodeOptions {
     pub av1_tallest: u32,
     /// Whether AV1 is published even where it needs no fewer bits than H.264. Default: false.
     pub av1_keeps_all: bool,
+    /// Whether the maker's handle is drawn into the corner of every picture. Default: true.
+    pub mark: bool,
 }
 
 /// How the tools that look into clips are fenced.
@@ -127,6 +129,13 @@ impl Default for CacheOptions {
 
 impl Default for TranscodeOptions {
     fn default() -> Self {
-        Self { enabled: true, workers: 2, av1_speed: 10, av1_tallest: 360, av1_keeps_all: false }
+        Self {
+            enabled: true,
+            workers: 2,
+            av1_speed: 10,
+            av1_tallest: 360,
+            av1_keeps_all: false,
+            mark: true,
+        }
     }
 }

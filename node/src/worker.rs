@@ -22,6 +22,7 @@ use fairground_media::{
     Tools, TranscodeJob,
 };
 use fairground_types::command::{Command, Extent, MediaCommand, PublishRevision};
+use fairground_types::text::Handle;
 use fairground_types::{Accepted, AssetId, BlobHash, Verdict};
 use fairground_wire::message::{ForwardRequest, ForwardResponse, ReadRequest};
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,8 @@ struct JobRow {
     source: BlobHash,
     revision: u32,
     is_growing: bool,
+    /// Absent as well where a member of an earlier release answers.
+    owner_handle: Option<Handle>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -150,7 +153,7 @@ struct JobList {
     jobs: Vec<JobRow>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Leased {
     asset: AssetId,
     fence: u64,
@@ -158,6 +161,8 @@ struct Leased {
     revision: u32,
     /// Whether the whole clip can be played in H.264.
     is_whole: bool,
+    /// Whose clip it is, for the picture.
+    handle: Option<Handle>,
 }
 
 /// Why a job was not done.
@@ -235,9 +240,9 @@ async fn lease(edge: &Arc<Edge>) -> Option<Leased> {
     for _ in 0..REPORT_ATTEMPTS {
         let row = jobs(edge).await.into_iter().flatten().find(|row| row.asset_id == asset);
         if let Some(row) = row {
-            let JobRow { source, revision, is_growing, .. } = row;
+            let JobRow { source, revision, is_growing, owner_handle: handle, .. } = row;
             let is_whole = revision > 0 && !is_growing;
-            return Some(Leased { asset, fence, source, revision, is_whole });
+            return Some(Leased { asset, fence, source, revision, is_whole, handle });
         }
         tokio::time::sleep(PUT_PAUSE).await;
     }
@@ -351,7 +356,8 @@ async fn transcode(
     };
     let mut job = TranscodeJob::new(source, folder.join("mezzanine"), tools.clone(), tuning);
     job.next_revision = leased.revision.saturating_add(1);
-    let mut stage = RunStage { edge, leased: *leased, is_lost, job: Some(job) };
+    job.mark = leased.handle.as_ref().filter(|_| options.mark).map(ToString::to_string);
+    let mut stage = RunStage { edge, leased: leased.clone(), is_lost, job: Some(job) };
     if !leased.is_whole {
         let revision = stage.run(false).await?;
         let extent = if options.av1_tallest == 0 { Extent::Last } else { Extent::Whole };
@@ -388,7 +394,7 @@ impl RunStage<'_> {
         let mut job = self.job.take().ok_or(JobError::Ended)?;
         let (made, queue) = mpsc::channel(PUT_QUEUE);
         let mut handing_over = JoinSet::new();
-        handing_over.spawn(hand_over(Arc::clone(self.edge), self.leased, queue));
+        handing_over.spawn(hand_over(Arc::clone(self.edge), self.leased.clone(), queue));
         let (edge, is_lost) = (Arc::clone(self.edge), Arc::clone(self.is_lost));
         let asset = self.leased.asset;
         let encoding = tokio::task::spawn_blocking(move || {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  upload --probe--> facts --normalise (jailed ffmpeg, the only reader of the upload)-->
-//!      mezz.mp4 (constant rate, two-second groups, BT.709) + mezz.wav (48 kHz stereo)
+//!      mezz.mp4 (constant rate, two-second groups, BT.709, marked) + mezz.wav (48 kHz stereo)
 //!        |                                   |
 //!        | first: h264, aac, stills (ffmpeg) | av1 (rav1e, one context per group, in parallel)
 //!        | along with the mezzanine          |
@@ -20,6 +20,7 @@ mod first;
 mod follow;
 mod growth;
 mod h264;
+mod mark;
 pub(crate) mod normalise;
 mod pace;
 mod quality;
@@ -165,6 +166,9 @@ pub struct TranscodeJob {
     pub policy: ProbePolicy,
     /// Number of the next revision, from 1.
     pub next_revision: u32,
+    /// Text that is drawn into a corner of every picture: ASCII, anything else becomes question marks.
+    /// Default: none.
+    pub mark: Option<String>,
     first: Option<FirstCut>,
 }
 
@@ -188,7 +192,8 @@ impl TranscodeJob {
     #[must_use]
     pub fn new(source: PathBuf, work_dir: PathBuf, tools: Tools, tuning: EncodeTuning) -> Self {
         let policy = ProbePolicy::default();
-        Self { source, work_dir, tools, tuning, policy, next_revision: 1, first: None }
+        let (mark, first) = (None, None);
+        Self { source, work_dir, tools, tuning, policy, next_revision: 1, mark, first }
     }
 
     /// Stage 1: probe, normalise, H.264 rungs, I-frames, sound and stills. Beginnings are told to the
@@ -224,8 +229,12 @@ impl TranscodeJob {
         let started = Instant::now();
         let work_dir =
             self.work_dir.canonicalize().map_err(MediaError::io("find the work folder"))?;
-        let context =
-            Context { tools: &self.tools, work_dir: &work_dir, source: &first.report.source };
+        let context = Context {
+            tools: &self.tools,
+            work_dir: &work_dir,
+            source: &first.report.source,
+            mark: self.mark.as_deref(),
+        };
         let (rungs, reports) = av1_rungs(&context, &first, self.tuning, sink, progress)?;
         let elapsed = started.elapsed();
         let frames = first.mezzanine.frames.saturating_mul(u64::try_from(rungs.len()).unwrap_or(0));
@@ -252,7 +261,12 @@ impl TranscodeJob {
             self.work_dir.canonicalize().map_err(MediaError::io("find the work folder"))?;
         let upload = self.source.canonicalize().map_err(MediaError::io("find the upload"))?;
         let source = probe(&self.source, &self.tools, &self.policy)?;
-        let context = Context { tools: &self.tools, work_dir: &work_dir, source: &source };
+        let context = Context {
+            tools: &self.tools,
+            work_dir: &work_dir,
+            source: &source,
+            mark: self.mark.as_deref(),
+        };
         let outline = Outline::new(&context);
         let started = Instant::now();
         let next = &mut self.next_revision;
@@ -292,6 +306,8 @@ struct Context<'a> {
     tools: &'a Tools,
     work_dir: &'a Path,
     source: &'a SourceFacts,
+    /// What is drawn into every picture.
+    mark: Option<&'a str>,
 }
 
 impl FirstCut {

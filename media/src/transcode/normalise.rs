@@ -2,8 +2,9 @@
 //! takes seconds, then the picture, along which renditions are made.
 //!
 //! Upright, square pixels, BT.709, eight bits, constant frame rate, closed groups of two seconds,
-//! at the size of the tallest rung; sound as 48 kHz stereo, aligned to the first picture. Its frame
-//! count is the truth that every rendition is held to. No other stage reads the upload.
+//! at the size of the tallest rung, with the maker's mark drawn in; sound as 48 kHz stereo, aligned to
+//! the first picture. Its frame count is the truth that every rendition is held to. No other stage
+//! reads the upload.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use super::Context;
 use super::follow::Following;
+use super::mark::Overlay;
 use super::pace::Pace;
 use crate::error::{MediaError, Rejection};
 use crate::jail::{Invocation, JailLimits, run, run_streaming, words};
@@ -88,8 +90,12 @@ pub(super) fn picture(
     following: &Following<'_>,
 ) -> Result<Mezzanine, MediaError> {
     let outline = following.outline;
-    let args = picture_arguments(context.source, source, outline);
-    run_streaming(&invocation(context, source, args), |stdout| {
+    let mark = context.mark.map(|text| Overlay::write(text, outline.size, context.work_dir));
+    let mark = mark.transpose()?.flatten();
+    let args = picture_arguments(context.source, source, outline, mark.as_ref());
+    let mut invocation = invocation(context, source, args);
+    invocation.read.extend(mark.map(|mark| mark.file));
+    run_streaming(&invocation, |stdout| {
         // Its progress is of interest only as a beat.
         for line in BufReader::new(stdout).lines() {
             line.map_err(MediaError::io("follow ffmpeg"))?;
@@ -183,16 +189,30 @@ fn open_upload(facts: &SourceFacts, source: &Path) -> Vec<OsString> {
     args
 }
 
-fn picture_arguments(facts: &SourceFacts, source: &Path, outline: &Outline) -> Vec<OsString> {
+fn picture_arguments(
+    facts: &SourceFacts,
+    source: &Path,
+    outline: &Outline,
+    mark: Option<&Overlay>,
+) -> Vec<OsString> {
     let FrameRate { num, den } = outline.rate;
     let gop = outline.rate.frames_per_gop().to_string();
     let frame_cap = outline.expected.saturating_mul(2).saturating_add(600).to_string();
     let time_cap = seconds_max(facts).to_string();
     let mut args = open_upload(facts, source);
     let picture = filters(facts, outline.size, outline.rate);
-    args.extend(words(["-map", "0:V:0", "-an", "-dn", "-sn", "-map_metadata", "-1"]));
+    match mark {
+        None => args.extend(words(["-map", "0:V:0", "-vf", &picture])),
+        Some(mark) => {
+            args.extend(mark.input());
+            args.extend(words(["-filter_complex_threads", "1", "-filter_complex"]));
+            args.push(mark.over(&picture).into());
+            args.extend(words(["-map", "[marked]"]));
+        }
+    }
+    args.extend(words(["-an", "-dn", "-sn", "-map_metadata", "-1"]));
     args.extend(words(["-map_chapters", "-1", "-fps_mode", "passthrough"]));
-    args.extend(words(["-frames:v", &frame_cap, "-t", &time_cap, "-vf", &picture]));
+    args.extend(words(["-frames:v", &frame_cap, "-t", &time_cap]));
     args.extend(words(["-c:v", "libx264", "-preset", "ultrafast", "-crf", "10"]));
     args.extend(words(["-threads", "1", "-g", &gop, "-keyint_min", &gop]));
     args.extend(words(["-sc_threshold", "0", "-bf", "0", "-flags", "+cgop"]));

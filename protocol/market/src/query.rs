@@ -135,7 +135,7 @@ impl Market {
     pub fn open_jobs(&self) -> Vec<JobRow> {
         let leased = self.assets.values().filter(|asset| matches!(asset.job, Job::Leased { .. }));
         let waiting = self.queue.iter().filter_map(|(_, id)| self.assets.get(id));
-        leased.chain(waiting).take(OPEN_JOBS_SHOWN_MAX).map(|asset| job_row(asset)).collect()
+        leased.chain(waiting).take(OPEN_JOBS_SHOWN_MAX).map(|asset| self.job_row(asset)).collect()
     }
 
     /// Transcode jobs for people: [`Market::open_jobs`], then those that failed, of the newest clips
@@ -146,8 +146,33 @@ impl Market {
         let mut failed: Vec<&Asset> = failed.map(AsRef::as_ref).collect();
         failed.sort_by_key(|asset| std::cmp::Reverse((asset.registered_at, asset.asset)));
         let mut rows = self.open_jobs();
-        rows.extend(failed.into_iter().take(FAILED_JOBS_SHOWN_MAX).map(job_row));
+        let shown = failed.into_iter().take(FAILED_JOBS_SHOWN_MAX);
+        rows.extend(shown.map(|asset| self.job_row(asset)));
         rows
+    }
+
+    fn job_row(&self, asset: &Asset) -> JobRow {
+        let (state, edge, until, reason) = match &asset.job {
+            Job::Queued => ("queued", None, None, None),
+            Job::Leased { edge, until } => ("leased", Some(edge.clone()), Some(*until), None),
+            Job::Done => ("done", None, None, None),
+            Job::Failed { reason } => ("failed", None, None, Some(reason.clone())),
+        };
+        let owner = self.accounts.account(asset.owner);
+        JobRow {
+            asset_id: asset.asset,
+            state,
+            edge,
+            until,
+            attempts: asset.attempts,
+            fence: asset.fence,
+            revision: asset.revision,
+            is_growing: asset.is_growing,
+            source: asset.source,
+            source_bytes: asset.source_bytes,
+            owner_handle: owner.and_then(|owner| owner.handle.clone()),
+            reason,
+        }
     }
 
     /// How many jobs wait for a worker.
@@ -329,28 +354,6 @@ fn asset_row(asset: &Asset) -> AssetRow {
         duration: asset.duration,
         width: asset.width,
         height: asset.height,
-    }
-}
-
-fn job_row(asset: &Asset) -> JobRow {
-    let (state, edge, until, reason) = match &asset.job {
-        Job::Queued => ("queued", None, None, None),
-        Job::Leased { edge, until } => ("leased", Some(edge.clone()), Some(*until), None),
-        Job::Done => ("done", None, None, None),
-        Job::Failed { reason } => ("failed", None, None, Some(reason.clone())),
-    };
-    JobRow {
-        asset_id: asset.asset,
-        state,
-        edge,
-        until,
-        attempts: asset.attempts,
-        fence: asset.fence,
-        revision: asset.revision,
-        is_growing: asset.is_growing,
-        source: asset.source,
-        source_bytes: asset.source_bytes,
-        reason,
     }
 }
 

@@ -122,6 +122,9 @@ pub struct JobRow {
     pub source: BlobHash,
     /// How many.
     pub source_bytes: u64,
+    /// The owner's handle now, which workers draw into the picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_handle: Option<Handle>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -1,14 +1,14 @@
 //! Clips and their jobs, edges, members, tokens and the public view.
 
 use fairground_types::command::{
-    Actor, ClusterCommand, Command, CreateJoinToken, Entry, Extent, JoinProof, JoinRole,
-    LogCommand, MarketPolicy, MediaCommand, PublishRevision, RegisterAsset, RegisterEdge,
+    AccountCommand, Actor, ClusterCommand, Command, CreateJoinToken, Entry, Extent, JoinProof,
+    JoinRole, LogCommand, MarketPolicy, MediaCommand, PublishRevision, RegisterAsset, RegisterEdge,
     RegisterMember, SetCaptions,
 };
 use fairground_types::journal::{
     Batch, Eligibility, Intake, JournalEntry, Mark, PlaceBid, Stamp, SubmitOffer, Tail,
 };
-use fairground_types::text::Region;
+use fairground_types::text::{Handle, Region};
 use fairground_types::{
     Accepted, AssetId, AuctionId, BlobHash, Code, CommandId, Currency, Digest, JoinTokenId,
     LogIndex, Millis, Money, NoticeKind, OfferId, StoryId, Timestamp, Verdict, limits,
@@ -228,6 +228,21 @@ fn workers_are_told_of_open_jobs_and_people_of_the_newest_that_failed() {
     assert_eq!((first, failed.len()), (open.as_slice(), failed_max));
     let oldest = AssetId::from_bits(100);
     assert!(failed.iter().all(|row| row.state == "failed" && row.asset_id != oldest));
+}
+
+#[test]
+fn a_job_tells_the_name_that_its_maker_has_now() {
+    let mut world = world();
+    assert_eq!(upload(&mut world, 9, 1_000), None);
+    let told = |world: &World| {
+        let row = world.market.open_jobs().remove(0);
+        row.owner_handle.map(|handle| handle.to_string())
+    };
+    assert_eq!(told(&world).as_deref(), Some("user-m"));
+    let handle = Handle::parse("Turner").expect("a name");
+    let renames = Command::Account(AccountCommand::SetHandle { handle });
+    assert!(gives(&mut world, Actor::User(user("m")), renames).is_accepted());
+    assert_eq!(told(&world).as_deref(), Some("Turner"));
 }
 
 #[test]
