@@ -49,6 +49,7 @@ mod state;
 mod status;
 mod stream;
 mod tls;
+mod viewer_mark;
 
 pub use daemon::run;
 pub use error::Error;

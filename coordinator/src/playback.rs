@@ -1,4 +1,4 @@
-//! Playback tokens: who may watch what, for how long.
+//! Playback tokens: who may watch what, for how long, and the mark that the viewer's page shows.
 //!
 //! ```text
 //!  a clip of a listed, live or sold story   anybody
@@ -16,6 +16,7 @@ use fairground_types::{AssetId, Code, Millis, PlaybackId, Rejection, Timestamp, 
 use serde::Serialize;
 
 use crate::member::Member;
+use crate::viewer_mark::{self, Viewer};
 
 /// Least life of a token.
 const LIFE_MIN: Millis = Millis::from_mins(30);
@@ -35,6 +36,8 @@ pub(crate) struct Playback {
     poster_url: Option<String>,
     expires_at: Timestamp,
     revision: u32,
+    /// What the page lays over the video.
+    viewer_mark: String,
 }
 
 struct Playable {
@@ -75,7 +78,8 @@ pub(crate) async fn mint(
         })
     })?;
     let life = Millis::new(playable.duration.as_millis().saturating_mul(4));
-    let expires_at = member.now().plus(life.clamp(LIFE_MIN, LIFE_MAX));
+    let now = member.now();
+    let expires_at = now.plus(life.clamp(LIFE_MIN, LIFE_MAX));
     let playback = PlaybackId::from_bits(member.new_bits());
     let key = Ed25519KeyPair::from_pkcs8(member.secrets.playback.expose_pkcs8())
         .map_err(|_| Rejection::new(Code::Internal, "the token could not be signed"))?;
@@ -89,8 +93,11 @@ pub(crate) async fn mint(
         flags: TokenFlags { preview: playable.is_preview, forensic: false },
     };
     let token = token::mint(&key, &claims);
+    let viewer = user.map_or(Viewer::Playback(playback), Viewer::User);
+    let viewer_mark = viewer_mark::mark(&member.secrets.code, asset, viewer, now);
     let manifest = manifest(member, &playable).await;
-    Ok(playback_of(&token, asset, &playable, manifest.as_ref(), (playback, expires_at)))
+    let stamps = (playback, expires_at, viewer_mark);
+    Ok(playback_of(&token, asset, &playable, manifest.as_ref(), stamps))
 }
 
 fn not_found() -> Rejection {
@@ -113,7 +120,7 @@ fn playback_of(
     asset: AssetId,
     playable: &Playable,
     manifest: Option<&Manifest>,
-    (playback_id, expires_at): (PlaybackId, Timestamp),
+    (playback_id, expires_at, viewer_mark): (PlaybackId, Timestamp, String),
 ) -> Playback {
     let base = format!("/p/{token}/{asset}/{}", playable.revision);
     let has = |wanted: VideoFamily| {
@@ -133,5 +140,6 @@ fn playback_of(
             .then(|| format!("{base}/poster.jpg")),
         expires_at,
         revision: playable.revision,
+        viewer_mark,
     }
 }

@@ -3,6 +3,7 @@
 
 import { get } from "./api.js";
 import { at, currentEdge, loaderThrough, lost } from "./edges.js";
+import { markOver } from "./mark.js";
 
 // Measured: with these a dead edge costs no stall; the defaults retry a 503 for 13 seconds.
 const policy = {
@@ -138,5 +139,11 @@ export async function play(video, asset, codec) {
   const isApple = /Apple/.test(navigator.vendor) && video.canPlayType("application/vnd.apple.mpegurl");
   if (answer.posterUrl) video.poster = at(answer.posterUrl);
   const through = !isApple && globalThis.Hls?.isSupported() ? playThroughHls : playNatively;
-  return { answer, stop: through(video, asset, answer, codec) };
+  const unmark = answer.viewerMark ? markOver(video, answer.viewerMark) : () => {};
+  const end = through(video, asset, answer, codec);
+  const stop = () => {
+    unmark();
+    end();
+  };
+  return { answer, stop };
 }

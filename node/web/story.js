@@ -3,6 +3,7 @@
 import { get, signIn } from "./api.js";
 import { fill, formatMoney, h } from "./dom.js";
 import { auctionPanel, offerPanel } from "./auction.js";
+import { keepInside, wholeScreen } from "./mark.js";
 import { play } from "./player.js";
 
 function codecChoice(video, asset, playing) {
@@ -19,6 +20,7 @@ function codecChoice(video, asset, playing) {
     "p.codec",
     h("label", { for: "codec" }, "Video format"),
     h("select", { id: "codec", onChange: choose }, options.map(([value, label]) => h("option", { value }, label))),
+    document.fullscreenEnabled && h("button", { type: "button", onClick: () => wholeScreen(video)?.catch(() => null) }, "Full screen"),
   );
 }
 
@@ -28,13 +30,14 @@ export async function showStory(place, id) {
   document.title = `${story.title} · Fairground`;
   const video = h("video", { controls: true, playsinline: true, muted: true, preload: "metadata", "aria-label": `Video: ${story.title}` });
   video.muted = true;
+  keepInside(video);
   const side = h("aside.auction.panel", { "aria-label": "Auction" });
   const below = h("div");
   fill(
     place,
     h(
       "article.story",
-      h("div.stage", video, below, h("h1", story.title), h("p.quiet", `by ${story.maker.handle ?? "a maker"} · ${story.category}`), h("p", story.overview || story.shortDescription)),
+      h("div.stage", h("div.screen", video), below, h("h1", story.title), h("p.quiet", `by ${story.maker.handle ?? "a maker"} · ${story.category}`), h("p", story.overview || story.shortDescription)),
       side,
     ),
   );

@@ -125,6 +125,20 @@ async function bid(page, amount) {
   await page.click("#bid-form button.primary");
 }
 
+/** Where the viewer's mark is, and how much of it is drawn; null when it is not there. */
+const markOf = (page) =>
+  page.evaluate(() => {
+    const canvas = document.querySelector(".screen canvas");
+    if (!canvas) return null;
+    const [own, screen] = [canvas, canvas.parentElement].map((element) => element.getBoundingClientRect());
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return {
+      place: `${Math.round(own.left - screen.left)} ${Math.round(own.top - screen.top)}`,
+      isInside: own.left >= screen.left && own.right <= screen.right && own.top >= screen.top && own.bottom <= screen.bottom,
+      ink: data.filter((value, at) => at % 4 === 3 && value > 0).length,
+    };
+  });
+
 const standing = (page) => page.textContent("#standing");
 
 /** What a screen reader and a keyboard need. */
@@ -217,6 +231,32 @@ async function viewer(browser, demo) {
     await page.waitForSelector("#codec");
     await plays(page, "avc");
     await picture(page, "viewer");
+  });
+
+  await checks.check("viewers_mark_moves_and_comes_back", { needs: ["h264_plays"] }, async () => {
+    const { viewerMark } = await getJson(`${edge}/v1/media/${demo.assetId}/playback`);
+    assert(/^\d{4}-\d\d-\d\dT\d\d:\d\dZ [0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}$/.test(viewerMark), `a mark like ${viewerMark}`);
+    const first = await markOf(page);
+    assert(first?.ink > 200 && first.isInside, `no mark: ${JSON.stringify(first)}`);
+    const second = await until("another place", async () => {
+      const now = await markOf(page);
+      return now?.place !== first.place ? now : null;
+    });
+    assert(second.ink > 200 && second.isInside, `half a mark: ${JSON.stringify(second)}`);
+    const isPaused = () => page.evaluate(() => document.querySelector("video").paused);
+    const ways = {
+      removed: (canvas) => canvas.remove(),
+      hidden: (canvas) => canvas.style.setProperty("display", "none", "important"),
+      cleared: (canvas) => canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height),
+    };
+    for (const [way, change] of Object.entries(ways)) {
+      await page.evaluate(() => document.querySelector("video").play());
+      await page.locator(".screen canvas").evaluate(change);
+      await until(`the video to stop for a mark ${way}`, isPaused, 5_000);
+      await until(`a mark ${way} to come back`, async () => (await markOf(page))?.ink > 200, 5_000);
+      const shown = await page.evaluate(() => getComputedStyle(document.querySelector(".screen canvas")).display);
+      assert(shown === "block", `a mark ${way} is ${shown}`);
+    }
   });
 
   await checks.check("av1_plays", { needs: ["h264_plays"], within: 330_000 }, async () => {

@@ -67,6 +67,10 @@ pub(crate) struct Playback {
     poster_url: Option<String>,
     expires_at: Timestamp,
     revision: u32,
+    /// A minute and a code that only the cluster can read: apps lay it over the video, moving, so that a
+    /// recording tells who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    viewer_mark: Option<String>,
 }
 
 /// Tells how a clip of one's own comes along.

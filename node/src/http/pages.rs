@@ -38,6 +38,7 @@ const MODULES: &[Asset] = modules!(
     "time.js",
     "feed.js",
     "player.js",
+    "mark.js",
     "story.js",
     "auction.js",
     "device.js",
