@@ -14,7 +14,7 @@ use fairground_types::{AssetId, PlaybackId, Timestamp, UserId};
 
 /// Crockford's base 32: no letter looks like another character.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-const CODE_CHARS: u32 = 10;
+const CODE_CHARS: usize = 10;
 const MINUTE_MS: u64 = 60_000;
 
 /// Who watches.
@@ -24,6 +24,47 @@ pub(crate) enum Viewer {
     User(UserId),
     /// Anybody else.
     Playback(PlaybackId),
+}
+
+/// A mark that somebody read off a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    minute: u64,
+    code: String,
+}
+
+impl Sighting {
+    /// Reads a text as people copy it; `None` when it is no mark.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (instant, code) = text.trim().split_once(char::is_whitespace)?;
+        let upto_minutes = instant.strip_suffix(['Z', 'z']).filter(|text| text.len() == 16)?;
+        let instant = serde_json::Value::String(format!("{upto_minutes}:00Z"));
+        let instant: Timestamp = serde_json::from_value(instant).ok()?;
+        let code: Option<String> =
+            code.trim().chars().filter(|character| *character != '-').map(digit).collect();
+        let code = code.filter(|code| code.len() == CODE_CHARS)?;
+        Some(Self { minute: instant.as_unix_millis() / MINUTE_MS, code })
+    }
+
+    /// When the playback began, to the minute.
+    pub(crate) const fn began_at(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.minute.saturating_mul(MINUTE_MS))
+    }
+
+    /// Whether that viewer was given this mark for that clip.
+    pub(crate) fn is_of(&self, key: &DataKey, asset: AssetId, viewer: Viewer) -> bool {
+        code(key, asset, viewer, self.minute) == self.code
+    }
+}
+
+/// A digit as people take it for another one.
+fn digit(character: char) -> Option<char> {
+    let digit = match character.to_ascii_uppercase() {
+        'O' => '0',
+        'I' | 'L' => '1',
+        other => other,
+    };
+    ALPHABET.iter().any(|known| char::from(*known) == digit).then_some(digit)
 }
 
 /// The mark of a viewer of a clip, from `at` on.
@@ -48,12 +89,12 @@ fn code(key: &DataKey, asset: AssetId, viewer: Viewer, minute: u64) -> String {
     let digest = mac(key, &parts);
     let head = digest.as_bytes().first_chunk::<8>();
     let number = head.map_or(0, |head| u64::from_be_bytes(*head));
-    let digit = |place: u32| {
-        let five = number.checked_shr(59_u32.saturating_sub(place.saturating_mul(5))).unwrap_or(0);
-        let index = usize::try_from(five % 32).unwrap_or(0);
+    // Five bits a digit, the highest first.
+    let digits = std::iter::successors(Some(number), |left| Some(left << 5)).map(|left| {
+        let index = usize::try_from(left >> 59).unwrap_or(0);
         char::from(ALPHABET.get(index).copied().unwrap_or(b'0'))
-    };
-    (0..CODE_CHARS).map(digit).collect()
+    });
+    digits.take(CODE_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -81,6 +122,43 @@ mod tests {
         }
         let id = UserId::from_bits(77).to_string().to_uppercase();
         assert!(!id.contains(first) && !id.contains(second), "{text}");
+    }
+
+    #[test]
+    fn mark_is_read_by_trying_viewers() {
+        let text = mark(&key(1), ASSET, USER, AT);
+        let seen = Sighting::parse(&text).unwrap();
+        assert_eq!(seen.began_at().as_unix_millis(), AT.as_unix_millis() / MINUTE_MS * MINUTE_MS);
+        let found: Vec<u128> = (0..1000)
+            .filter(|user| seen.is_of(&key(1), ASSET, Viewer::User(UserId::from_bits(*user))))
+            .collect();
+        assert_eq!(found, [77]);
+        assert!(!seen.is_of(&key(2), ASSET, USER));
+        assert!(!seen.is_of(&key(1), AssetId::from_bits(6), USER));
+        assert!(!seen.is_of(&key(1), ASSET, Viewer::Playback(PlaybackId::from_bits(77))));
+    }
+
+    #[test]
+    fn text_is_read_as_people_copy_it() {
+        let read = |text: &str| Sighting::parse(text);
+        let wanted = read("2026-12-01T10:32Z 0123M-9TDXZ");
+        assert!(wanted.is_some());
+        assert_eq!(read(" 2026-12-01T10:32z  o12 3m9tdxz "), None);
+        assert_eq!(read(" 2026-12-01T10:32z  oL23m9tdxz "), wanted);
+        for text in [
+            "",
+            "K7Q2M-9TDXZ",
+            "2026-12-01 10:32Z K7Q2M-9TDXZ",
+            "2026-12-01T10:32:00Z K7Q2M-9TDXZ",
+            "2026-13-01T10:32Z K7Q2M-9TDXZ",
+            "1926-12-01T10:32Z K7Q2M-9TDXZ",
+            "2026-12-01T10:32Z K7Q2M-9TDX",
+            "2026-12-01T10:32Z K7Q2M-9TDXZZ",
+            "2026-12-01T10:32Z K7Q2M-9TDXU",
+            "2026-12-01T10:32Z K7Q2M-9TDX\u{e9}",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

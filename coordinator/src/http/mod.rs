@@ -21,6 +21,7 @@ mod fulfilment;
 mod govern;
 mod guard;
 pub(crate) mod mail_events;
+mod marks;
 mod moderation;
 mod people;
 mod quotas;
@@ -155,6 +156,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(moderation::versions))
         .routes(routes!(moderation::diff))
         .routes(routes!(moderation::roll_back))
+        .routes(routes!(marks::read))
         .routes(routes!(admin::auctions))
         .routes(routes!(admin::auction))
         .routes(routes!(admin::cancel))

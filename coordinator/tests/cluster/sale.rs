@@ -239,6 +239,16 @@ impl Scene {
         let claims = token::verify(text, &keys, Clock::system().now()).expect("a good token");
         assert!(claims.covers(asset, 1));
     }
+
+    /// Whose mark a viewer of a clip is given, as staff read it; of `clip`, if they mistake the clip.
+    async fn marked(&self, viewer: Option<UserId>, asset: AssetId, clip: AssetId) -> Value {
+        let mint = ForwardRequest::MintPlayback { user: viewer, asset };
+        let ForwardResponse::Json(bytes) = self.forward(mint).await else { panic!("no playback") };
+        let playback: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let mark = playback["viewerMark"].as_str().expect("a mark").replace(' ', "%20");
+        let read = format!("/v1/admin/viewer-marks?asset={clip}&mark={mark}");
+        self.member.get(&read).await["viewers"].clone()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,6 +269,9 @@ async fn a_piece_is_sold_paid_for_once_and_delivered() {
     let asset = scene.publish_clip(maker).await;
     let story = scene.publish_story(maker, asset).await;
     scene.play(asset).await;
+    assert_eq!(scene.marked(Some(buyer), asset, asset).await, json!([buyer]));
+    assert_eq!(scene.marked(Some(buyer), asset, AssetId::from_bits(1)).await, json!([]));
+    assert_eq!(scene.marked(None, asset, asset).await, json!([]));
     let (auction, bid) = scene.offer(buyer, story).await;
     let Accepted::Locked { lock, .. } = scene
         .act(maker, Command::Auction(AuctionCommand::AcceptHighest { auction, expected: bid }))
