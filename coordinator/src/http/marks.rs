@@ -51,6 +51,7 @@ pub(super) async fn read(
     caller.may(&api, Action::ReviewStory)?;
     let seen = Sighting::parse(&query.mark)
         .ok_or_else(|| Problem::invalid("mark", "is no mark of a viewer"))?;
+    let began_at = seen.began_at();
     let users = api.member.state.read(|market| market.find_accounts(None, None));
     let key = api.member.secrets.code.clone();
     // A signature for each account: half a second for a million of them.
@@ -61,5 +62,5 @@ pub(super) async fn read(
             .collect()
     });
     let viewers = reading.await.map_err(|_| Problem::from(Code::Internal))?;
-    Ok(fresh(MarkReading { began_at: seen.began_at(), viewers }))
+    Ok(fresh(MarkReading { began_at, viewers }))
 }
