@@ -24,7 +24,7 @@ pub const MIME_AVIF: &str = "image/avif";
 pub const MIME_VTT: &str = "text/vtt";
 
 /// A parsed name, relative to the asset.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PlayPath {
     /// `master.m3u8`, `master.avc.m3u8` or `master.av1.m3u8`.
     Master(CodecSet),
@@ -125,6 +125,21 @@ impl PlayPath {
             | Self::PosterAvif
             | Self::Storyboard
             | Self::Sheet { .. } => None,
+        }
+    }
+
+    /// Whether the name stands for text that is rendered from the manifest, wherever it exists.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        match self {
+            Self::Master(_) | Self::MediaPlaylist { .. } | Self::Storyboard => true,
+            Self::Init { .. }
+            | Self::Segment { .. }
+            | Self::IFrames { .. }
+            | Self::Captions { .. }
+            | Self::Poster
+            | Self::PosterAvif
+            | Self::Sheet { .. } => false,
         }
     }
 }
@@ -236,13 +251,15 @@ mod tests {
                 panic!("{master} is missing");
             };
             for name in uris(&text) {
-                let Some(Resource::Text(media, _)) =
-                    resolve(&manifest, &PlayPath::parse(name).unwrap())
-                else {
+                let path = PlayPath::parse(name).unwrap();
+                let Some(Resource::Text(media, _)) = resolve(&manifest, &path) else {
                     panic!("{name} is missing");
                 };
+                assert!(path.is_text(), "{name}");
                 for uri in uris(&media) {
-                    assert!(resolve(&manifest, &PlayPath::parse(uri).unwrap()).is_some(), "{uri}");
+                    let path = PlayPath::parse(uri).unwrap();
+                    let resource = resolve(&manifest, &path).expect(uri);
+                    assert_eq!(matches!(resource, Resource::Text(..)), path.is_text(), "{uri}");
                 }
             }
         }

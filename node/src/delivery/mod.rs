@@ -6,18 +6,18 @@
 //!                                                                                |
 //!                                             SegmentCache <--- hit ---+--- miss: origin
 //! ```
-//! A token grants names, never hashes. It must not know HTTP. Read next: [`origin`], [`prefetch`],
-//! [`steering`], `http/segments.rs`.
+//! A token grants names, never hashes. It must not know HTTP. Read next: [`origin`], [`rendered`],
+//! [`prefetch`], [`steering`], `http/segments.rs`.
 
 pub(crate) mod origin;
 pub(crate) mod prefetch;
 pub(crate) mod range;
+pub(crate) mod rendered;
 pub(crate) mod steering;
 mod withheld;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use fairground_media::Manifest;
 use fairground_media::path::{MIME_PLAYLIST, PlayPath, Resource, resolve};
 use fairground_media::playlist::{Steering, steered};
@@ -27,6 +27,7 @@ use quick_cache::sync::Cache;
 
 use crate::replica::Followed;
 use origin::{Origin, OriginError};
+use rendered::{RenderedTexts, Tagged, TextName};
 
 /// Verified tokens that are remembered.
 const TOKENS_MAX: usize = 20_000;
@@ -49,14 +50,14 @@ pub(crate) enum DeliveryError {
 /// What a name stands for.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    /// The bytes.
-    pub(crate) body: Bytes,
-    /// Their hash, for the entity tag.
-    pub(crate) hash: BlobHash,
+    /// The bytes, under the tag of their hash.
+    pub(crate) whole: Tagged,
+    /// The same compressed; of texts only.
+    pub(crate) zipped: Option<Tagged>,
     /// Media type.
     pub(crate) mime: &'static str,
-    /// Whether it is a playlist, made from the manifest.
-    pub(crate) is_playlist: bool,
+    /// Whether it is text that is made from the manifest.
+    pub(crate) is_text: bool,
     /// Whether it never changes under its name.
     pub(crate) is_immutable: bool,
 }
@@ -66,12 +67,18 @@ pub(crate) struct Delivery {
     pub(crate) origin: Arc<Origin>,
     /// The pathway that our playlists list: this edge.
     pathway: String,
+    texts: RenderedTexts,
     verified: Cache<String, (Arc<crate::replica::Keys>, Claims)>,
 }
 
 impl Delivery {
     pub(crate) fn new(origin: Arc<Origin>, edge: &EdgeId) -> Self {
-        Self { origin, pathway: edge.to_string(), verified: Cache::new(TOKENS_MAX) }
+        Self {
+            origin,
+            pathway: edge.to_string(),
+            texts: RenderedTexts::new(),
+            verified: Cache::new(TOKENS_MAX),
+        }
     }
 
     /// Checks a token; one that was checked with the same keys costs a look-up.
@@ -118,46 +125,50 @@ impl Delivery {
         view: &Followed,
         claims: &Claims,
         (asset, revision): (AssetId, u32),
-        path: &PlayPath,
+        path: PlayPath,
     ) -> Result<Found, DeliveryError> {
         Self::permit(view, claims, (asset, revision))?;
         let published = view.read(|view| view.asset(asset).copied());
         // Revisions add segments and renditions and change captions, so an older one is answered from
         // the newest manifest: whoever plays goes on, with the captions of now.
-        let manifest = match published {
+        let named = match published {
             Some(row) if revision >= 1 && revision <= row.revision => row.manifest,
             Some(_) | None => return Err(DeliveryError::NotFound),
         };
-        let manifest = self.manifest(manifest).await?;
+        let manifest = self.manifest(named).await?;
         if let Some(id) = path.rendition()
             && !claims.allows_rung(manifest.short_side(id))
         {
             return Err(DeliveryError::Denied);
         }
         let is_captions = path.rendition().is_some_and(|id| manifest.caption_track(id).is_some());
-        let resource = match path {
-            PlayPath::Master(set) => {
-                let server = format!("{}/{}", steering::FOLDER, self.pathway);
-                let steering = Steering { server: &server, pathway: &self.pathway };
-                let text = steered(&manifest, *set, steering);
-                text.map(|text| Resource::Text(text, MIME_PLAYLIST))
-            }
-            _ => resolve(&manifest, path),
+        if path.is_text() {
+            let is_immutable =
+                !matches!(path, PlayPath::Master(_)) && !is_captions && !manifest.is_growing;
+            let name = TextName { manifest: named, path };
+            let text = self.texts.of(name, |path| self.render(&manifest, path));
+            let text = text.ok_or(DeliveryError::NotFound)?;
+            let (whole, zipped, mime) = (text.whole, text.zipped, text.mime);
+            return Ok(Found { whole, zipped, mime, is_text: true, is_immutable });
+        }
+        let Some(Resource::Blob(hash, mime)) = resolve(&manifest, &path) else {
+            return Err(DeliveryError::NotFound);
         };
-        match resource.ok_or(DeliveryError::NotFound)? {
-            Resource::Text(text, mime) => Ok(Found {
-                hash: BlobHash::of(text.as_bytes()),
-                body: text.into(),
-                mime,
-                is_playlist: true,
-                is_immutable: !matches!(path, PlayPath::Master(_))
-                    && !is_captions
-                    && !manifest.is_growing,
-            }),
-            Resource::Blob(hash, mime) => {
-                let body = self.origin.get(hash).await.map_err(DeliveryError::Unavailable)?;
-                Ok(Found { body, hash, mime, is_playlist: false, is_immutable: !is_captions })
-            }
+        let body = self.origin.get(hash).await.map_err(DeliveryError::Unavailable)?;
+        let whole = Tagged::new(body, &hash);
+        Ok(Found { whole, zipped: None, mime, is_text: false, is_immutable: !is_captions })
+    }
+
+    /// A text; multivariant playlists say where this edge is asked for steering.
+    fn render(&self, manifest: &Manifest, path: &PlayPath) -> Option<(String, &'static str)> {
+        if let PlayPath::Master(set) = path {
+            let server = format!("{}/{}", steering::FOLDER, self.pathway);
+            let steering = Steering { server: &server, pathway: &self.pathway };
+            return steered(manifest, *set, steering).map(|text| (text, MIME_PLAYLIST));
+        }
+        match resolve(manifest, path)? {
+            Resource::Text(text, mime) => Some((text, mime)),
+            Resource::Blob(..) => None,
         }
     }
 

@@ -8,7 +8,6 @@
 //! What cannot be had is 404 with `no-store`, never 503: players then try another edge at once. It
 //! must not log the token. Read next: `crate::delivery`.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,18 +19,14 @@ use bytes::Bytes;
 use fairground_media::path::PlayPath;
 use fairground_runtime::problem::{ApiQuery, Problem};
 use fairground_types::{AssetId, EdgeId};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::Deserialize;
 
 use super::problem_map;
 use crate::delivery::range::{Part, names_tag, part};
+use crate::delivery::rendered::Tagged;
 use crate::delivery::steering::{self, MIME_STEERING, SteeringManifest, Viewer};
 use crate::delivery::{Delivery, DeliveryError, Found};
 use crate::edge::Edge;
-
-/// Playlists shorter than this are not worth compressing.
-const GZIP_MIN: usize = 256;
 
 /// Playlists, headers, segments and posters of one playback.
 #[utoipa::path(get, path = "/p/{token}/{asset}/{revision}/{*path}", operation_id = "getMedia",
@@ -86,7 +81,7 @@ async fn find(
     if begins && !edge.view.is_fresh(edge.time.monotonic()) {
         return Err(DeliveryError::Stale);
     }
-    edge.delivery.find(&edge.view, &claims, (asset, revision), &path).await
+    edge.delivery.find(&edge.view, &claims, (asset, revision), path).await
 }
 
 /// What a player says when it asks where to go (RFC 8216bis section 7.1). It also says what it gets
@@ -153,32 +148,22 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-fn gzip(body: &Bytes) -> Option<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok().map(Bytes::from)
-}
-
 fn answer(found: &Found, headers: &HeaderMap) -> Response {
-    let zipped = (found.is_playlist && found.body.len() >= GZIP_MIN && accepts_gzip(headers))
-        .then(|| gzip(&found.body))
-        .flatten();
-    // Other bytes, another tag (RFC 9110 section 8.8.3.3).
-    let suffix = if zipped.is_some() { "-gzip" } else { "" };
-    let tag = format!("\"{}{suffix}\"", found.hash);
-    let known = text(headers, header::IF_NONE_MATCH);
-    let mut response = if known.is_some_and(|known| names_tag(known, &tag)) {
+    let zipped = found.zipped.as_ref().filter(|_| accepts_gzip(headers));
+    let Tagged { bytes, tag } = zipped.unwrap_or(&found.whole);
+    let is_named = |header: &str| std::str::from_utf8(tag).is_ok_and(|tag| names_tag(header, tag));
+    let mut response = if text(headers, header::IF_NONE_MATCH).is_some_and(is_named) {
         StatusCode::NOT_MODIFIED.into_response()
-    } else if let Some(zipped) = &zipped {
-        with_body(StatusCode::OK, zipped.clone())
+    } else if zipped.is_some() {
+        with_body(StatusCode::OK, bytes.clone())
     } else {
         let if_range = text(headers, header::IF_RANGE);
-        let is_current = if_range.is_none_or(|wanted| wanted.trim() == tag);
+        let is_current = if_range.is_none_or(|wanted| wanted.trim().as_bytes() == tag);
         let range = text(headers, header::RANGE).filter(|_| is_current);
-        partial(&found.body, part(range, found.body.len()))
+        partial(bytes, part(range, bytes.len()))
     };
     let all = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    if let Ok(tag) = HeaderValue::from_maybe_shared(tag.clone()) {
         all.insert(header::ETAG, tag);
     }
     all.insert(header::CONTENT_TYPE, HeaderValue::from_static(found.mime));
@@ -187,7 +172,7 @@ fn answer(found: &Found, headers: &HeaderMap) -> Response {
     let caching =
         if found.is_immutable { "private, max-age=31536000, immutable" } else { "no-cache" };
     all.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-    if found.is_playlist {
+    if found.is_text {
         all.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     if zipped.is_some() {
@@ -224,12 +209,20 @@ fn partial(body: &Bytes, part: Part) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use fairground_types::BlobHash;
 
-    fn found(body: &str, is_playlist: bool) -> Found {
-        let body = Bytes::from(body.to_owned());
-        let hash = fairground_types::BlobHash::of(&body);
-        Found { body, hash, mime: "video/mp4", is_playlist, is_immutable: true }
+    use super::*;
+    use crate::delivery::rendered::Rendered;
+
+    fn segment(body: &str) -> Found {
+        let bytes = Bytes::from(body.to_owned());
+        let whole = Tagged::new(bytes.clone(), &BlobHash::of(&bytes));
+        Found { whole, zipped: None, mime: "video/mp4", is_text: false, is_immutable: true }
+    }
+
+    fn playlist(body: &str) -> Found {
+        let Rendered { whole, zipped, mime } = Rendered::new(body.to_owned(), "text/plain");
+        Found { whole, zipped, mime, is_text: true, is_immutable: true }
     }
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
@@ -242,11 +235,11 @@ mod tests {
 
     #[test]
     fn ranges_and_tags_are_answered() {
-        let segment = found("0123456789", false);
+        let segment = segment("0123456789");
         let whole = answer(&segment, &HeaderMap::new());
         assert_eq!(whole.status(), 200);
         let tag = header_of(&whole, "etag").to_owned();
-        assert_eq!(tag, format!("\"{}\"", segment.hash));
+        assert_eq!(tag, format!("\"{}\"", BlobHash::of(b"0123456789")));
         let some = answer(&segment, &headers(&[(header::RANGE, "bytes=2-4")]));
         assert_eq!(
             (some.status().as_u16(), header_of(&some, "content-range")),
@@ -270,11 +263,11 @@ mod tests {
     fn playlists_are_zipped_whole_and_segments_never() {
         let long = "#EXTM3U\n".repeat(100);
         let asked = headers(&[(header::ACCEPT_ENCODING, "br, gzip"), (header::RANGE, "bytes=0-")]);
-        let playlist = answer(&found(&long, true), &asked);
+        let playlist = answer(&playlist(&long), &asked);
         assert_eq!(playlist.status(), 200);
         assert_eq!(header_of(&playlist, "content-encoding"), "gzip");
         assert!(header_of(&playlist, "etag").ends_with("-gzip\""));
-        assert_eq!(answer(&found(&long, false), &asked).status(), 206);
+        assert_eq!(answer(&segment(&long), &asked).status(), 206);
         assert!(!accepts_gzip(&headers(&[(header::ACCEPT_ENCODING, "gzip;q=0")])));
     }
 }
