@@ -106,6 +106,7 @@ fn obey(edge: &Edge, command: &str) -> Value {
         "isDraining": edge.leaving.is_begun(),
         "quietForMs": edge.leaving.quiet_for(edge.time.monotonic()),
         "otherEdges": others(edge),
+        "media": edge.delivery.meter.shown(edge.time.now()),
     })
 }
 

@@ -18,6 +18,7 @@ use crate::analytics::Analytics;
 use crate::beat::Directory;
 use crate::clock::CoordinatorTime;
 use crate::delivery::Delivery;
+use crate::delivery::budget::Standing;
 use crate::delivery::prefetch::Prefetch;
 use crate::ingest::Uploads;
 use crate::ingest::picture::Pictures;
@@ -78,14 +79,21 @@ impl Edge {
     /// How this edge is.
     pub(crate) fn status(&self) -> EdgeStatus {
         let is_draining = self.intake.is_draining.load(Ordering::Acquire);
+        let standing = self.delivery.meter.standing(|| self.time.now());
         let load = self.requests.load(Ordering::Relaxed).saturating_mul(1_000) / REQUESTS_MAX;
         EdgeStatus {
             edge: self.id.clone(),
             region: self.region.clone(),
             public_url: self.public_url.clone(),
-            serves_video: !is_draining && !self.leaving.is_begun(),
+            serves_video: !is_draining
+                && !self.leaving.is_begun()
+                && standing != Standing::Exhausted,
             takes_bids: self.intake.readiness().is_ok(),
-            load_permille: u32::try_from(load.min(1_000)).unwrap_or(1_000),
+            // Who has sent too much has no capacity left for more viewers: they go elsewhere.
+            load_permille: match standing {
+                Standing::Within => u32::try_from(load.min(1_000)).unwrap_or(1_000),
+                Standing::Over | Standing::Exhausted => 1_000,
+            },
             feed_index: self.view.index(),
         }
     }

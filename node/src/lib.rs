@@ -55,7 +55,9 @@ pub use error::Error;
 pub use identity::{JoinOptions, Joined, join};
 pub use link::LinkError;
 pub use link::stream::StreamError;
-pub use options::{CacheOptions, MediaOptions, Options, Sandbox, TranscodeOptions};
+pub use options::{
+    CacheOptions, DeliveryOptions, MediaOptions, Options, Sandbox, TranscodeOptions,
+};
 
 use edge::Edge;
 use link::chain;
@@ -153,6 +155,7 @@ fn spawn_parts(edge: &Arc<Edge>, identity: Identity, tools: Option<Tools>) {
     let tasks = &edge.tasks;
     spawn_intake(edge);
     tasks.spawn("prefetch", delivery::prefetch::run(Arc::clone(edge)));
+    tasks.spawn("bytes sent", delivery::meter::keep(Arc::clone(edge)));
     tasks.spawn("uploads", ingest::tend(Arc::clone(edge)));
     tasks.spawn("certificate", identity::renew(Arc::clone(edge), identity));
     tasks.spawn("look", look(Arc::clone(edge)));
@@ -187,6 +190,8 @@ async fn look(edge: Arc<Edge>) {
             journal_open: edge.intake.journal.open_count(),
             live_streams: edge.live_streams.load(std::sync::atomic::Ordering::Relaxed),
             cache: edge.delivery.origin.cache.stats(),
+            sent: edge.delivery.meter.shown(edge.time.now()),
+            sent_total: edge.delivery.meter.total(),
         });
         tokio::select! {
             biased;

@@ -6,6 +6,7 @@ use fairground_media::JailLevel;
 use fairground_storage::segment_cache::CacheStats;
 use fairground_types::{Millis, Verdict};
 
+use crate::delivery::meter::Shown;
 use crate::intake::Answer;
 
 const BIDS: &str = "fairground_node_bids_total";
@@ -20,6 +21,10 @@ const CACHE_HITS: &str = "fairground_node_cache_hits";
 const CACHE_MISSES: &str = "fairground_node_cache_misses";
 const CACHE_BYTES: &str = "fairground_node_cache_bytes";
 const JAIL_LEVEL: &str = "fairground_node_jail_level";
+const MEDIA_BYTES: &str = "fairground_node_media_bytes_total";
+const MEDIA_BYTES_TODAY: &str = "fairground_node_media_today_bytes";
+const MEDIA_BUDGET: &str = "fairground_node_media_budget_bytes";
+const MEDIA_REFUSED: &str = "fairground_node_media_refused_total";
 const ORIGIN_FETCHES: &str = "fairground_node_origin_fetches_total";
 const WITHHELD_DROPPED: &str = "fairground_node_cache_withheld_dropped_total";
 const UPLOADS: &str = "fairground_node_uploads_total";
@@ -43,6 +48,13 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(
         JAIL_LEVEL,
         "How media tools are fenced: 0 not at all or no tools, 1 in part, 2 in full."
+    );
+    metrics::describe_counter!(MEDIA_BYTES, "Bytes of media that connections took.");
+    metrics::describe_gauge!(MEDIA_BYTES_TODAY, "The same, today in UTC.");
+    metrics::describe_gauge!(MEDIA_BUDGET, "Bytes of media that may be sent in a day; 0 for any.");
+    metrics::describe_counter!(
+        MEDIA_REFUSED,
+        "Requests for media refused for a budget, by reason."
     );
     metrics::describe_counter!(ORIGIN_FETCHES, "Blobs fetched from members, by outcome.");
     metrics::describe_counter!(WITHHELD_DROPPED, "Cached blobs dropped after a takedown.");
@@ -98,6 +110,9 @@ pub(crate) struct Gauges {
     pub(crate) journal_open: usize,
     pub(crate) live_streams: usize,
     pub(crate) cache: CacheStats,
+    pub(crate) sent: Shown,
+    /// Bytes of media since the start.
+    pub(crate) sent_total: u64,
 }
 
 /// Sets the gauges.
@@ -113,6 +128,9 @@ pub(crate) fn gauges(now: Gauges) {
     metrics::gauge!(CACHE_HITS).set(as_float(hits));
     metrics::gauge!(CACHE_MISSES).set(as_float(now.cache.misses));
     metrics::gauge!(CACHE_BYTES).set(as_float(now.cache.bytes));
+    metrics::counter!(MEDIA_BYTES).absolute(now.sent_total);
+    metrics::gauge!(MEDIA_BYTES_TODAY).set(as_float(now.sent.bytes_today));
+    metrics::gauge!(MEDIA_BUDGET).set(as_float(now.sent.bytes_per_day));
 }
 
 /// The media tools are fenced so far.
@@ -122,6 +140,11 @@ pub(crate) fn jail_level(level: JailLevel) {
         JailLevel::Partial => 1.0,
         JailLevel::Full => 2.0,
     });
+}
+
+/// Media were refused because a budget is spent: this edge's (`over`, `exhausted`) or a playback's.
+pub(crate) fn media_refused(reason: &'static str) {
+    metrics::counter!(MEDIA_REFUSED, "reason" => reason).increment(1);
 }
 
 /// A blob was asked of the members.

@@ -37,6 +37,8 @@ pub struct Options {
     pub limit_this_machine: bool,
     /// The segment cache.
     pub cache: CacheOptions,
+    /// How much media may be sent.
+    pub delivery: DeliveryOptions,
     /// The transcode role.
     pub transcode: TranscodeOptions,
     /// The tools that look into clips.
@@ -53,6 +55,18 @@ pub struct CacheOptions {
     pub budget: SizeText,
     /// Bytes of segments in memory. Default: 64 MiB.
     pub memory: SizeText,
+}
+
+/// How much media may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliveryOptions {
+    /// Bytes of media in a day of UTC; 0 for any number. Beyond it no playback begins here, and a
+    /// tenth later nothing is served. Default: 0.
+    pub bytes_per_day: SizeText,
+    /// Times the size of its clip, all rungs together, that one playback may take from this edge,
+    /// 64 MiB always; 0 for any number. Default: 3.
+    pub playback_sizes_max: u32,
 }
 
 /// The transcode role.
@@ -114,6 +128,7 @@ impl Default for Options {
             allowed_origins: Vec::new(),
             limit_this_machine: false,
             cache: CacheOptions::default(),
+            delivery: DeliveryOptions::default(),
             transcode: TranscodeOptions::default(),
             media: MediaOptions::default(),
             log_format: "auto".to_owned(),
@@ -124,6 +139,12 @@ impl Default for Options {
 impl Default for CacheOptions {
     fn default() -> Self {
         Self { budget: SizeText::new(512 << 20), memory: SizeText::new(64 << 20) }
+    }
+}
+
+impl Default for DeliveryOptions {
+    fn default() -> Self {
+        Self { bytes_per_day: SizeText::new(0), playback_sizes_max: 3 }
     }
 }
 

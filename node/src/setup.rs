@@ -28,6 +28,7 @@ use crate::analytics::{self, Analytics};
 use crate::beat::Directory;
 use crate::clock::CoordinatorTime;
 use crate::delivery::Delivery;
+use crate::delivery::meter::Meter;
 use crate::delivery::origin::Origin;
 use crate::delivery::prefetch::Prefetch;
 use crate::edge::Edge;
@@ -157,7 +158,8 @@ pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), E
     let pictures = Pictures::open(&options.dir, tools)?;
     let (analytics, events) = Analytics::open(&options.dir, &receipt_key)?;
     let origin = Origin::new(cache, Arc::clone(&links), tasks.clone());
-    let delivery = Delivery::new(origin, &joined.edge);
+    let meter = Meter::open(&options.dir, options.delivery);
+    let delivery = Delivery::new(origin, meter, &joined.edge);
     let edge = Arc::new(Edge {
         options,
         id: joined.edge,

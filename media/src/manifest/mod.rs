@@ -269,6 +269,16 @@ impl Manifest {
             .chain(self.storyboard.iter().flat_map(|storyboard| storyboard.sheets.iter().copied()))
     }
 
+    /// Bytes of all segments and of all pictures of I-frame streams.
+    #[must_use]
+    pub fn media_bytes(&self) -> u64 {
+        let segments = self.renditions.iter().flat_map(|rendition| &rendition.segments);
+        let pictures = self.i_frames.iter().flat_map(|stream| &stream.frames);
+        let lengths =
+            segments.map(|segment| segment.bytes).chain(pictures.map(|frame| frame.bytes));
+        lengths.fold(0, u64::saturating_add)
+    }
+
     /// The rendition of that name.
     #[must_use]
     pub fn rendition(&self, id: &RenditionId) -> Option<&Rendition> {

@@ -9,6 +9,8 @@
 //! A token grants names, never hashes. It must not know HTTP. Read next: [`origin`], [`rendered`],
 //! [`prefetch`], [`steering`], `http/segments.rs`.
 
+pub(crate) mod budget;
+pub(crate) mod meter;
 pub(crate) mod origin;
 pub(crate) mod prefetch;
 pub(crate) mod range;
@@ -26,6 +28,7 @@ use fairground_types::{AssetId, BlobHash, EdgeId, Timestamp};
 use quick_cache::sync::Cache;
 
 use crate::replica::Followed;
+use meter::{Meter, Tab};
 use origin::{Origin, OriginError};
 use rendered::{RenderedTexts, Tagged, TextName};
 
@@ -45,6 +48,10 @@ pub(crate) enum DeliveryError {
     Unavailable(OriginError),
     /// A playback may not begin here now: revocations are too old.
     Stale,
+    /// This edge has sent what it may send today.
+    OverBudget,
+    /// This playback has taken several times its clip: it is no longer one viewer.
+    Spent,
 }
 
 /// What a name stands for.
@@ -65,6 +72,7 @@ pub(crate) struct Found {
 /// Delivers media.
 pub(crate) struct Delivery {
     pub(crate) origin: Arc<Origin>,
+    pub(crate) meter: Arc<Meter>,
     /// The pathway that our playlists list: this edge.
     pathway: String,
     texts: RenderedTexts,
@@ -72,9 +80,10 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    pub(crate) fn new(origin: Arc<Origin>, edge: &EdgeId) -> Self {
+    pub(crate) fn new(origin: Arc<Origin>, meter: Arc<Meter>, edge: &EdgeId) -> Self {
         Self {
             origin,
+            meter,
             pathway: edge.to_string(),
             texts: RenderedTexts::new(),
             verified: Cache::new(TOKENS_MAX),
@@ -119,11 +128,11 @@ impl Delivery {
         Ok(())
     }
 
-    /// Finds a name of an asset under verified claims.
+    /// Finds a name of an asset under verified claims, whose playback has taken what the tab says.
     pub(crate) async fn find(
         &self,
         view: &Followed,
-        claims: &Claims,
+        (claims, tab): (&Claims, &Tab),
         (asset, revision): (AssetId, u32),
         path: PlayPath,
     ) -> Result<Found, DeliveryError> {
@@ -140,6 +149,9 @@ impl Delivery {
             && !claims.allows_rung(manifest.short_side(id))
         {
             return Err(DeliveryError::Denied);
+        }
+        if tab.is_spent(|| manifest.media_bytes()) {
+            return Err(DeliveryError::Spent);
         }
         let is_captions = path.rendition().is_some_and(|id| manifest.caption_track(id).is_some());
         if path.is_text() {

@@ -103,8 +103,7 @@ async fn pass(edge: &Arc<Edge>, done: &mut Done) -> bool {
             is_whole = false;
             continue;
         };
-        let bytes: u64 = sizes(&manifest);
-        let Some(rest) = left.checked_sub(bytes) else { continue };
+        let Some(rest) = left.checked_sub(manifest.media_bytes()) else { continue };
         left = rest;
         let missing: Vec<BlobHash> =
             manifest.blobs().filter(|hash| !origin.cache.holds(hash)).collect();
@@ -120,13 +119,6 @@ async fn pass(edge: &Arc<Edge>, done: &mut Done) -> bool {
         }
     }
     is_whole
-}
-
-fn sizes(manifest: &Manifest) -> u64 {
-    let segments = manifest.renditions.iter().flat_map(|rendition| &rendition.segments);
-    let pictures = manifest.i_frames.iter().flat_map(|stream| &stream.frames);
-    let lengths = segments.map(|segment| segment.bytes).chain(pictures.map(|frame| frame.bytes));
-    lengths.fold(0, u64::saturating_add)
 }
 
 /// Published assets that may be played: on sale first, then listed, then the rest; each newest

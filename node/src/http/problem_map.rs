@@ -166,6 +166,14 @@ pub(crate) fn not_delivered(error: &DeliveryError) -> Problem {
             Code::NotFound,
             "this edge has not heard from the cluster for a while and starts no playback",
         ),
+        DeliveryError::OverBudget => Problem::new(
+            Code::NotFound,
+            "this edge has sent what it may send today; try another edge",
+        ),
+        DeliveryError::Spent => Problem::new(
+            Code::PlaybackDenied,
+            "this playback has taken several times its clip; ask for a new one",
+        ),
         DeliveryError::NotFound => Problem::new(Code::NotFound, "there is nothing at this address"),
         DeliveryError::Unavailable(error) => {
             tracing::debug!(%error, "media not had");

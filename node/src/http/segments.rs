@@ -17,11 +17,13 @@ use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode, h
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use fairground_media::path::PlayPath;
+use fairground_runtime::counted::counted;
 use fairground_runtime::problem::{ApiQuery, Problem};
 use fairground_types::{AssetId, EdgeId};
 use serde::Deserialize;
 
 use super::problem_map;
+use crate::delivery::meter::Tab;
 use crate::delivery::range::{Part, names_tag, part};
 use crate::delivery::rendered::Tagged;
 use crate::delivery::steering::{self, MIME_STEERING, SteeringManifest, Viewer};
@@ -61,7 +63,7 @@ pub(crate) async fn serve(
 ) -> Response {
     edge.leaving.note_media(edge.time.monotonic());
     match find(&edge, &token, (&asset, &revision), &path).await {
-        Ok(found) => answer(&found, &headers),
+        Ok((found, tab)) => answer(&found, &headers, move |bytes| tab.sent(bytes)),
         Err(error) => problem_map::not_delivered(&error).into_response(),
     }
 }
@@ -71,8 +73,9 @@ async fn find(
     token: &str,
     (asset, revision): (&str, &str),
     path: &str,
-) -> Result<Found, DeliveryError> {
-    let claims = edge.delivery.verify(&edge.view, token, edge.time.now())?;
+) -> Result<(Found, Tab), DeliveryError> {
+    let now = edge.time.now();
+    let claims = edge.delivery.verify(&edge.view, token, now)?;
     let asset: AssetId = asset.parse().map_err(|_| DeliveryError::NotFound)?;
     let revision: u32 = revision.parse().map_err(|_| DeliveryError::NotFound)?;
     let path = PlayPath::parse(path).ok_or(DeliveryError::NotFound)?;
@@ -81,7 +84,10 @@ async fn find(
     if begins && !edge.view.is_fresh(edge.time.monotonic()) {
         return Err(DeliveryError::Stale);
     }
-    edge.delivery.find(&edge.view, &claims, (asset, revision), path).await
+    edge.delivery.meter.permit(begins, now)?;
+    let tab = edge.delivery.meter.tab(claims.playback, now);
+    let found = edge.delivery.find(&edge.view, (&claims, &tab), (asset, revision), path).await?;
+    Ok((found, tab))
 }
 
 /// What a player says when it asks where to go (RFC 8216bis section 7.1). It also says what it gets
@@ -148,19 +154,24 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-fn answer(found: &Found, headers: &HeaderMap) -> Response {
+/// The answer to a request for it; `tell` learns how many bytes of it the connection takes.
+fn answer(
+    found: &Found,
+    headers: &HeaderMap,
+    tell: impl FnOnce(u64) + Send + Unpin + 'static,
+) -> Response {
     let zipped = found.zipped.as_ref().filter(|_| accepts_gzip(headers));
     let Tagged { bytes, tag } = zipped.unwrap_or(&found.whole);
     let is_named = |header: &str| std::str::from_utf8(tag).is_ok_and(|tag| names_tag(header, tag));
     let mut response = if text(headers, header::IF_NONE_MATCH).is_some_and(is_named) {
         StatusCode::NOT_MODIFIED.into_response()
     } else if zipped.is_some() {
-        with_body(StatusCode::OK, bytes.clone())
+        with_body(StatusCode::OK, counted(bytes.clone(), tell))
     } else {
         let if_range = text(headers, header::IF_RANGE);
         let is_current = if_range.is_none_or(|wanted| wanted.trim().as_bytes() == tag);
         let range = text(headers, header::RANGE).filter(|_| is_current);
-        partial(bytes, part(range, bytes.len()))
+        partial(bytes, part(range, bytes.len()), tell)
     };
     let all = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_maybe_shared(tag.clone()) {
@@ -181,16 +192,16 @@ fn answer(found: &Found, headers: &HeaderMap) -> Response {
     response
 }
 
-fn with_body(status: StatusCode, body: Bytes) -> Response {
-    let mut response = HttpResponse::new(Body::from(body));
+fn with_body(status: StatusCode, body: Body) -> Response {
+    let mut response = HttpResponse::new(body);
     *response.status_mut() = status;
     response
 }
 
-fn partial(body: &Bytes, part: Part) -> Response {
+fn partial(body: &Bytes, part: Part, tell: impl FnOnce(u64) + Send + Unpin + 'static) -> Response {
     let length = body.len();
     let (status, bytes, range) = match part {
-        Part::Whole => return with_body(StatusCode::OK, body.clone()),
+        Part::Whole => return with_body(StatusCode::OK, counted(body.clone(), tell)),
         Part::Bytes { first, last } => (
             StatusCode::PARTIAL_CONTENT,
             body.slice(first..last.saturating_add(1).min(length)),
@@ -200,7 +211,7 @@ fn partial(body: &Bytes, part: Part) -> Response {
             (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new(), format!("bytes */{length}"))
         }
     };
-    let mut response = with_body(status, bytes);
+    let mut response = with_body(status, counted(bytes, tell));
     if let Ok(range) = HeaderValue::from_str(&range) {
         response.headers_mut().insert(header::CONTENT_RANGE, range);
     }
@@ -223,6 +234,10 @@ mod tests {
     fn playlist(body: &str) -> Found {
         let Rendered { whole, zipped, mime } = Rendered::new(body.to_owned(), "text/plain");
         Found { whole, zipped, mime, is_text: true, is_immutable: true }
+    }
+
+    fn answer(found: &Found, headers: &HeaderMap) -> Response {
+        super::answer(found, headers, |_| {})
     }
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {

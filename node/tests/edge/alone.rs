@@ -164,7 +164,7 @@ async fn pages_of_an_edge_that_is_gone_may_read_this_one() {
 }
 
 /// Sends a line to the control socket; nothing while there is none yet.
-async fn control(dir: &std::path::Path, line: &str) -> Option<serde_json::Value> {
+pub(crate) async fn control(dir: &std::path::Path, line: &str) -> Option<serde_json::Value> {
     let mut stream = UnixStream::connect(dir.join("control.sock")).await.ok()?;
     stream.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -197,7 +197,7 @@ async fn edge_that_is_drained_says_so_and_an_only_one_refuses() {
     assert!(control(dir.path(), "status").await.is_none());
 }
 
-fn playback_token(world: &World, asset: AssetId, life: Millis) -> String {
+pub(crate) fn playback_token(world: &World, asset: AssetId, life: Millis) -> String {
     let key = Ed25519KeyPair::from_pkcs8(world.playback.expose_pkcs8()).unwrap();
     let claims = Claims {
         key_id: 1,

@@ -1,4 +1,4 @@
-//! A clip of two seconds: a true manifest over segments that nobody decodes.
+//! A clip of seconds: a true manifest over segments that nobody decodes.
 
 use bytes::Bytes;
 use fairground_media::Manifest;
@@ -14,18 +14,31 @@ pub(crate) struct Clip {
     pub(crate) segment: Bytes,
 }
 
+/// Two seconds.
 pub(crate) fn clip() -> Clip {
+    clip_of(&[Bytes::from("segment-0".repeat(100))])
+}
+
+/// Two seconds for each of these segments.
+pub(crate) fn clip_of(segments: &[Bytes]) -> Clip {
+    let count = u64::try_from(segments.len()).unwrap();
     let blob = |text: &str| {
         let bytes = Bytes::from(text.repeat(100));
         (BlobHash::of(&bytes), bytes)
     };
-    let (init, segment, poster) = (blob("init"), blob("segment-0"), blob("poster"));
+    let (init, poster) = (blob("init"), blob("poster"));
+    let named: Vec<_> = segments.iter().map(|bytes| (BlobHash::of(bytes), bytes.clone())).collect();
+    let rows = named.iter().map(|(hash, bytes)| Segment {
+        hash: *hash,
+        bytes: u64::try_from(bytes.len()).unwrap(),
+        duration_ticks: 50,
+    });
     let rate = FrameRate { num: 25, den: 1 };
     let manifest = Manifest {
         version: MANIFEST_VERSION,
         revision: 1,
-        duration_ms: 2_000,
-        frame_count: 50,
+        duration_ms: 2_000 * count,
+        frame_count: 50 * count,
         frame_rate: rate,
         width: 640,
         height: 360,
@@ -42,11 +55,7 @@ pub(crate) fn clip() -> Clip {
             bandwidth: 500_000,
             average_bandwidth: 400_000,
             init: init.0,
-            segments: vec![Segment {
-                hash: segment.0,
-                bytes: u64::try_from(segment.1.len()).unwrap(),
-                duration_ticks: 50,
-            }],
+            segments: rows.collect(),
             timescale: 25,
         }],
         i_frames: Vec::new(),
@@ -57,7 +66,7 @@ pub(crate) fn clip() -> Clip {
     };
     let bytes = Bytes::from(manifest.to_bytes().unwrap());
     let manifest = BlobHash::of(&bytes);
-    let body = segment.1.clone();
-    let blobs = vec![init, segment, poster, (manifest, bytes)];
-    Clip { asset: AssetId::from_bits(9), manifest, blobs, segment: body }
+    let segment = segments.first().unwrap().clone();
+    let blobs = named.into_iter().chain([init, poster, (manifest, bytes)]).collect();
+    Clip { asset: AssetId::from_bits(9), manifest, blobs, segment }
 }

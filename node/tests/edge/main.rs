@@ -9,6 +9,7 @@
 
 mod alone;
 mod analytics;
+mod budgets;
 mod captions;
 mod clip;
 mod member;

@@ -242,6 +242,15 @@ pub(crate) enum EdgeVerb {
         #[arg(long)]
         wait: bool,
     },
+    /// Show what the edge on this machine has sent today and whether it leaves.
+    Status {
+        /// The edge's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// As JSON, one line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Have an edge that is being drained stay.
     Undrain {
         /// The edge's folder.

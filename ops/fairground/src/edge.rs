@@ -33,12 +33,33 @@ pub(crate) async fn run(verb: EdgeVerb) -> anyhow::Result<()> {
                 output::line("it has ended")?;
             }
         }
+        EdgeVerb::Status { dir, json } => {
+            let said = ask(&dir, "status").await?;
+            output::line(&if json { said.to_string() } else { standing(&said) })?;
+        }
         EdgeVerb::Undrain { dir } => {
             let said = ask(&dir, "undrain").await?;
             output::line(&format!("{} stays", said["edge"].as_str().unwrap_or("the edge")))?;
         }
     }
     Ok(())
+}
+
+/// A status for people.
+fn standing(said: &Value) -> String {
+    let bytes = |name: &str| said["media"][name].as_u64().unwrap_or(0);
+    let of = match bytes("bytesPerDay") {
+        0 => "no budget".to_owned(),
+        budget => format!("a budget of {budget}"),
+    };
+    let follows = match said["media"]["standing"].as_str() {
+        Some("over") => "; new playbacks are sent elsewhere",
+        Some("exhausted") => "; it serves no media until midnight, UTC",
+        _ => "",
+    };
+    let leaves = if said["isDraining"] == true { ", draining" } else { "" };
+    let edge = said["edge"].as_str().unwrap_or("the edge");
+    format!("{edge}{leaves}: {} bytes of media sent today, {of}{follows}", bytes("bytesToday"))
 }
 
 /// Sends a command and reads the answer.
@@ -80,6 +101,23 @@ async fn until_ended(dir: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn status_says_what_follows_from_the_bytes_sent() {
+        let mut said = serde_json::json!({
+            "edge": "eu-1.1",
+            "isDraining": false,
+            "media": { "bytesToday": 1_050, "bytesPerDay": 1_000, "standing": "over" },
+        });
+        assert_eq!(
+            standing(&said),
+            "eu-1.1: 1050 bytes of media sent today, a budget of 1000; \
+             new playbacks are sent elsewhere"
+        );
+        said["media"]["bytesPerDay"] = 0.into();
+        said["media"]["standing"] = "within".into();
+        assert_eq!(standing(&said), "eu-1.1: 1050 bytes of media sent today, no budget");
+    }
 
     #[tokio::test]
     async fn refusal_of_the_edge_is_an_error_with_its_words() {

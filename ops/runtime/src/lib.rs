@@ -8,6 +8,7 @@
 pub mod access;
 pub mod clock;
 pub mod config;
+pub mod counted;
 pub mod cursor;
 pub mod error;
 pub mod guard;

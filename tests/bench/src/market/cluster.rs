@@ -165,7 +165,8 @@ eur = 1
         let http = free_tcp(edge_ip(number)?)?;
         let config = format!(
             "dir = {dir:?}\nhttp_listen = \"{http}\"\npublic_url = \"https://{http}\"\n\
-             http_tls_cert_file = {:?}\nhttp_tls_key_file = {:?}\n",
+             http_tls_cert_file = {:?}\nhttp_tls_key_file = {:?}\n\
+             [delivery]\nplayback_sizes_max = 0\n",
             place.certificate, place.key
         );
         let file = dir.join("node.toml");
