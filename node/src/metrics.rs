@@ -20,12 +20,15 @@ const LIVE_STREAMS: &str = "fairground_node_live_streams";
 const CACHE_HITS: &str = "fairground_node_cache_hits";
 const CACHE_MISSES: &str = "fairground_node_cache_misses";
 const CACHE_BYTES: &str = "fairground_node_cache_bytes";
+const CACHE_DAMAGED: &str = "fairground_node_cache_damaged";
 const JAIL_LEVEL: &str = "fairground_node_jail_level";
 const MEDIA_BYTES: &str = "fairground_node_media_bytes_total";
 const MEDIA_BYTES_TODAY: &str = "fairground_node_media_today_bytes";
 const MEDIA_BUDGET: &str = "fairground_node_media_budget_bytes";
 const MEDIA_REFUSED: &str = "fairground_node_media_refused_total";
 const ORIGIN_FETCHES: &str = "fairground_node_origin_fetches_total";
+const ORIGIN_WAITS: &str = "fairground_node_origin_waits_total";
+const ORIGIN_AHEAD: &str = "fairground_node_origin_ahead_total";
 const WITHHELD_DROPPED: &str = "fairground_node_cache_withheld_dropped_total";
 const UPLOADS: &str = "fairground_node_uploads_total";
 const ANALYTICS: &str = "fairground_node_analytics_events_total";
@@ -44,6 +47,10 @@ pub(crate) fn describe() {
     metrics::describe_gauge!(LIVE_STREAMS, "Live streams open.");
     metrics::describe_gauge!(CACHE_HITS, "Segments answered from the cache since the start.");
     metrics::describe_gauge!(CACHE_MISSES, "Segments not in the cache since the start.");
+    metrics::describe_gauge!(
+        CACHE_DAMAGED,
+        "Segments found damaged in the cache since the start; each was fetched again."
+    );
     metrics::describe_gauge!(CACHE_BYTES, "Bytes of segments on disk.");
     metrics::describe_gauge!(
         JAIL_LEVEL,
@@ -57,6 +64,8 @@ pub(crate) fn describe() {
         "Requests for media refused for a budget, by reason."
     );
     metrics::describe_counter!(ORIGIN_FETCHES, "Blobs fetched from members, by outcome.");
+    metrics::describe_counter!(ORIGIN_WAITS, "Misses that waited for another's fetch.");
+    metrics::describe_counter!(ORIGIN_AHEAD, "Next segments fetched before they were asked for.");
     metrics::describe_counter!(WITHHELD_DROPPED, "Cached blobs dropped after a takedown.");
     metrics::describe_counter!(UPLOADS, "Uploads by how they ended.");
     metrics::describe_counter!(ANALYTICS, "Events of apps by what became of them.");
@@ -127,6 +136,7 @@ pub(crate) fn gauges(now: Gauges) {
     let hits = now.cache.memory_hits.saturating_add(now.cache.disk_hits);
     metrics::gauge!(CACHE_HITS).set(as_float(hits));
     metrics::gauge!(CACHE_MISSES).set(as_float(now.cache.misses));
+    metrics::gauge!(CACHE_DAMAGED).set(as_float(now.cache.damaged));
     metrics::gauge!(CACHE_BYTES).set(as_float(now.cache.bytes));
     metrics::counter!(MEDIA_BYTES).absolute(now.sent_total);
     metrics::gauge!(MEDIA_BYTES_TODAY).set(as_float(now.sent.bytes_today));
@@ -150,6 +160,16 @@ pub(crate) fn media_refused(reason: &'static str) {
 /// A blob was asked of the members.
 pub(crate) fn origin_fetched(outcome: &'static str) {
     metrics::counter!(ORIGIN_FETCHES, "outcome" => outcome).increment(1);
+}
+
+/// A miss waits for a fetch that is on its way.
+pub(crate) fn origin_waited() {
+    metrics::counter!(ORIGIN_WAITS).increment(1);
+}
+
+/// A segment is fetched before it is asked for.
+pub(crate) fn origin_ahead() {
+    metrics::counter!(ORIGIN_AHEAD).increment(1);
 }
 
 /// A cached blob of a clip that must not be played was dropped.

@@ -17,12 +17,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "edge")]
+use fairground_types::id::BlobHash;
+#[cfg(feature = "edge")]
 use redb::ReadableTable as _;
 use redb::{Database, StorageBackend};
 
 use crate::error::StorageError;
 #[cfg(feature = "edge")]
-use crate::tables::JOURNAL_ENTRIES;
+use crate::tables::{JOURNAL_ENTRIES, SEGMENT_CHUNKS};
 #[cfg(feature = "sim")]
 pub use folder::FaultFolder;
 
@@ -289,6 +291,30 @@ impl StorageBackend for FaultBackend {
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         self.change(Operation::Write { offset: position(offset)?, bytes: data.to_vec() })
     }
+}
+
+/// Flips a bit in the first chunk of a cached segment, as a disk does that forgets; the cache is
+/// closed.
+///
+/// # Errors
+/// When there is no such cache or segment.
+#[cfg(feature = "edge")]
+pub fn damage_segment(folder: &Path, hash: &BlobHash) -> Result<(), StorageError> {
+    let database = Database::open(folder.join("segments.redb"))?;
+    let transaction = database.begin_write()?;
+    {
+        let mut chunks = transaction.open_table(SEGMENT_CHUNKS)?;
+        let key = [hash.as_bytes().as_slice(), &[0; 4]].concat();
+        let record = chunks.get(key.as_slice())?.map(|record| record.value().to_vec());
+        let mut record = record.ok_or(StorageError::Malformed("segment"))?;
+        let middle = record.len() / 2;
+        if let Some(byte) = record.get_mut(middle) {
+            *byte ^= 1;
+        }
+        chunks.insert(key.as_slice(), record.as_slice())?;
+    }
+    transaction.commit()?;
+    Ok(())
 }
 
 /// Flips a bit in the records of journal entries, as a disk does that forgets; the journal is closed.

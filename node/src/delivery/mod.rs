@@ -9,6 +9,7 @@
 //! A token grants names, never hashes. It must not know HTTP. Read next: [`origin`], [`rendered`],
 //! [`prefetch`], [`steering`], `http/segments.rs`.
 
+mod ahead;
 pub(crate) mod budget;
 pub(crate) mod meter;
 pub(crate) mod origin;
@@ -167,6 +168,12 @@ impl Delivery {
             return Err(DeliveryError::NotFound);
         };
         let body = self.origin.get(hash).await.map_err(DeliveryError::Unavailable)?;
+        // Not before: what is asked for now goes first.
+        let is_public = !claims.flags.preview || !view.read(|view| view.is_withheld(asset));
+        let holds = |hash: &BlobHash| self.origin.cache.holds(hash);
+        if let Some(next) = ahead::wanted(&manifest, &path, is_public, holds) {
+            self.origin.fetch_ahead(next);
+        }
         let whole = Tagged::new(body, &hash);
         Ok(Found { whole, zipped: None, mime, is_text: false, is_immutable: !is_captions })
     }

@@ -6,6 +6,8 @@
 //!     +--> flight(h)?  yes: wait for it      no: fetch over QUIC, check, tell all, cache
 //! ```
 //! A flight goes on when its first client leaves: others may wait for it, and the bytes are wanted.
+//! What is damaged in the cache is a miss there. Few flights at a time are of what nobody asked for
+//! yet, so that they never hold up viewers.
 //! It must not know tokens or names. Read next: `link/blob.rs` for the checks.
 
 use std::collections::HashMap;
@@ -26,6 +28,8 @@ use crate::metrics;
 
 /// Fetches at a time.
 const FLIGHTS_MAX: usize = 24;
+/// Fetches at a time of what nobody has asked for yet.
+const AHEAD_MAX: usize = 6;
 /// Parsed manifests that are remembered.
 const MANIFESTS_MAX: usize = 1_000;
 
@@ -43,6 +47,7 @@ pub(crate) enum OriginError {
     NotAManifest,
 }
 
+type Flights = HashMap<BlobHash, watch::Receiver<Outcome>>;
 type Outcome = Option<Result<Bytes, OriginError>>;
 
 /// Where media come from.
@@ -50,8 +55,9 @@ pub(crate) struct Origin {
     pub(crate) cache: SegmentCache,
     links: Arc<Links>,
     tasks: Tasks,
-    flights: Mutex<HashMap<BlobHash, watch::Receiver<Outcome>>>,
+    flights: Mutex<Flights>,
     permits: Semaphore,
+    ahead: Arc<Semaphore>,
     manifests: Cache<BlobHash, Arc<Manifest>>,
 }
 
@@ -63,6 +69,7 @@ impl Origin {
             tasks,
             flights: Mutex::default(),
             permits: Semaphore::new(FLIGHTS_MAX),
+            ahead: Arc::new(Semaphore::new(AHEAD_MAX)),
             manifests: Cache::new(MANIFESTS_MAX),
         })
     }
@@ -78,9 +85,25 @@ impl Origin {
         outcome.unwrap_or(Err(OriginError::Unavailable))
     }
 
+    /// Fetches a blob that will be asked for soon, unless it is on its way or enough others are.
+    pub(crate) fn fetch_ahead(self: &Arc<Self>, hash: BlobHash) {
+        if self.lock().contains_key(&hash) {
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.ahead).try_acquire_owned() else { return };
+        metrics::origin_ahead();
+        let mut flight = self.join_flight(hash);
+        self.tasks.spawn_one("fetch ahead", async move {
+            // However it ends: who asks for it tries again.
+            let _ = flight.wait_for(Option::is_some).await.is_ok();
+            drop(place);
+        });
+    }
+
     fn join_flight(self: &Arc<Self>, hash: BlobHash) -> watch::Receiver<Outcome> {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(&hash) {
+            metrics::origin_waited();
             return flight.clone();
         }
         let (landing, flight) = watch::channel(None);
@@ -88,8 +111,14 @@ impl Origin {
         drop(flights);
         let origin = Arc::clone(self);
         self.tasks.spawn_one("blob fetch", async move {
-            let outcome = origin.fetch(hash).await;
-            let fetched = outcome.as_ref().ok().cloned();
+            // An earlier flight may have landed since our caller looked.
+            let here = if origin.cache.holds(&hash) { origin.cache.get(&hash).await } else { None };
+            let is_here = here.is_some();
+            let outcome = match here {
+                Some(bytes) => Ok(bytes),
+                None => origin.fetch(hash).await,
+            };
+            let fetched = outcome.as_ref().ok().filter(|_| !is_here).cloned();
             landing.send_replace(Some(outcome));
             // Cached before the flight is over, so that the next request finds one or the other.
             if let Some(bytes) = fetched {
@@ -154,7 +183,7 @@ impl Origin {
         self.manifests.remove(hash);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<BlobHash, watch::Receiver<Outcome>>> {
+    fn lock(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

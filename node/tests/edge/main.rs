@@ -14,6 +14,7 @@ mod captions;
 mod clip;
 mod member;
 mod offers;
+mod origin;
 mod people;
 mod pictures;
 mod signing;

@@ -2,7 +2,7 @@
 //!
 //! It can be told to stop judging, so that what an edge has received waits in its journal.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -66,6 +66,10 @@ pub(crate) struct FakeMember {
     newest: watch::Sender<u64>,
     pub(crate) is_judging: AtomicBool,
     pub(crate) blobs: Mutex<HashMap<BlobHash, Bytes>>,
+    /// Blobs that were asked for, in that sequence.
+    pub(crate) gets: Mutex<Vec<BlobHash>>,
+    /// Blobs that are not answered as long as they stand here.
+    pub(crate) held: Mutex<BTreeSet<BlobHash>>,
     /// Calls that are neither commands nor reads.
     calls: Mutex<Vec<ForwardRequest>>,
     playback: SigningPair,
@@ -106,6 +110,8 @@ impl FakeMember {
             newest: watch::Sender::new(0),
             is_judging: AtomicBool::new(true),
             blobs: Mutex::default(),
+            gets: Mutex::default(),
+            held: Mutex::default(),
             calls: Mutex::default(),
             playback: world.playback.clone(),
         });
@@ -188,14 +194,14 @@ impl FakeMember {
         }
     }
 
-    fn list_story(&self) {
-        let maker = || Actor::User(MAKER);
+    /// Publishes a clip of the maker.
+    pub(crate) fn publish(&self, asset: AssetId, manifest: BlobHash) {
         let edge = || Actor::Edge(self.world.edge.clone());
         self.must(
-            maker(),
+            Actor::User(MAKER),
             Command::Media(MediaCommand::RegisterAsset(RegisterAsset {
-                asset: ASSET,
-                source: BlobHash::of(b"source"),
+                asset,
+                source: BlobHash::of(asset.to_string().as_bytes()),
                 source_bytes: 6,
                 duration: Millis::from_secs(4),
                 width: 640,
@@ -206,14 +212,19 @@ impl FakeMember {
         self.must(
             edge(),
             Command::Media(MediaCommand::PublishRevision(PublishRevision {
-                asset: ASSET,
+                asset,
                 fence: 1,
                 revision: 1,
-                manifest: clip().manifest,
+                manifest,
                 codecs: vec!["h264".to_owned()],
                 extent: Extent::Last,
             })),
         );
+    }
+
+    fn list_story(&self) {
+        let maker = || Actor::User(MAKER);
+        self.publish(ASSET, clip().manifest);
         self.must(
             maker(),
             Command::Story(StoryCommand::SaveDraft(SaveDraft {
@@ -542,6 +553,10 @@ impl FakeMember {
     async fn blob(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {
         match receive::<BlobRequest>(&mut up).await? {
             BlobRequest::Get { hash } => {
+                self.gets.lock().unwrap().push(hash);
+                while self.held.lock().unwrap().contains(&hash) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
                 let found = self.blobs.lock().unwrap().get(&hash).cloned();
                 let Some(bytes) = found else {
                     return send(&mut down, &BlobResponse::Absent).await;
