@@ -10,7 +10,7 @@ set -u
 cd "$(dirname "$0")/../.."
 
 once="${FAIRGROUND_BENCH_ONCE:-0}"
-benches="fairground-market:apply fairground-market:signatures fairground-wire:codec fairground-storage:durable"
+benches="fairground-market:apply fairground-market:signatures fairground-wire:codec fairground-storage:durable fairground-storage:hits"
 # The signing half of a table is a tool of tests.
 features() { [ "$1" = fairground-market:signatures ] && echo "--features test-util"; }
 work="$(mktemp -d)"
@@ -79,4 +79,5 @@ load many --auctions 1000 --bidders 64
 load failover --kills 3
 load closes --auctions 1000
 load delivery --connections 1,64 --seconds 3
+load misses
 exit "$failed"

@@ -7,6 +7,7 @@
 //!  failover  the leader killed under load
 //!  closes    many auctions that close within a minute
 //!  delivery  an edge beside nginx, over HTTPS, the same files
+//!  misses    an edge that has nothing yet, and many viewers at once
 //! ```
 //! Nothing of the product is linked: `FAIRGROUND_BIN` names the binary that is started and measured.
 //! Read next: `scene/` for what each does, `market/` for how a market is set up, `peer/` for the
@@ -26,6 +27,7 @@ use crate::scene::closes::{self, ClosesArgs};
 use crate::scene::delivery::{self, DeliveryArgs};
 use crate::scene::failover::{self, FailoverArgs};
 use crate::scene::hot::{self, HotArgs, ManyArgs};
+use crate::scene::misses::{self, MissesArgs};
 use crate::scene::peers::{self, PeersArgs};
 
 /// Load on a running market and on its peers.
@@ -50,6 +52,8 @@ enum Verb {
     Closes(ClosesArgs),
     /// Serve the same files from an edge and from nginx.
     Delivery(DeliveryArgs),
+    /// Ask an edge that has nothing yet, one after the other and many at once.
+    Misses(MissesArgs),
     /// The batching front of a peer; started by `peers`.
     #[command(hide = true)]
     Front(FrontArgs),
@@ -71,6 +75,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             Verb::Failover(arguments) => failover::failover(arguments).await,
             Verb::Closes(arguments) => closes::closes(arguments).await,
             Verb::Delivery(arguments) => delivery::delivery(arguments).await,
+            Verb::Misses(arguments) => misses::misses(arguments).await,
             Verb::Front(arguments) => front::serve(arguments).await,
         }
     };

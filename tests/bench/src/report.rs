@@ -3,6 +3,7 @@
 //! Numbers are whole numbers of their smallest unit; the point is put in here.
 
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use crate::drive::{Figures, Pace};
 
@@ -92,6 +93,14 @@ pub fn hundredths(value: u64, of: u64) -> Option<u64> {
     (of > 0).then(|| value.saturating_mul(100) / of)
 }
 
+/// CPU time in hundredths of a second for each GB that was sent; nothing when nothing was.
+#[must_use]
+pub fn cpu_per_gb(spent: Duration, bytes: u64) -> Option<u64> {
+    let scaled = spent.as_micros().saturating_mul(100_000);
+    let per_gb = scaled.checked_div(u128::from(bytes))?;
+    Some(u64::try_from(per_gb).unwrap_or(u64::MAX))
+}
+
 /// The middle one of several figures; the upper middle of an even number.
 #[must_use]
 pub fn median(mut values: Vec<u64>) -> Option<u64> {
@@ -155,6 +164,12 @@ mod tests {
     fn ratios_need_something_to_compare_with() {
         assert_eq!(hundredths(300, 200), Some(150));
         assert_eq!(hundredths(300, 0), None);
+    }
+
+    #[test]
+    fn cpu_time_is_told_for_each_gigabyte() {
+        assert_eq!(cpu_per_gb(Duration::from_millis(1_300), 2_000_000_000), Some(65));
+        assert_eq!(cpu_per_gb(Duration::from_secs(1), 0), None);
     }
 
     #[test]

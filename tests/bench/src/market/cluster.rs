@@ -77,7 +77,7 @@ impl Cluster {
             cluster.add_member(number).await?;
         }
         for number in 0..shape.edges.max(1) {
-            cluster.add_edge(place, number).await?;
+            cluster.add_edge(place, number, "").await?;
         }
         cluster.wait_until_ready().await?;
         cluster.sign_nothing().await?;
@@ -158,7 +158,21 @@ eur = 1
         Ok(())
     }
 
-    async fn add_edge(&mut self, place: &Place, number: usize) -> anyhow::Result<()> {
+    /// Joins one more edge that has nothing and pulls nothing of this many bytes of media or more
+    /// by itself, but keeps what it was asked for.
+    pub(crate) async fn add_cold_edge(
+        &mut self,
+        place: &Place,
+        bytes: u64,
+    ) -> anyhow::Result<Target> {
+        // Half of its cache is what an edge fills unasked.
+        let budget = bytes.saturating_mul(2).saturating_sub(2);
+        let more = format!("[cache]\nbudget = \"{budget} B\"\n");
+        self.add_edge(place, self.edges.len(), &more).await?;
+        self.edges().pop().context("no edge")
+    }
+
+    async fn add_edge(&mut self, place: &Place, number: usize, more: &str) -> anyhow::Result<()> {
         let name = format!("e{}", number + 1);
         let dir = self.dir.join(&name);
         std::fs::create_dir_all(&dir)?;
@@ -166,7 +180,7 @@ eur = 1
         let config = format!(
             "dir = {dir:?}\nhttp_listen = \"{http}\"\npublic_url = \"https://{http}\"\n\
              http_tls_cert_file = {:?}\nhttp_tls_key_file = {:?}\n\
-             [delivery]\nplayback_sizes_max = 0\n",
+             [delivery]\nplayback_sizes_max = 0\n{more}",
             place.certificate, place.key
         );
         let file = dir.join("node.toml");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use fairground_kit::place::find;
 use fairground_load::http::Http;
-use fairground_load::report::{self, Aim, hundredths, with_point};
+use fairground_load::report::{self, Aim, cpu_per_gb, hundredths, with_point};
 
 use super::{LONG, tell};
 use crate::market::Market;
@@ -124,7 +124,7 @@ async fn files(market: &mut Market) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     Ok(picked)
 }
 
-async fn fetch(http: &mut Http, path: &str) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn fetch(http: &mut Http, path: &str) -> anyhow::Result<Vec<u8>> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: edge\r\n\r\n");
     let answer = http.send(request.as_bytes(), WAIT).await?;
     ensure!(answer.status == 200, "{path} was answered {}", answer.status);
@@ -132,7 +132,7 @@ async fn fetch(http: &mut Http, path: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The URIs that stand on lines of their own.
-fn uris(playlist: &[u8]) -> Vec<String> {
+pub(super) fn uris(playlist: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(playlist);
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(str::to_owned).collect()
@@ -194,7 +194,7 @@ fn times(log: &str) -> anyhow::Result<Vec<u64>> {
         .collect()
 }
 
-const HEADS: [&str; 12] = [
+const HEADS: [&str; 14] = [
     "bytes",
     "speaks",
     "conns",
@@ -205,12 +205,14 @@ const HEADS: [&str; 12] = [
     "nginx MB/s",
     "edge CPU us",
     "nginx CPU us",
+    "edge s/GB",
+    "nginx s/GB",
     "edge p50/p99 ms",
     "nginx p50/p99 ms",
 ];
-const WIDTHS: [usize; 12] = [9, 6, 5, 8, 8, 6, 9, 10, 11, 12, 16, 16];
+const WIDTHS: [usize; 14] = [9, 6, 5, 8, 8, 6, 9, 10, 11, 12, 9, 10, 16, 16];
 
-fn cells(cells: [String; 12]) -> String {
+fn cells(cells: [String; 14]) -> String {
     let padded = cells.iter().zip(WIDTHS).map(|(cell, width)| format!("{cell:>width$}"));
     padded.collect::<Vec<_>>().join("  ")
 }
@@ -223,10 +225,15 @@ fn row(length: u64, run: &Run, ours: &Seen, theirs: &Seen) -> String {
     let ratio = hundredths(ours.requests, theirs.requests);
     let megabytes = |seen: &Seen| (seen.requests * length / 1_000_000).to_string();
     // The run lasts one second longer than what is counted.
+    let answered = |seen: &Seen| seen.requests.saturating_mul(run.seconds + 1);
     let each = |seen: &Seen| {
-        let answered = seen.requests.saturating_mul(run.seconds + 1).max(1);
+        let answered = answered(seen).max(1);
         let micros = u64::try_from(seen.cpu.as_micros()).unwrap_or(u64::MAX) / answered;
         micros.to_string()
+    };
+    let per_gb = |seen: &Seen| {
+        let spent = cpu_per_gb(seen.cpu, answered(seen).saturating_mul(length));
+        spent.map_or_else(|| "-".to_owned(), |spent| with_point(spent, 2))
     };
     let latency =
         |seen: &Seen| format!("{} / {}", with_point(seen.p50_us, 3), with_point(seen.p99_us, 3));
@@ -241,6 +248,8 @@ fn row(length: u64, run: &Run, ours: &Seen, theirs: &Seen) -> String {
         megabytes(theirs),
         each(ours),
         each(theirs),
+        per_gb(ours),
+        per_gb(theirs),
         latency(ours),
         latency(theirs),
     ])

@@ -4,6 +4,7 @@ pub(crate) mod closes;
 pub(crate) mod delivery;
 pub(crate) mod failover;
 pub(crate) mod hot;
+pub(crate) mod misses;
 pub(crate) mod peers;
 
 use std::path::PathBuf;
