@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::edge::Edge;
 use crate::error::Error;
 use crate::link::{self, LinkError, MEMBER_NAME, stream};
+use crate::siblings;
 
 const IDENTITY_NAME: &str = "edge";
 const FACTS_FILE: &str = "edge.json";
@@ -238,10 +239,10 @@ async fn ask_one(
 }
 
 /// Renews the certificate at two thirds of its life, until shutdown.
-pub(crate) async fn renew(edge: Arc<Edge>, mut identity: Identity) {
+pub(crate) async fn renew(edge: Arc<Edge>, mut identity: Identity, siblings: Option<Endpoint>) {
     loop {
         if identity.needs_renewal(Clock::system().now()) {
-            match renew_once(&edge).await {
+            match renew_once(&edge, siblings.as_ref()).await {
                 Ok(renewed) => {
                     tracing::info!("certificate renewed");
                     identity = renewed;
@@ -259,7 +260,7 @@ pub(crate) async fn renew(edge: Arc<Edge>, mut identity: Identity) {
     }
 }
 
-async fn renew_once(edge: &Arc<Edge>) -> Result<Identity, Error> {
+async fn renew_once(edge: &Arc<Edge>, siblings: Option<&Endpoint>) -> Result<Identity, Error> {
     let unreachable = |error| Error::JoinUnreachable(Some(error));
     let live = edge.links.any(CONNECT_WAIT).await.ok_or(Error::JoinUnreachable(None))?;
     let key = pki::new_key_and_csr()?;
@@ -274,6 +275,9 @@ async fn renew_once(edge: &Arc<Edge>) -> Result<Identity, Error> {
             let identity = identity_of(&welcome, key.key_pem)?;
             identity.save(&edge.options.dir, IDENTITY_NAME)?;
             edge.links.renew(link::client_config(pki::client_config(&identity)?)?);
+            if let Some(siblings) = siblings {
+                siblings.set_server_config(Some(siblings::server_config(&identity)?));
+            }
             Ok(identity)
         }
         JoinResponse::Refused(rejection) => Err(Error::JoinRefused(rejection)),

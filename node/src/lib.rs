@@ -35,6 +35,7 @@ mod metrics;
 mod options;
 mod replica;
 mod setup;
+mod siblings;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod uplink;
@@ -50,6 +51,7 @@ use fairground_runtime::metrics as recording;
 use fairground_runtime::pki::{self, Identity};
 use fairground_runtime::shutdown::Shutdown;
 use fairground_runtime::telemetry;
+use quinn::Endpoint;
 
 pub use error::Error;
 pub use identity::{JoinOptions, Joined, join};
@@ -78,8 +80,12 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     pki::install_provider();
     start_telemetry(&options)?;
     let started = setup::start(options).await?;
-    let setup::Started { edge, identity, tools, events, listener, tls, recorder } = started;
-    spawn_parts(&edge, identity, tools);
+    let setup::Started { edge, identity, tools, events, siblings, listener, tls, recorder } =
+        started;
+    if let Some(siblings) = &siblings {
+        edge.tasks.spawn("siblings", siblings::serve(Arc::clone(&edge), siblings.clone()));
+    }
+    spawn_parts(&edge, (identity, siblings), tools);
     let stop = edge.shutdown.clone();
     edge.tasks.spawn("analytics", async move { events.run(stop.wait()).await });
     edge.tasks.spawn("control", control::run(Arc::clone(&edge)));
@@ -151,13 +157,17 @@ fn spawn_intake(edge: &Arc<Edge>) {
     tasks.spawn("rules", uplink::report_rules(Arc::clone(edge)));
 }
 
-fn spawn_parts(edge: &Arc<Edge>, identity: Identity, tools: Option<Tools>) {
+fn spawn_parts(
+    edge: &Arc<Edge>,
+    (identity, siblings): (Identity, Option<Endpoint>),
+    tools: Option<Tools>,
+) {
     let tasks = &edge.tasks;
     spawn_intake(edge);
     tasks.spawn("prefetch", delivery::prefetch::run(Arc::clone(edge)));
     tasks.spawn("bytes sent", delivery::meter::keep(Arc::clone(edge)));
     tasks.spawn("uploads", ingest::tend(Arc::clone(edge)));
-    tasks.spawn("certificate", identity::renew(Arc::clone(edge), identity));
+    tasks.spawn("certificate", identity::renew(Arc::clone(edge), identity, siblings));
     tasks.spawn("look", look(Arc::clone(edge)));
     tasks.spawn("views", feed::ship(Arc::clone(edge)));
     if let Some(tools) = tools.filter(|_| edge.options.transcode.enabled) {

@@ -27,6 +27,7 @@ const MEDIA_BYTES_TODAY: &str = "fairground_node_media_today_bytes";
 const MEDIA_BUDGET: &str = "fairground_node_media_budget_bytes";
 const MEDIA_REFUSED: &str = "fairground_node_media_refused_total";
 const ORIGIN_FETCHES: &str = "fairground_node_origin_fetches_total";
+const SIBLING_ASKS: &str = "fairground_node_sibling_asks_total";
 const ORIGIN_WAITS: &str = "fairground_node_origin_waits_total";
 const ORIGIN_AHEAD: &str = "fairground_node_origin_ahead_total";
 const WITHHELD_DROPPED: &str = "fairground_node_cache_withheld_dropped_total";
@@ -64,6 +65,7 @@ pub(crate) fn describe() {
         "Requests for media refused for a budget, by reason."
     );
     metrics::describe_counter!(ORIGIN_FETCHES, "Blobs fetched from members, by outcome.");
+    metrics::describe_counter!(SIBLING_ASKS, "Blobs asked of other edges, by outcome.");
     metrics::describe_counter!(ORIGIN_WAITS, "Misses that waited for another's fetch.");
     metrics::describe_counter!(ORIGIN_AHEAD, "Next segments fetched before they were asked for.");
     metrics::describe_counter!(WITHHELD_DROPPED, "Cached blobs dropped after a takedown.");
@@ -160,6 +162,11 @@ pub(crate) fn media_refused(reason: &'static str) {
 /// A blob was asked of the members.
 pub(crate) fn origin_fetched(outcome: &'static str) {
     metrics::counter!(ORIGIN_FETCHES, "outcome" => outcome).increment(1);
+}
+
+/// A blob was asked of another edge.
+pub(crate) fn sibling_asked(outcome: &'static str) {
+    metrics::counter!(SIBLING_ASKS, "outcome" => outcome).increment(1);
 }
 
 /// A miss waits for a fetch that is on its way.

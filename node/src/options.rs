@@ -25,6 +25,9 @@ pub struct Options {
     pub http_tls_key_file: Option<PathBuf>,
     /// Base URL that clients use. Default: empty, taken from the listener.
     pub public_url: String,
+    /// Where other edges ask this one for media: `address:port`, UDP (QUIC). All edges of a region
+    /// use one port, at the hosts of their public URLs. Default: empty, edges do not ask each other.
+    pub sibling_listen: String,
     /// Members to ask first, `host:port`; the view brings the others. Default: those of the join.
     pub members: Vec<String>,
     /// Whether this edge takes bids. Default: true.
@@ -123,6 +126,7 @@ impl Default for Options {
             http_tls_cert_file: None,
             http_tls_key_file: None,
             public_url: String::new(),
+            sibling_listen: String::new(),
             members: Vec::new(),
             takes_bids: true,
             allowed_origins: Vec::new(),

@@ -21,6 +21,7 @@ use fairground_storage::KeyFile;
 use fairground_storage::intake::Journal;
 use fairground_storage::replica::Replica;
 use fairground_storage::segment_cache::{Budget, SegmentCache};
+use quinn::Endpoint;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -39,9 +40,11 @@ use crate::ingest::picture::Pictures;
 use crate::intake::receipt::ReceiptDesk;
 use crate::intake::{DeskParts, IntakeDesk};
 use crate::leaving::Leaving;
+use crate::link::sibling::Siblings;
 use crate::link::{self, Endpoints, Links, Way, chain};
 use crate::options::{MediaOptions, Options, Sandbox};
 use crate::replica::{Followed, decode_view};
+use crate::siblings;
 use crate::uplink::UplinkState;
 use crate::worker::Work;
 
@@ -57,6 +60,8 @@ pub(crate) struct Started {
     pub(crate) identity: Identity,
     pub(crate) tools: Option<Tools>,
     pub(crate) events: analytics::Writer,
+    /// Where other edges ask this one.
+    pub(crate) siblings: Option<Endpoint>,
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) recorder: PrometheusHandle,
@@ -91,6 +96,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
     let region =
         if options.region.is_empty() { joined.region.clone() } else { options.region.clone() };
     let sockets = bind(&options).await?;
+    let siblings = siblings::bind(&options.sibling_listen, &identity)?;
     let recorder = recording::install()?;
     let tools = find_tools(&options.media).await?;
 
@@ -115,7 +121,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         tools: tools.clone(),
     };
     let (edge, events) = assemble(parts)?;
-    Ok(Started { edge, identity, tools, events, listener, tls, recorder })
+    Ok(Started { edge, identity, tools, events, siblings, listener, tls, recorder })
 }
 
 /// What an edge is put together from.
@@ -157,7 +163,10 @@ pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), E
     let uploads = Uploads::open(&options.dir, store.clone(), tools.clone())?;
     let pictures = Pictures::open(&options.dir, tools)?;
     let (analytics, events) = Analytics::open(&options.dir, &receipt_key)?;
-    let origin = Origin::new(cache, Arc::clone(&links), tasks.clone());
+    let sibling_port =
+        options.sibling_listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let siblings = Siblings::new(Arc::clone(&links), sibling_port);
+    let origin = Origin::new(cache, Arc::clone(&links), siblings, tasks.clone());
     let meter = Meter::open(&options.dir, options.delivery);
     let delivery = Delivery::new(origin, meter, &joined.edge);
     let edge = Arc::new(Edge {

@@ -3,7 +3,8 @@
 //! ```text
 //!   get(h) --hit--> bytes
 //!     |  miss
-//!     +--> flight(h)?  yes: wait for it      no: fetch over QUIC, check, tell all, cache
+//!     +--> flight(h)?  yes: wait for it      no: fetch over QUIC, a sibling edge before
+//!                                            the members; check, tell all, cache
 //! ```
 //! A flight goes on when its first client leaves: others may wait for it, and the bytes are wanted.
 //! What is damaged in the cache is a miss there. Few flights at a time are of what nobody asked for
@@ -23,6 +24,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 
 use crate::link::blob::BlobError;
+use crate::link::sibling::Siblings;
 use crate::link::{Links, chain};
 use crate::metrics;
 
@@ -54,6 +56,7 @@ type Outcome = Option<Result<Bytes, OriginError>>;
 pub(crate) struct Origin {
     pub(crate) cache: SegmentCache,
     links: Arc<Links>,
+    pub(crate) siblings: Siblings,
     tasks: Tasks,
     flights: Mutex<Flights>,
     permits: Semaphore,
@@ -62,10 +65,16 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) fn new(cache: SegmentCache, links: Arc<Links>, tasks: Tasks) -> Arc<Self> {
+    pub(crate) fn new(
+        cache: SegmentCache,
+        links: Arc<Links>,
+        siblings: Siblings,
+        tasks: Tasks,
+    ) -> Arc<Self> {
         Arc::new(Self {
             cache,
             links,
+            siblings,
             tasks,
             flights: Mutex::default(),
             permits: Semaphore::new(FLIGHTS_MAX),
@@ -132,6 +141,9 @@ impl Origin {
     async fn fetch(&self, hash: BlobHash) -> Result<Bytes, OriginError> {
         // The semaphore is never closed.
         let _permit = self.permits.acquire().await.map_err(|_| OriginError::Unavailable)?;
+        if let Some(bytes) = self.siblings.fetch(hash).await {
+            return Ok(bytes);
+        }
         match self.links.fetch(hash).await {
             Ok(bytes) => {
                 metrics::origin_fetched("fetched");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fairground_seam::link::{RecvStream, SendStream};
+use fairground_seam::link::{Connection, RecvStream, SendStream};
 use fairground_types::limits::BLOB_MAX;
 use fairground_types::{BlobHash, Code};
 use fairground_wire::message::{BlobRequest, BlobResponse, StreamKind};
@@ -115,12 +115,8 @@ impl Links {
             return Err(last);
         }
         for live in self.candidates() {
-            let mut sink = Sink::Memory(Vec::new());
-            match pull(&live, hash, MEMORY_BLOB_MAX, &mut sink).await {
-                Ok(()) => {
-                    let Sink::Memory(buffer) = sink else { return Err(BlobError::Damaged) };
-                    return Ok(buffer.into());
-                }
+            match pull_into_memory(&live.connection, hash).await {
+                Ok(bytes) => return Ok(bytes),
                 Err(error) => {
                     tracing::debug!(member = %live.member, %hash, error = %super::chain(&error),
                         "blob not fetched");
@@ -141,7 +137,7 @@ impl Links {
         for live in self.candidates() {
             let file = tokio::fs::File::create(path).await.map_err(BlobError::io(path))?;
             let mut sink = Sink::File { file, path };
-            match pull(&live, hash, max, &mut sink).await {
+            match pull(&live.connection, hash, max, &mut sink).await {
                 Ok(()) => {
                     let Sink::File { mut file, .. } = sink else { return Err(BlobError::Damaged) };
                     return file.flush().await.map_err(BlobError::io(path));
@@ -184,8 +180,24 @@ async fn within<T>(
     tokio::time::timeout(wait, work).await.unwrap_or(Err(BlobError::Link(LinkError::Timeout)))
 }
 
-async fn pull(live: &Live, hash: BlobHash, max: u64, sink: &mut Sink<'_>) -> Result<(), BlobError> {
-    let (mut send, mut receive) = live.open(StreamKind::Blob).await?;
+/// Brings a blob into memory from whoever is at the other end.
+pub(super) async fn pull_into_memory(
+    connection: &Connection,
+    hash: BlobHash,
+) -> Result<Bytes, BlobError> {
+    let mut sink = Sink::Memory(Vec::new());
+    pull(connection, hash, MEMORY_BLOB_MAX, &mut sink).await?;
+    let Sink::Memory(buffer) = sink else { return Err(BlobError::Damaged) };
+    Ok(buffer.into())
+}
+
+async fn pull(
+    connection: &Connection,
+    hash: BlobHash,
+    max: u64,
+    sink: &mut Sink<'_>,
+) -> Result<(), BlobError> {
+    let (mut send, mut receive) = super::open(connection, StreamKind::Blob).await?;
     stream::send(&mut send, &BlobRequest::Get { hash }).await?;
     // A stream that the member stopped has nothing left to finish.
     let _ = send.finish();

@@ -11,6 +11,7 @@
 
 pub(crate) mod blob;
 pub(crate) mod forward;
+pub(crate) mod sibling;
 pub(crate) mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,12 +90,19 @@ impl Live {
         &self,
         kind: StreamKind,
     ) -> Result<(SendStream, RecvStream), LinkError> {
-        let opened = tokio::time::timeout(OPEN_WAIT, self.connection.open_bi()).await;
-        let (mut send, receive) = opened.map_err(|_| LinkError::Timeout)??;
-        let written = send.write_all(&[kind.to_byte()]).await;
-        written.map_err(stream::StreamError::from)?;
-        Ok((send, receive))
+        open(&self.connection, kind).await
     }
+}
+
+async fn open(
+    connection: &Connection,
+    kind: StreamKind,
+) -> Result<(SendStream, RecvStream), LinkError> {
+    let opened = tokio::time::timeout(OPEN_WAIT, connection.open_bi()).await;
+    let (mut send, receive) = opened.map_err(|_| LinkError::Timeout)??;
+    let written = send.write_all(&[kind.to_byte()]).await;
+    written.map_err(stream::StreamError::from)?;
+    Ok((send, receive))
 }
 
 /// The sockets that members are dialled from: one per address family that this machine has.
@@ -118,14 +126,14 @@ impl Way {
         Self::Quic(endpoints, RwLock::new(client))
     }
 
-    async fn dial(&self, address: &str) -> Result<Connection, LinkError> {
+    async fn dial(&self, address: &str, name: &str) -> Result<Connection, LinkError> {
         match self {
             Self::Quic(endpoints, client) => {
                 let target = resolve(address).await?;
                 let client = client.read().unwrap_or_else(PoisonError::into_inner).clone();
                 let endpoint = endpoints.reaching(target);
                 let endpoint = endpoint.ok_or(LinkError::NoAddress(address.to_owned()))?;
-                let connection = endpoint.connect_with(client, target, MEMBER_NAME)?.await?;
+                let connection = endpoint.connect_with(client, target, name)?.await?;
                 Ok(wire::over_quic(connection))
             }
             #[cfg(feature = "sim")]
@@ -225,6 +233,11 @@ impl Links {
         })
     }
 
+    /// The cluster whose members these are.
+    pub(crate) const fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
     /// Dials with a new certificate from here on.
     pub(crate) fn renew(&self, client: quinn::ClientConfig) {
         match &self.way {
@@ -312,7 +325,7 @@ impl Links {
     }
 
     async fn dial(&self, address: &str) -> Result<Live, LinkError> {
-        let connection = self.way.dial(address).await?;
+        let connection = self.way.dial(address, MEMBER_NAME).await?;
         match peer_identity(&connection) {
             Some(PeerIdentity { cluster, role: Role::Member(member) })
                 if cluster == self.cluster =>

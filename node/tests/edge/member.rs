@@ -2,7 +2,7 @@
 //!
 //! It can be told to stop judging, so that what an edge has received waits in its journal.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,13 +27,13 @@ use fairground_types::journal::Mark;
 use fairground_types::text::{Category, ClipLabel, Handle, Note, Overview, Region, Summary, Title};
 use fairground_types::verdict::Judged;
 use fairground_types::{
-    AssetId, BlobHash, Code, CommandId, Currency, Digest, JoinTokenId, LogIndex, MemberId, Millis,
-    Money, PlaybackId, Rejection, Role, StoryId, UserId, Verdict, limits,
+    AssetId, BlobHash, Code, CommandId, Currency, Digest, EdgeId, JoinTokenId, LogIndex, MemberId,
+    Millis, Money, PlaybackId, Rejection, Role, StoryId, UserId, Verdict, limits,
 };
 use fairground_wire::codec::{self, Decode, Encode};
 use fairground_wire::frame::frame_len;
 use fairground_wire::message::{
-    BeatDown, BeatUp, BlobRequest, BlobResponse, FeedDown, FeedRequest, ForwardRequest,
+    BeatDown, BeatUp, BlobRequest, BlobResponse, EdgeStatus, FeedDown, FeedRequest, ForwardRequest,
     ForwardResponse, ReadRequest, SeqVerdict, StreamKind, UplinkDown, UplinkUp,
 };
 use fairground_wire::session::feed::{VIEW_VERSION, snapshot_parts};
@@ -70,6 +70,8 @@ pub(crate) struct FakeMember {
     pub(crate) gets: Mutex<Vec<BlobHash>>,
     /// Blobs that are not answered as long as they stand here.
     pub(crate) held: Mutex<BTreeSet<BlobHash>>,
+    /// What edges said of themselves.
+    directory: Mutex<BTreeMap<EdgeId, EdgeStatus>>,
     /// Calls that are neither commands nor reads.
     calls: Mutex<Vec<ForwardRequest>>,
     playback: SigningPair,
@@ -112,6 +114,7 @@ impl FakeMember {
             blobs: Mutex::default(),
             gets: Mutex::default(),
             held: Mutex::default(),
+            directory: Mutex::default(),
             calls: Mutex::default(),
             playback: world.playback.clone(),
         });
@@ -335,7 +338,8 @@ impl FakeMember {
         let edge = &self.world.edge;
         let mut receiver = UplinkReceiver::new(edge.clone());
         let hello: UplinkUp = receive(&mut up).await?;
-        assert!(matches!(receiver.receive(hello), Ok(UplinkAction::Greet { .. })));
+        // Of another edge than the one that is in the market.
+        let Ok(UplinkAction::Greet { .. }) = receiver.receive(hello) else { return None };
         let (tail, is_in, mut position) = self.look(|market| {
             let state = market.edge(edge).expect("registered");
             (state.applied(), state.in_intake(), market.last_index())
@@ -432,10 +436,17 @@ impl FakeMember {
     async fn beats(&self, mut up: RecvStream, mut down: SendStream) -> Option<()> {
         loop {
             let beat: BeatUp = receive(&mut up).await?;
-            self.state.lock().unwrap().mark = beat.mark;
+            if beat.edge == self.world.edge {
+                self.state.lock().unwrap().mark = beat.mark;
+            }
+            let rows = {
+                let mut rows = self.directory.lock().unwrap();
+                rows.insert(beat.edge, beat.status);
+                rows.values().cloned().collect()
+            };
             let t1 = Clock::system().now();
             let leader = Some(MemberId(1));
-            let directory = Some(vec![beat.status]);
+            let directory = Some(rows);
             send(&mut down, &BeatDown { t0: beat.t0, t1, term: 1, leader, directory }).await?;
         }
     }

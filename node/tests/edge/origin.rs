@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fairground_runtime::config::SizeText;
 use fairground_storage::fault::damage_segment;
-use fairground_types::{BlobHash, Millis, UserId};
+use fairground_types::{BlobHash, EdgeId, Millis, UserId};
 use futures_util::future::join_all;
 use serde_json::Value;
 
@@ -145,5 +145,42 @@ async fn the_next_segment_comes_before_it_is_asked_for() {
     assert_eq!(edge.get(&path(2)).await.bytes().await.unwrap(), segments[2]);
     assert_eq!((gets(&serving, &second), gets(&serving, &third)), (1, 1));
     edge.stop().await;
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sibling_has_is_not_needed_from_a_member() {
+    let world = Arc::new(World::new());
+    let serving = FakeMember::serve(&world, &[BUYER]);
+    let clip = clip();
+    let hash = BlobHash::of(&clip.segment);
+    serving.member.blobs.lock().unwrap().extend(clip.blobs);
+    let members = std::slice::from_ref(&serving.address);
+    // Edges of a region are told apart by their hosts and share a port.
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let at = |dir: &tempfile::TempDir, host: &str| {
+        let mut options = options(dir.path());
+        options.http_listen = format!("{host}:0");
+        options.sibling_listen = format!("{host}:{free}");
+        options
+    };
+    let base = format!("/p/{}/{ASSET}/1", playback_token(&world, ASSET, Millis::from_mins(5)));
+    let segment = format!("{base}/c360/0.m4s");
+    let one_dir = world.folder(members);
+    let one = start(at(&one_dir, "127.0.0.1")).await;
+    assert_eq!(until_served(&one, &segment).await, clip.segment);
+
+    serving.member.blobs.lock().unwrap().remove(&hash);
+    let other_dir = world.folder_of(&EdgeId::new("eu-2", 1).unwrap(), members);
+    let other = start(at(&other_dir, "127.0.0.2")).await;
+    assert_eq!(until_served(&other, &segment).await, clip.segment);
+    let metrics = other.get("/metrics").await.text().await.unwrap();
+    let asked = "fairground_node_sibling_asks_total{outcome=\"fetched\"}";
+    assert!(metrics.contains(asked), "{metrics}");
+
+    // Without its sibling it serves what it has by now.
+    one.stop().await;
+    assert_eq!(other.get(&segment).await.bytes().await.unwrap(), clip.segment);
+    other.stop().await;
     serving.stop().await;
 }

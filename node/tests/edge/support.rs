@@ -69,12 +69,17 @@ impl World {
 
     /// A folder as a join leaves it.
     pub(crate) fn folder(&self, members: &[String]) -> TempDir {
+        self.folder_of(&self.edge, members)
+    }
+
+    /// The same for another edge.
+    pub(crate) fn folder_of(&self, edge: &EdgeId, members: &[String]) -> TempDir {
         let dir = TempDir::new().unwrap();
-        self.identity(Peer::Edge(self.edge.clone())).save(dir.path(), "edge").unwrap();
+        self.identity(Peer::Edge(edge.clone())).save(dir.path(), "edge").unwrap();
         let receipt = dir.path().join("receipt.key");
         pki::write_private(&receipt, self.receipt.expose_pkcs8()).unwrap();
         let facts = json!({
-            "cluster": self.cluster, "edge": self.edge, "region": "eu", "members": members,
+            "cluster": self.cluster, "edge": edge, "region": "eu", "members": members,
         });
         pki::write_private(&dir.path().join("edge.json"), facts.to_string().as_bytes()).unwrap();
         dir
