@@ -103,8 +103,6 @@ pub(crate) async fn playback(
     if !edge.view.is_fresh(edge.time.monotonic()) {
         return Err(problem_map::not_delivered(&DeliveryError::Stale));
     }
-    let may_begin = edge.delivery.meter.permit(true, edge.time.now());
-    may_begin.map_err(|error| problem_map::not_delivered(&error))?;
     let request = ForwardRequest::MintPlayback { user: who.map(|who| who.user), asset };
     let playback = call::typed(&edge, &request).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(playback)))
