@@ -139,6 +139,7 @@ codes! {
     UpstreamTimeout "UPSTREAM_TIMEOUT" 504 "The cluster did not answer in time" true;
     SignatureRequired "SIGNATURE_REQUIRED" 403 "The bid must be signed by a device" false;
     SignatureRefused "SIGNATURE_REFUSED" 403 "The device's signature was refused" false;
+    StreamLimit "STREAM_LIMIT" 403 "Too many playbacks at a time" true;
 }
 
 impl Code {
