@@ -30,8 +30,9 @@ use crate::cow_map::{CowMap, CowSet};
 pub const VIEW_BIDS_MAX: usize = 200;
 /// How long a view remembers which command placed a bid.
 const PLACED_MEMORY: Millis = Millis::from_hours(90 * 24);
-/// How long a view remembers that a sign-in was ended: twice the life of an access token.
-const REVOKED_MEMORY: Millis = Millis::new(limits::ACCESS_TOKEN_LIFE.as_millis().saturating_mul(2));
+/// How long a view remembers that a sign-in was ended: longer than any token lives that was made under
+/// it, those of playbacks among them.
+const REVOKED_MEMORY: Millis = limits::PLAYBACK_LIFE_MAX.plus(limits::ACCESS_TOKEN_LIFE);
 
 /// Everything public, at one log index.
 #[derive(Clone, Debug, Default, PartialEq, SchemaRead, SchemaWrite)]
@@ -541,7 +542,7 @@ impl PublicView {
     }
 
     /// Drops what time has made useless: placed commands nobody retries any more, and revoked
-    /// sign-ins whose access tokens have expired.
+    /// sign-ins whose tokens have expired.
     fn forget(&mut self) {
         let oldest = self.at.minus(PLACED_MEMORY);
         while let Some((at, command)) = self.placed_by_age.first().copied() {
@@ -604,7 +605,7 @@ impl PublicView {
         self.edges.values()
     }
 
-    /// Whether a sign-in was ended recently enough for its access tokens to be alive.
+    /// Whether a sign-in was ended recently enough for tokens of it to be alive.
     #[must_use]
     pub fn is_revoked(&self, sign_in: SignInId) -> bool {
         self.revoked.contains_key(&sign_in)

@@ -124,6 +124,8 @@ pub const ERASE_AFTER: Millis = Millis::from_hours(30 * 24);
 pub const DELETION_LOOKS_AGAIN: Millis = Millis::from_mins(15);
 /// Life of an access token.
 pub const ACCESS_TOKEN_LIFE: Millis = Millis::from_mins(15);
+/// Life of a playback, over all its tokens, at most.
+pub const PLAYBACK_LIFE_MAX: Millis = Millis::from_hours(6);
 /// Life of a sign-in without use.
 pub const SIGN_IN_IDLE_MAX: Millis = Millis::from_hours(7 * 24);
 /// Life of a sign-in at most.
