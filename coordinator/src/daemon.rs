@@ -36,6 +36,7 @@ use tokio::time::Instant;
 use crate::auth::Auth;
 use crate::blobs::Blobs;
 use crate::edge::directory::EdgeDirectory;
+use crate::edge::streams::StreamCounts;
 use crate::effects::{EffectRunner, Outlets, Payments};
 use crate::error::Error;
 use crate::history::History;
@@ -312,6 +313,7 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         office: Arc::clone(&office),
         proposer: handle.clone(),
         edges: Arc::clone(&edges),
+        streams: StreamCounts::default(),
         blobs: Arc::new(blobs),
         history,
         auth,

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::auth::Auth;
 use crate::blobs::Blobs;
 use crate::edge::directory::EdgeDirectory;
+use crate::edge::streams::StreamCounts;
 use crate::effects::Payments;
 use crate::history::History;
 use crate::identity::Secrets;
@@ -43,6 +44,7 @@ pub(crate) struct Member {
     pub(crate) office: Arc<Office>,
     pub(crate) proposer: Proposer,
     pub(crate) edges: Arc<EdgeDirectory>,
+    pub(crate) streams: StreamCounts,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) history: History,
     pub(crate) auth: Auth,

@@ -166,6 +166,7 @@ fn spawn_parts(
     spawn_intake(edge);
     tasks.spawn("prefetch", delivery::prefetch::run(Arc::clone(edge)));
     tasks.spawn("bytes sent", delivery::meter::keep(Arc::clone(edge)));
+    tasks.spawn("streams", delivery::streams::run(Arc::clone(edge)));
     tasks.spawn("uploads", ingest::tend(Arc::clone(edge)));
     tasks.spawn("certificate", identity::renew(Arc::clone(edge), identity, siblings));
     tasks.spawn("look", look(Arc::clone(edge)));

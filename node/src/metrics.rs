@@ -31,6 +31,7 @@ const SIBLING_ASKS: &str = "fairground_node_sibling_asks_total";
 const ORIGIN_WAITS: &str = "fairground_node_origin_waits_total";
 const ORIGIN_AHEAD: &str = "fairground_node_origin_ahead_total";
 const WITHHELD_DROPPED: &str = "fairground_node_cache_withheld_dropped_total";
+const STREAMS_REFUSED: &str = "fairground_node_streams_refused_total";
 const UPLOADS: &str = "fairground_node_uploads_total";
 const ANALYTICS: &str = "fairground_node_analytics_events_total";
 const PICTURES: &str = "fairground_node_pictures_total";
@@ -69,6 +70,7 @@ pub(crate) fn describe() {
     metrics::describe_counter!(ORIGIN_WAITS, "Misses that waited for another's fetch.");
     metrics::describe_counter!(ORIGIN_AHEAD, "Next segments fetched before they were asked for.");
     metrics::describe_counter!(WITHHELD_DROPPED, "Cached blobs dropped after a takedown.");
+    metrics::describe_counter!(STREAMS_REFUSED, "Playbacks one too many, each report.");
     metrics::describe_counter!(UPLOADS, "Uploads by how they ended.");
     metrics::describe_counter!(ANALYTICS, "Events of apps by what became of them.");
     metrics::describe_counter!(PICTURES, "Pictures decoded, by outcome.");
@@ -182,6 +184,11 @@ pub(crate) fn origin_ahead() {
 /// A cached blob of a clip that must not be played was dropped.
 pub(crate) fn withheld_dropped() {
     metrics::counter!(WITHHELD_DROPPED).increment(1);
+}
+
+/// The cluster found so many playbacks of a report one too many.
+pub(crate) fn streams_refused(count: usize) {
+    metrics::counter!(STREAMS_REFUSED).increment(u64::try_from(count).unwrap_or(u64::MAX));
 }
 
 /// An upload ended.

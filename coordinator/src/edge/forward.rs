@@ -19,7 +19,7 @@ use fairground_types::{
     Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, SignInId, UserId,
 };
 use fairground_wire::message::{
-    ForwardRequest, ForwardResponse, PrivateBytes, PrivateText, StreamKind,
+    ForwardRequest, ForwardResponse, PrivateBytes, PrivateText, StreamKind, StreamsRefused,
 };
 use serde::Serialize;
 
@@ -82,10 +82,15 @@ pub(crate) async fn serve(
             add_push_device(member, (user, sign_in, id), platform, token.expose()).await
         }
         ForwardRequest::MintPlayback { user, asset } => {
-            match playback::mint(member, user, asset).await {
-                Ok(playback) => json(&playback),
-                Err(rejection) => ForwardResponse::Rejected(rejection),
-            }
+            played(playback::mint_first_layout(member, user, asset).await)
+        }
+        ForwardRequest::Play { viewer, asset, renews } => {
+            let renews = renews.as_ref().map(PrivateText::expose);
+            played(playback::mint(member, viewer, (asset, renews)).await)
+        }
+        ForwardRequest::Streams { seen } => {
+            let refused = member.streams.hear(&seen, member.clock.monotonic());
+            json(&StreamsRefused { refused })
         }
     };
     stream::send(&mut send, &response).await?;
@@ -106,6 +111,13 @@ pub(crate) fn json<T: Serialize>(value: &T) -> ForwardResponse {
             tracing::error!(%error, "answer not written");
             ForwardResponse::Rejected(Rejection::new(Code::Internal, "a fault on our side"))
         }
+    }
+}
+
+fn played(outcome: Result<playback::Playback, Rejection>) -> ForwardResponse {
+    match outcome {
+        Ok(playback) => json(&playback),
+        Err(rejection) => ForwardResponse::Rejected(rejection),
     }
 }
 

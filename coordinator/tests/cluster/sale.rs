@@ -222,9 +222,12 @@ impl Scene {
     /// A token that an edge can check with the keys of its view.
     async fn play(&self, asset: AssetId) {
         let mint = ForwardRequest::MintPlayback { user: None, asset };
-        let ForwardResponse::Json(bytes) = self.forward(mint).await else { panic!("no playback") };
-        let playback: Value = serde_json::from_slice(&bytes).expect("JSON");
-        let url = playback["url"].as_str().expect("a url").to_owned();
+        let first_layout = self.token(mint).await;
+        let begin = ForwardRequest::Play { viewer: None, asset, renews: None };
+        let token = self.token(begin).await;
+        let renews = Some(PrivateText::new(token.as_str()));
+        let renew = ForwardRequest::Play { viewer: None, asset, renews };
+        let renewed = self.token(renew).await;
         let (_, first) = self.edge.feed(&self.connection, LogIndex(0)).await;
         let FeedDown::Snapshot { bytes, .. } = first else { panic!("a view first") };
         let (_, view): (_, fairground_market::PublicView) =
@@ -235,9 +238,25 @@ impl Scene {
                 keys.insert(number, key.public);
             }
         }
-        let text = url.split('/').nth(2).expect("a token");
-        let claims = token::verify(text, &keys, Clock::system().now()).expect("a good token");
+        let verify = |text: &str| token::verify(text, &keys, Clock::system().now()).expect("good");
+        assert!(verify(&first_layout).covers(asset, 1));
+        let claims = verify(&token);
         assert!(claims.covers(asset, 1));
+        let renewed = verify(&renewed);
+        assert_eq!((renewed.playback, renewed.begun_at), (claims.playback, claims.begun_at));
+        assert!(renewed.expires_at >= claims.expires_at);
+        let renews = Some(PrivateText::new(first_layout));
+        let refused = self.forward(ForwardRequest::Play { viewer: None, asset, renews }).await;
+        assert!(matches!(refused, ForwardResponse::Rejected(_)), "{refused:?}");
+    }
+
+    async fn token(&self, request: ForwardRequest) -> String {
+        let ForwardResponse::Json(bytes) = self.forward(request).await else {
+            panic!("no playback")
+        };
+        let playback: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let url = playback["url"].as_str().expect("a url");
+        url.split('/').nth(2).expect("a token").to_owned()
     }
 
     /// Whose mark a viewer of a clip is given, as staff read it; of `clip`, if they mistake the clip.

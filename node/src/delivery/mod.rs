@@ -7,7 +7,7 @@
 //!                                             SegmentCache <--- hit ---+--- miss: origin
 //! ```
 //! A token grants names, never hashes. It must not know HTTP. Read next: [`origin`], [`rendered`],
-//! [`prefetch`], [`steering`], `http/segments.rs`.
+//! [`prefetch`], [`steering`], [`streams`], `http/segments.rs`.
 
 mod ahead;
 pub(crate) mod budget;
@@ -17,6 +17,7 @@ pub(crate) mod prefetch;
 pub(crate) mod range;
 pub(crate) mod rendered;
 pub(crate) mod steering;
+pub(crate) mod streams;
 mod withheld;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::replica::Followed;
 use meter::{Meter, Tab};
 use origin::{Origin, OriginError};
 use rendered::{RenderedTexts, Tagged, TextName};
+use streams::StreamDesk;
 
 /// Verified tokens that are remembered.
 const TOKENS_MAX: usize = 20_000;
@@ -41,8 +43,10 @@ const TOKENS_MAX: usize = 20_000;
 pub(crate) enum DeliveryError {
     /// The token is not good.
     Token(TokenError),
-    /// The token does not cover it.
+    /// The token does not cover it, or was taken back.
     Denied,
+    /// Its viewer watches enough already.
+    StreamLimit,
     /// No such name, or not here yet.
     NotFound,
     /// It cannot be had now.
@@ -74,6 +78,7 @@ pub(crate) struct Found {
 pub(crate) struct Delivery {
     pub(crate) origin: Arc<Origin>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) streams: StreamDesk,
     /// The pathway that our playlists list: this edge.
     pathway: String,
     texts: RenderedTexts,
@@ -85,6 +90,7 @@ impl Delivery {
         Self {
             origin,
             meter,
+            streams: StreamDesk::default(),
             pathway: edge.to_string(),
             texts: RenderedTexts::new(),
             verified: Cache::new(TOKENS_MAX),
@@ -122,11 +128,13 @@ impl Delivery {
         if !claims.covers(asset, revision) {
             return Err(DeliveryError::Denied);
         }
-        // Whoever previews (its maker, a moderator) may; everybody else stops at once.
-        if !claims.flags.preview && view.read(|view| view.is_withheld(asset)) {
-            return Err(DeliveryError::Denied);
-        }
-        Ok(())
+        let is_taken_back = view.read(|view| {
+            // Whoever signed out, was suspended or lost the device.
+            let is_revoked = claims.viewer.is_some_and(|viewer| view.is_revoked(viewer.sign_in));
+            // Whoever previews (its maker, a moderator) may; everybody else stops at once.
+            is_revoked || (!claims.flags.preview && view.is_withheld(asset))
+        });
+        if is_taken_back { Err(DeliveryError::Denied) } else { Ok(()) }
     }
 
     /// Finds a name of an asset under verified claims, whose playback has taken what the tab says.

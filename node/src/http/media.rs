@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
-use fairground_runtime::problem::{ApiPath, Problem};
+use fairground_media::token;
+use fairground_runtime::problem::{ApiJson, ApiPath, Problem};
 use fairground_types::{AssetId, Millis, PlaybackId, Timestamp};
-use fairground_wire::message::{ForwardRequest, ReadRequest};
+use fairground_wire::message::{ForwardRequest, PlaybackViewer, PrivateText, ReadRequest};
 use serde::{Deserialize, Serialize};
 
 use super::auth::SignedIn;
@@ -99,11 +100,57 @@ pub(crate) async fn playback(
     State(edge): State<Arc<Edge>>,
     who: Option<SignedIn>,
     ApiPath(asset): ApiPath<AssetId>,
-) -> Result<([(HeaderName, &'static str); 1], Json<Playback>), Problem> {
+) -> Result<Answered, Problem> {
     if !edge.view.is_fresh(edge.time.monotonic()) {
         return Err(problem_map::not_delivered(&DeliveryError::Stale));
     }
-    let request = ForwardRequest::MintPlayback { user: who.map(|who| who.user), asset };
-    let playback = call::typed(&edge, &request).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(playback)))
+    play(&edge, who, (asset, None)).await.map(answer)
+}
+
+/// A playback's newest token.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RenewRequest {
+    /// What follows `/p/` in the addresses of the playback; it may have expired within half an hour.
+    token: String,
+}
+
+/// Goes on with a playback under a new token.
+///
+/// The playback stays the same one, so that this is no second stream. Addresses of the new token are
+/// those of the old one with the token exchanged; both are good until they expire. Six hours after its
+/// beginning a playback is over.
+#[utoipa::path(post, path = "/v1/playback/{playback}/renew", operation_id = "renewPlayback",
+    tag = "media", params(("playback" = PlaybackId, Path)), request_body = RenewRequest,
+    responses((status = 200, description = "Where to play it.", body = Playback)),
+    security((), ("bearer" = [])),
+    extensions(("x-codes" = json!(["TOKEN_EXPIRED", "PLAYBACK_DENIED"]))))]
+pub(crate) async fn renew(
+    State(edge): State<Arc<Edge>>,
+    who: Option<SignedIn>,
+    ApiPath(playback): ApiPath<PlaybackId>,
+    ApiJson(body): ApiJson<RenewRequest>,
+) -> Result<Answered, Problem> {
+    let keys = edge.view.keys();
+    let claims = token::verify_signed(&body.token, &keys.playback)
+        .map_err(|error| problem_map::not_delivered(&DeliveryError::Token(error)))?;
+    if claims.playback != playback {
+        return Err(problem_map::not_delivered(&DeliveryError::Denied));
+    }
+    play(&edge, who, (claims.asset, Some(PrivateText::new(body.token)))).await.map(answer)
+}
+
+type Answered = ([(HeaderName, &'static str); 1], Json<Playback>);
+
+fn answer(playback: Playback) -> Answered {
+    ([(header::CACHE_CONTROL, "no-store")], Json(playback))
+}
+
+async fn play(
+    edge: &Edge,
+    who: Option<SignedIn>,
+    (asset, renews): (AssetId, Option<PrivateText>),
+) -> Result<Playback, Problem> {
+    let viewer = who.map(|who| PlaybackViewer { user: who.user, sign_in: who.sign_in });
+    call::typed(edge, &ForwardRequest::Play { viewer, asset, renews }).await
 }

@@ -120,6 +120,7 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(uploads::create))
         .routes(routes!(media::show))
         .routes(routes!(media::playback))
+        .routes(routes!(media::renew))
         .routes(routes!(captions::list))
         .routes(routes!(captions::set, captions::remove).layer(captions::body_limit()))
         .routes(routes!(segments::serve))

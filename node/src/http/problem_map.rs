@@ -162,6 +162,9 @@ pub(crate) fn not_delivered(error: &DeliveryError) -> Problem {
         DeliveryError::Token(_) | DeliveryError::Denied => {
             Problem::new(Code::PlaybackDenied, "the playback token does not allow this")
         }
+        DeliveryError::StreamLimit => {
+            Problem::new(Code::StreamLimit, "this account watches on two other devices now")
+        }
         DeliveryError::Stale => Problem::new(
             Code::NotFound,
             "this edge has not heard from the cluster for a while and starts no playback",

@@ -65,6 +65,7 @@ pub(super) fn table() -> Vec<Quota> {
             counts_generally: false,
             ..row("steering", GET, "/p/{token}/{asset}/{revision}/steering/{pathway}", 1_000)
         },
+        row("playback renewals", POST, "/v1/playback/{playback}/renew", 30),
         row("captions", PUT, "/v1/media/{asset}/captions/{language}", 20),
         row("captions", DELETE, "/v1/media/{asset}/captions/{language}", 20),
         row("evidence", POST, "/v1/orders/{order}/evidence", 20),

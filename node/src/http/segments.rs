@@ -27,6 +27,7 @@ use crate::delivery::meter::Tab;
 use crate::delivery::range::{Part, names_tag, part};
 use crate::delivery::rendered::Tagged;
 use crate::delivery::steering::{self, MIME_STEERING, SteeringManifest, Viewer};
+use crate::delivery::streams::is_stream;
 use crate::delivery::{Delivery, DeliveryError, Found};
 use crate::edge::Edge;
 
@@ -55,7 +56,7 @@ use crate::edge::Edge;
         (status = 304, description = "The client has it."),
         (status = 416, description = "There is no such range."),
     ),
-    extensions(("x-codes" = json!(["TOKEN_EXPIRED", "PLAYBACK_DENIED"]))))]
+    extensions(("x-codes" = json!(["TOKEN_EXPIRED", "PLAYBACK_DENIED", "STREAM_LIMIT"]))))]
 pub(crate) async fn serve(
     State(edge): State<Arc<Edge>>,
     Path((token, asset, revision, path)): Path<(String, String, String, String)>,
@@ -86,7 +87,12 @@ async fn find(
     }
     edge.delivery.meter.permit(begins, now)?;
     let tab = edge.delivery.meter.tab(claims.playback, now);
+    let takes_seat = is_stream(&path);
     let found = edge.delivery.find(&edge.view, (&claims, &tab), (asset, revision), path).await?;
+    // Last: what was not had costs no seat.
+    if takes_seat && !edge.delivery.streams.admit(&claims, edge.time.monotonic()) {
+        return Err(DeliveryError::StreamLimit);
+    }
     Ok((found, tab))
 }
 

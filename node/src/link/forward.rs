@@ -41,6 +41,8 @@ const fn is_repeatable(request: &ForwardRequest) -> bool {
         ForwardRequest::Command(_)
         | ForwardRequest::Read(_)
         | ForwardRequest::MintPlayback { .. }
+        | ForwardRequest::Play { .. }
+        | ForwardRequest::Streams { .. }
         | ForwardRequest::AddPushDevice { .. }
         | ForwardRequest::LinkIdentity { .. }
         | ForwardRequest::PayoutLink { .. } => true,

@@ -204,7 +204,9 @@ pub(crate) fn playback_token(world: &World, asset: AssetId, life: Millis) -> Str
         asset,
         playback: PlaybackId::from_bits(1),
         min_revision: 1,
+        begun_at: Clock::system().now(),
         expires_at: Clock::system().now().plus(life),
+        viewer: None,
         rung_cap: None,
         flags: TokenFlags::default(),
     };

@@ -17,6 +17,7 @@ mod offers;
 mod origin;
 mod people;
 mod pictures;
+mod playing;
 mod signing;
 mod support;
 mod takedown;

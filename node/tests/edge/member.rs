@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use bytes::Bytes;
 use fairground_market::{Applied, Market};
-use fairground_media::token::{self, Claims, TokenFlags};
+use fairground_media::token::{self, Claims, TokenFlags, TokenKeys, Viewer};
 use fairground_runtime::clock::Clock;
 use fairground_runtime::ids;
 use fairground_runtime::pki::{self, Role as Peer};
@@ -34,9 +34,11 @@ use fairground_wire::codec::{self, Decode, Encode};
 use fairground_wire::frame::frame_len;
 use fairground_wire::message::{
     BeatDown, BeatUp, BlobRequest, BlobResponse, EdgeStatus, FeedDown, FeedRequest, ForwardRequest,
-    ForwardResponse, ReadRequest, SeqVerdict, StreamKind, UplinkDown, UplinkUp,
+    ForwardResponse, PlaybackViewer, PrivateText, ReadRequest, SeqVerdict, StreamKind,
+    StreamsRefused, UplinkDown, UplinkUp,
 };
 use fairground_wire::session::feed::{VIEW_VERSION, snapshot_parts};
+use fairground_wire::session::playing::StreamSeen;
 use fairground_wire::session::uplink::{UplinkAction, UplinkReceiver};
 use fairground_wire::{Versioned, from_bytes, to_frame};
 use quinn::crypto::rustls::QuicServerConfig;
@@ -74,6 +76,8 @@ pub(crate) struct FakeMember {
     directory: Mutex<BTreeMap<EdgeId, EdgeStatus>>,
     /// Calls that are neither commands nor reads.
     calls: Mutex<Vec<ForwardRequest>>,
+    /// Playbacks that are one too many.
+    pub(crate) streams: Mutex<Vec<PlaybackId>>,
     playback: SigningPair,
 }
 
@@ -116,6 +120,7 @@ impl FakeMember {
             held: Mutex::default(),
             directory: Mutex::default(),
             calls: Mutex::default(),
+            streams: Mutex::default(),
             playback: world.playback.clone(),
         });
         member.initialise(address, policy);
@@ -459,7 +464,16 @@ impl FakeMember {
                 ForwardResponse::Judged(self.direct(*envelope))
             }
             ForwardRequest::Read(read) => self.read(&read),
-            ForwardRequest::MintPlayback { asset, .. } => self.mint(asset),
+            ForwardRequest::MintPlayback { .. } => refused(Code::NotFound),
+            ForwardRequest::Play { viewer, asset, renews } => self.mint(viewer, asset, renews),
+            ForwardRequest::Streams { seen } => {
+                let refused = self.streams.lock().unwrap().clone();
+                let is_reported = |one: &PlaybackId| {
+                    seen.iter().any(|row: &StreamSeen| row.stream.playback == *one)
+                };
+                let refused = refused.into_iter().filter(is_reported).collect();
+                document(&StreamsRefused { refused })
+            }
             call
             @ (ForwardRequest::RequestCode { .. } | ForwardRequest::RequestRecovery { .. }) => {
                 self.calls.lock().unwrap().push(call);
@@ -538,14 +552,29 @@ impl FakeMember {
         })
     }
 
-    fn mint(&self, asset: AssetId) -> ForwardResponse {
+    /// Renews what is good and mints the rest anew; who may is not asked.
+    fn mint(
+        &self,
+        viewer: Option<PlaybackViewer>,
+        asset: AssetId,
+        renews: Option<PrivateText>,
+    ) -> ForwardResponse {
+        let mut keys = TokenKeys::new();
+        keys.insert(1, *self.playback.public());
+        let now = Clock::system().now();
+        let old = renews.map(|text| token::verify_signed(text.expose(), &keys).unwrap());
         let key = Ed25519KeyPair::from_pkcs8(self.playback.expose_pkcs8()).unwrap();
         let claims = Claims {
             key_id: 1,
             asset,
-            playback: PlaybackId::from_bits(1),
+            playback: old.map_or(PlaybackId::from_bits(1), |old| old.playback),
             min_revision: 1,
-            expires_at: Clock::system().now().plus(Millis::from_mins(30)),
+            begun_at: old.map_or(now, |old| old.begun_at),
+            expires_at: now.plus(Millis::from_mins(30)),
+            viewer: viewer.map(|viewer| Viewer {
+                pseudonym: viewer.user.to_bits().to_be_bytes(),
+                sign_in: viewer.sign_in,
+            }),
             rung_cap: None,
             flags: TokenFlags::default(),
         };

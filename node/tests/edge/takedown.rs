@@ -23,7 +23,9 @@ fn segment(world: &World, preview: bool) -> String {
         asset: ASSET,
         playback: PlaybackId::from_bits(1),
         min_revision: 1,
+        begun_at: Clock::system().now(),
         expires_at: Clock::system().now().plus(Millis::from_mins(5)),
+        viewer: None,
         rung_cap: None,
         flags: TokenFlags { preview, ..TokenFlags::default() },
     };

@@ -17,8 +17,8 @@ use fairground_types::command::{Channel, Envelope, MemberRow, PushPlatform};
 use fairground_types::event::FeedItem;
 use fairground_types::id::{
     AssetId, AuctionId, BidId, BlobHash, ClusterId, CommandId, DataRequestId, EdgeId, IssueId,
-    JoinTokenId, LogIndex, MemberId, OfferId, OrderId, SaleLockId, SignInId, StoryId, TaskId,
-    UserId,
+    JoinTokenId, LogIndex, MemberId, OfferId, OrderId, PlaybackId, SaleLockId, SignInId, StoryId,
+    TaskId, UserId,
 };
 use fairground_types::journal::{Batch, Mark, Tail};
 use fairground_types::people::IdentityProvider;
@@ -28,6 +28,8 @@ use fairground_types::verdict::{Judged, Rejection};
 use fairground_types::{Code, Money, Verdict};
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
+
+use crate::session::playing::StreamSeen;
 
 /// First byte of a stream: what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -426,6 +428,40 @@ pub enum ForwardRequest {
         /// For what.
         asset: AssetId,
     },
+    /// Make a playback token that says whose it is, or the next one of a playback.
+    Play {
+        /// For whom; a visitor without an account has none.
+        viewer: Option<PlaybackViewer>,
+        /// For what.
+        asset: AssetId,
+        /// The token that the new one takes over from.
+        renews: Option<PrivateText>,
+    },
+    /// Playbacks that segments were asked for lately; at most [`STREAMS_MAX`]. The answer names those
+    /// that are one too many.
+    Streams {
+        /// One per playback.
+        seen: Vec<StreamSeen>,
+    },
+}
+
+/// Who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct PlaybackViewer {
+    /// The account.
+    pub user: UserId,
+    /// The sign-in of the device.
+    pub sign_in: SignInId,
+}
+
+/// Playbacks in one [`ForwardRequest::Streams`].
+pub const STREAMS_MAX: usize = 2_048;
+
+/// Answer to [`ForwardRequest::Streams`], as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamsRefused {
+    /// Playbacks that are to be refused until the next answer.
+    pub refused: Vec<PlaybackId>,
 }
 
 /// Answer to [`ForwardRequest`].

@@ -3,21 +3,22 @@
 use fairground_types::Code;
 use fairground_types::command::{AccountCommand, Actor, Channel, Command, Envelope, LogCommand};
 use fairground_types::event::FeedItem;
-use fairground_types::id::MemberId;
+use fairground_types::id::{MemberId, PlaybackId};
 use fairground_types::people::IdentityProvider;
-use fairground_types::time::Millis;
+use fairground_types::time::{Millis, Timestamp};
 use fairground_wire::history::{HistoryRecord, HistoryRequest, HistoryResponse};
 use fairground_wire::message::{
     BeatDown, BeatUp, BlobRequest, BlobResponse, ClockProbe, ClockReply, CommandReply, EdgeStatus,
     FeedDown, FeedRequest, ForwardRequest, ForwardResponse, JoinKind, JoinRequest, JoinResponse,
-    JoinSecret, JoinWelcome, PrivateBytes, PrivateText, ReadRequest, SeqVerdict, UplinkDown,
-    UplinkUp,
+    JoinSecret, JoinWelcome, PlaybackViewer, PrivateBytes, PrivateText, ReadRequest, SeqVerdict,
+    UplinkDown, UplinkUp,
 };
 use fairground_wire::raft::{
     AppendReplyWire, AppendWire, LogEntryWire, LogIdWire, LogPayloadWire, MembershipWire,
     RaftReply, RaftRequest, SnapshotMetaWire, SnapshotWire, StoredMembershipWire,
     TransferLeaderWire, VoteReplyWire, VoteRequestWire, VoteWire,
 };
+use fairground_wire::session::playing::{Stream, StreamSeen};
 use fairground_wire::version::{Hello, SPOKEN};
 
 use crate::events::{judged, member, rejection};
@@ -256,6 +257,28 @@ fn forward() -> Vec<Sample> {
             },
         ),
         ("mint_playback", ForwardRequest::MintPlayback { user: None, asset: ASSET }),
+        (
+            "play",
+            ForwardRequest::Play {
+                viewer: Some(PlaybackViewer { user: USER, sign_in: SIGN_IN }),
+                asset: ASSET,
+                renews: Some(PrivateText::new("token")),
+            },
+        ),
+        (
+            "streams",
+            ForwardRequest::Streams {
+                seen: vec![StreamSeen {
+                    stream: Stream {
+                        viewer: [7; 16],
+                        sign_in: SIGN_IN,
+                        playback: PlaybackId::from_bits(0x77),
+                        begun_at: Timestamp::from_unix_millis(1_790_000_000_000),
+                    },
+                    ago: Millis::from_secs(2),
+                }],
+            },
+        ),
     ];
     let responses = vec![
         ("judged", ForwardResponse::Judged(judged())),

@@ -10,7 +10,7 @@ use fairground_types::BlobHash;
 
 use super::Rule;
 use crate::conformance::report::Report;
-use crate::token::TOKEN_CHARS;
+use crate::token::{TOKEN_CHARS_MAX, TOKEN_CHARS_MIN};
 
 /// Playlists shorter than this need no compression.
 const GZIP_MIN: usize = 256;
@@ -115,7 +115,7 @@ fn addressed(report: &mut Report, address: &str) {
             .check(Rule::D6, scheme == "https", "address", || "it is not delivered by TLS".into());
     }
     let is_token = |part: &str| {
-        part.len() == TOKEN_CHARS
+        (TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&part.len())
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     report.check(Rule::D7, rest.split('/').any(is_token), "address", || {
@@ -343,7 +343,7 @@ mod tests {
             addressed(&mut report, address);
             report.findings().iter().map(|finding| finding.rule).collect::<Vec<_>>()
         };
-        let token = "a".repeat(TOKEN_CHARS);
+        let token = "a".repeat(TOKEN_CHARS_MIN);
         assert_eq!(rules(&format!("https://edge.example/p/{token}/x/1/master.m3u8")), []);
         assert_eq!(rules("https://edge.example/clips/master.m3u8"), [Rule::D7]);
         assert_eq!(rules(&format!("http://edge.example/p/{token}/master.m3u8")), [Rule::D6]);

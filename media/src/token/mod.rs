@@ -1,32 +1,31 @@
 //! Playback tokens: a signed path segment that lets one playback read one asset for a while.
 //!
 //! An Ed25519 signature (RFC 8032) means that an edge can check tokens but not make them. A token
-//! names an asset, never a hash. Keys are the cluster's; this module only signs and checks.
+//! names an asset, never a hash, and its viewer by a pseudonym, never by an account. Keys are the
+//! cluster's; this module only signs and checks. Text is base64url without padding.
 //!
 //! ```text
-//!  offset  0        1         5          21            37           41          49       51     52
-//!          | version | key id | asset id | playback id | min rev   | expires   | rung   | flags |
-//!          | u8 = 1  | u32    | 16 bytes | 16 bytes    | u32       | u64 ms    | u16    | u8    |
-//!          +-----------------------------------------------------------------------------------+
-//!          | 52..116 Ed25519 signature over DOMAIN and bytes 0..52                              |
-//!
-//!  integers are big-endian; text is base64url without padding, 155 characters
+//!   first byte   0x84  v2: claims in a COSE_Sign1, what is made
+//!                1     v1: a fixed layout without a viewer, still read
 //! ```
+//! It must not know who may watch. Read next: [`v2`].
+
+mod cbor;
+mod v1;
+mod v2;
 
 use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use fairground_types::{AssetId, PlaybackId, Timestamp};
+use fairground_types::{AssetId, PlaybackId, SignInId, Timestamp};
 
-/// Version of the layout.
-pub const TOKEN_VERSION: u8 = 1;
-/// Characters of every token.
-pub const TOKEN_CHARS: usize = 155;
+/// Characters of the shortest token.
+pub const TOKEN_CHARS_MIN: usize = 155;
+/// Characters that no token exceeds.
+pub const TOKEN_CHARS_MAX: usize = 256;
 
-const DOMAIN: &[u8] = b"fairground playback token v1\0";
-const BODY_BYTES: usize = 52;
 const SIGNATURE_BYTES: usize = 64;
 
 /// What a token allows.
@@ -40,12 +39,25 @@ pub struct Claims {
     pub playback: PlaybackId,
     /// Lowest revision that may be served.
     pub min_revision: u32,
-    /// When it ends.
+    /// When the playback began, which its renewals do not change; the epoch when that is unknown.
+    pub begun_at: Timestamp,
+    /// When the token ends, in whole seconds.
     pub expires_at: Timestamp,
+    /// Who watches; `None` for a visitor without an account.
+    pub viewer: Option<Viewer>,
     /// Tallest short side that may be served; `None` for all.
     pub rung_cap: Option<u16>,
     /// Policy bits.
     pub flags: TokenFlags,
+}
+
+/// Who watches, as far as an edge has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Viewer {
+    /// Stands for the account, the same in all its tokens; only the cluster can tell whose it is.
+    pub pseudonym: [u8; 16],
+    /// The sign-in that it was made under: once that ends, so does the playback.
+    pub sign_in: SignInId,
 }
 
 /// Policy bits of a token; unknown bits are refused.
@@ -81,9 +93,17 @@ pub enum TokenError {
 /// Signs a token.
 #[must_use]
 pub fn mint(key: &Ed25519KeyPair, claims: &Claims) -> String {
-    let body = claims.to_body();
-    let signature = key.sign(&signed_text(&body));
-    let mut token = body.to_vec();
+    let header = v2::header(claims.key_id);
+    let payload = v2::claims(claims);
+    let signature = key.sign(&v2::signed_text(&header, &payload));
+    URL_SAFE_NO_PAD.encode(v2::write(&header, &payload, signature.as_ref()))
+}
+
+/// Signs a token for an edge that knows the first layout only: without a viewer.
+#[must_use]
+pub fn mint_v1(key: &Ed25519KeyPair, claims: &Claims) -> String {
+    let mut token = v1::write(claims);
+    let signature = key.sign(&v1::signed_text(&token));
     token.extend_from_slice(signature.as_ref());
     URL_SAFE_NO_PAD.encode(token)
 }
@@ -93,22 +113,32 @@ pub fn mint(key: &Ed25519KeyPair, claims: &Claims) -> String {
 /// # Errors
 /// [`TokenError`] by what is wrong first.
 pub fn verify(text: &str, keys: &TokenKeys, now: Timestamp) -> Result<Claims, TokenError> {
-    if text.len() != TOKEN_CHARS {
-        return Err(TokenError::Malformed);
-    }
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed)?;
-    let (body, signature) = bytes.split_first_chunk::<BODY_BYTES>().ok_or(TokenError::Malformed)?;
-    if signature.len() != SIGNATURE_BYTES {
-        return Err(TokenError::Malformed);
-    }
-    let claims = Claims::from_body(body).ok_or(TokenError::Malformed)?;
-    let key = keys.0.get(&claims.key_id).ok_or(TokenError::UnknownKey)?;
-    UnparsedPublicKey::new(&ED25519, key)
-        .verify(&signed_text(body), signature)
-        .map_err(|_| TokenError::BadSignature)?;
+    let claims = verify_signed(text, keys)?;
     if claims.expires_at <= now {
         return Err(TokenError::Expired);
     }
+    Ok(claims)
+}
+
+/// Checks a token's form, key and signature: also one that has expired is what it says.
+///
+/// # Errors
+/// [`TokenError`] by what is wrong first, never [`TokenError::Expired`].
+pub fn verify_signed(text: &str, keys: &TokenKeys) -> Result<Claims, TokenError> {
+    if !(TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&text.len()) {
+        return Err(TokenError::Malformed);
+    }
+    let token = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed)?;
+    let parsed = match token.first() {
+        Some(&v2::FIRST_BYTE) => v2::parse(&token),
+        Some(&v1::VERSION) if token.len() == v1::TOKEN_BYTES => v1::parse(&token),
+        Some(_) | None => None,
+    };
+    let (claims, signed_text, signature) = parsed.ok_or(TokenError::Malformed)?;
+    let key = keys.0.get(&claims.key_id).ok_or(TokenError::UnknownKey)?;
+    UnparsedPublicKey::new(&ED25519, key)
+        .verify(&signed_text, signature)
+        .map_err(|_| TokenError::BadSignature)?;
     Ok(claims)
 }
 
@@ -123,44 +153,6 @@ impl Claims {
     #[must_use]
     pub fn allows_rung(&self, short_side: u32) -> bool {
         self.rung_cap.is_none_or(|cap| short_side <= u32::from(cap))
-    }
-
-    fn to_body(self) -> [u8; BODY_BYTES] {
-        let mut body = Vec::with_capacity(BODY_BYTES);
-        body.push(TOKEN_VERSION);
-        body.extend_from_slice(&self.key_id.to_be_bytes());
-        body.extend_from_slice(&self.asset.to_bits().to_be_bytes());
-        body.extend_from_slice(&self.playback.to_bits().to_be_bytes());
-        body.extend_from_slice(&self.min_revision.to_be_bytes());
-        body.extend_from_slice(&self.expires_at.as_unix_millis().to_be_bytes());
-        body.extend_from_slice(&self.rung_cap.unwrap_or(0).to_be_bytes());
-        body.push(self.flags.to_bits());
-        let mut fixed = [0; BODY_BYTES];
-        fixed.copy_from_slice(&body);
-        fixed
-    }
-
-    fn from_body(body: &[u8; BODY_BYTES]) -> Option<Self> {
-        let (version, rest) = body.split_first()?;
-        let (key_id, rest) = rest.split_first_chunk()?;
-        let (asset, rest) = rest.split_first_chunk()?;
-        let (playback, rest) = rest.split_first_chunk()?;
-        let (min_revision, rest) = rest.split_first_chunk()?;
-        let (expires_at, rest) = rest.split_first_chunk()?;
-        let (rung_cap, rest) = rest.split_first_chunk()?;
-        let rung_cap = u16::from_be_bytes(*rung_cap);
-        if *version != TOKEN_VERSION {
-            return None;
-        }
-        Some(Self {
-            key_id: u32::from_be_bytes(*key_id),
-            asset: AssetId::from_bits(u128::from_be_bytes(*asset)),
-            playback: PlaybackId::from_bits(u128::from_be_bytes(*playback)),
-            min_revision: u32::from_be_bytes(*min_revision),
-            expires_at: Timestamp::from_unix_millis(u64::from_be_bytes(*expires_at)),
-            rung_cap: (rung_cap != 0).then_some(rung_cap),
-            flags: TokenFlags::from_bits(*rest.first()?)?,
-        })
     }
 }
 
@@ -200,10 +192,6 @@ impl TokenKeys {
     }
 }
 
-fn signed_text(body: &[u8; BODY_BYTES]) -> Vec<u8> {
-    [DOMAIN, body].concat()
-}
-
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::signature::KeyPair as _;
@@ -217,13 +205,19 @@ mod tests {
         (pair, public)
     }
 
+    fn viewer() -> Viewer {
+        Viewer { pseudonym: [5; 16], sign_in: SignInId::from_bits(6) }
+    }
+
     fn claims() -> Claims {
         Claims {
             key_id: 7,
             asset: AssetId::from_bits(0x0192_0000_0000_7000_8000_0000_0000_0001),
             playback: PlaybackId::from_bits(9),
             min_revision: 1,
+            begun_at: Timestamp::from_unix_millis(500),
             expires_at: Timestamp::from_unix_millis(1_000),
+            viewer: Some(viewer()),
             rung_cap: Some(360),
             flags: TokenFlags { preview: true, forensic: false },
         }
@@ -240,7 +234,7 @@ mod tests {
     #[test]
     fn token_is_short_and_safe_in_a_path() {
         let token = mint(&key(1).0, &claims());
-        assert_eq!(token.len(), TOKEN_CHARS);
+        assert!((TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&token.len()), "{}", token.len());
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
         assert_eq!(verify(&token, &keys(), BEFORE), Ok(claims()));
     }
@@ -250,6 +244,69 @@ mod tests {
         let token = mint(&key(1).0, &claims());
         let at = Timestamp::from_unix_millis(1_000);
         assert_eq!(verify(&token, &keys(), at), Err(TokenError::Expired));
+        assert_eq!(verify_signed(&token, &keys()), Ok(claims()));
+    }
+
+    /// Worked out by hand from RFC 9052 and RFC 8392.
+    #[test]
+    fn claims_are_a_cbor_web_token() {
+        let guest = Claims { viewer: None, ..claims() };
+        let asset = guest.asset.to_bits().to_be_bytes();
+        let playback = guest.playback.to_bits().to_be_bytes();
+        let header: [u8; 9] = [0xa2, 0x01, 0x27, 0x04, 0x44, 0, 0, 0, 7];
+        assert_eq!(v2::header(7), header);
+        let payload = [
+            &[0xa3, 0x04, 0x01, 0x07, 0x50][..],
+            &playback,
+            &[0x3a, 0x00, 0x01, 0x00, 0x00, 0x85, 0x50],
+            &asset,
+            &[0x19, 0x01, 0xf4, 0x01, 0x19, 0x01, 0x68, 0x01],
+        ]
+        .concat();
+        assert_eq!(v2::claims(&guest), payload);
+        let length = u8::try_from(payload.len()).unwrap();
+        let structure =
+            [&b"\x84\x6aSignature1\x49"[..], &header, &[0x40, 0x58, length], &payload].concat();
+        assert_eq!(v2::signed_text(&header, &payload), structure);
+    }
+
+    #[test]
+    fn first_layout_is_still_read_and_has_no_viewer() {
+        let token = mint_v1(&key(1).0, &claims());
+        assert_eq!(token.len(), TOKEN_CHARS_MIN);
+        let begun_at = Timestamp::from_unix_millis(0);
+        let read = Claims { viewer: None, begun_at, ..claims() };
+        assert_eq!(verify(&token, &keys(), BEFORE), Ok(read));
+        assert_eq!(
+            verify(&mint_v1(&key(2).0, &read), &keys(), BEFORE),
+            Err(TokenError::BadSignature)
+        );
+    }
+
+    #[test]
+    fn anything_beside_the_claims_is_malformed() {
+        let (pair, _) = key(1);
+        let (header, payload) = (v2::header(7), v2::claims(&claims()));
+        let signed = |header: &[u8], payload: &[u8]| {
+            let signature = pair.sign(&v2::signed_text(header, payload));
+            v2::write(header, payload, signature.as_ref())
+        };
+        let read = |token: &[u8]| verify(&URL_SAFE_NO_PAD.encode(token), &keys(), BEFORE);
+        let good = signed(&header, &payload);
+        assert_eq!(read(&good), Ok(claims()));
+        let longer = [&payload[..], &[0]].concat();
+        let mut other_algorithm = header.clone();
+        other_algorithm[2] = 0x26;
+        let mut with_unprotected = good.clone();
+        drop(with_unprotected.splice(11..12, [0xa1, 0x01, 0x27]));
+        for token in [
+            signed(&header, &longer),
+            signed(&other_algorithm, &payload),
+            with_unprotected,
+            [&good[..], &[0]].concat(),
+        ] {
+            assert_eq!(read(&token), Err(TokenError::Malformed));
+        }
     }
 
     #[test]
@@ -267,16 +324,15 @@ mod tests {
     #[test]
     fn signature_of_another_domain_is_refused() {
         let (pair, _) = key(1);
-        let body = claims().to_body();
-        let mut bytes = body.to_vec();
-        bytes.extend_from_slice(pair.sign(&body).as_ref());
-        let token = URL_SAFE_NO_PAD.encode(bytes);
+        let (header, payload) = (v2::header(7), v2::claims(&claims()));
+        let signature = pair.sign(&payload);
+        let token = URL_SAFE_NO_PAD.encode(v2::write(&header, &payload, signature.as_ref()));
         assert_eq!(verify(&token, &keys(), BEFORE), Err(TokenError::BadSignature));
     }
 
     #[test]
     fn malformed_texts_are_refused() {
-        for text in ["", "x", &"A".repeat(TOKEN_CHARS), &"=".repeat(TOKEN_CHARS)] {
+        for text in ["", "x", &"A".repeat(TOKEN_CHARS_MIN), &"=".repeat(TOKEN_CHARS_MIN)] {
             assert_eq!(verify(text, &keys(), BEFORE), Err(TokenError::Malformed), "{text}");
         }
     }
@@ -295,27 +351,37 @@ mod tests {
         #[test]
         fn token_round_trips(
             key_id: u32, asset: u128, playback: u128, min_revision: u32,
-            expires in 1_u64.., cap: u16, bits in 0_u8..4,
+            begun: u64, expires in 1_u64..1 << 50, cap: u16, bits in 0_u8..4,
+            person: Option<([u8; 16], u128)>,
         ) {
             let claims = Claims {
                 key_id,
                 asset: AssetId::from_bits(asset),
                 playback: PlaybackId::from_bits(playback),
                 min_revision,
-                expires_at: Timestamp::from_unix_millis(expires),
+                begun_at: Timestamp::from_unix_millis(begun),
+                expires_at: Timestamp::from_unix_millis(expires * 1_000),
+                viewer: person.map(|(pseudonym, sign_in)| Viewer {
+                    pseudonym,
+                    sign_in: SignInId::from_bits(sign_in),
+                }),
                 rung_cap: (cap != 0).then_some(cap),
                 flags: TokenFlags::from_bits(bits).unwrap(),
             };
             let (pair, public) = key(3);
             let mut keys = TokenKeys::new();
             keys.insert(key_id, public);
-            let before = Timestamp::from_unix_millis(expires - 1);
-            prop_assert_eq!(verify(&mint(&pair, &claims), &keys, before), Ok(claims));
+            let before = Timestamp::from_unix_millis(expires * 1_000 - 1);
+            let token = mint(&pair, &claims);
+            prop_assert!((TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&token.len()));
+            prop_assert_eq!(verify(&token, &keys, before), Ok(claims));
         }
 
         #[test]
-        fn no_changed_character_survives(index in 0_usize..TOKEN_CHARS, bit in 0_u8..6) {
-            let token = mint(&key(1).0, &claims());
+        fn no_changed_character_survives(index: usize, bit in 0_u8..6, is_first: bool) {
+            let pair = key(1).0;
+            let token = if is_first { mint_v1(&pair, &claims()) } else { mint(&pair, &claims()) };
+            let index = index % token.len();
             let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
             let mut bytes = token.into_bytes();
             let digit = alphabet.iter().position(|byte| *byte == bytes[index]).unwrap();
