@@ -14,6 +14,9 @@ const patienceMs = 20_000;
 const checkMs = 5_000;
 const refreshMs = 60_000;
 const triesMax = 3;
+// A segment that is one stream too many: the device that was used before stops within ten seconds.
+const streamWaitMs = 2_000;
+const streamWaitsMax = 7;
 // Silence that a player gave up before its own time limit, to ask for fewer bits.
 const silentMs = 3_000;
 
@@ -77,6 +80,16 @@ function placed(url) {
   return isLost(origin) ? current : origin;
 }
 
+/** The code of a refusal, from the request that hls.js hands out. */
+function codeOf(request) {
+  try {
+    const { response } = request;
+    return JSON.parse(typeof response === "string" ? response : new TextDecoder().decode(response)).code;
+  } catch {
+    return null;
+  }
+}
+
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms * (0.5 + Math.random())));
 
 /** What `fetch` does, at the edge that serves us; at another when it does not answer. */
@@ -129,9 +142,10 @@ export function watchEdges() {
 
 /**
  * A loader for hls.js that asks another edge for what one does not give: the player goes on with what
- * it has and never learns of it. `Inner` is the loader that does the work.
+ * it has and never learns of it. Nor does it learn of tokens that expire, which `tokens` exchanges.
+ * `Inner` is the loader that does the work.
  */
-export function loaderThrough(Inner) {
+export function loaderThrough(Inner, tokens) {
   return class {
     constructor(config) {
       this.config = config;
@@ -140,6 +154,9 @@ export function loaderThrough(Inner) {
       this.stats = this.inner.stats;
       this.context = null;
       this.place = null;
+      this.isRenewed = false;
+      this.waits = 0;
+      this.isAborted = false;
     }
 
     load(context, config, callbacks) {
@@ -150,6 +167,7 @@ export function loaderThrough(Inner) {
     attempt(config, callbacks, origin, tried) {
       const { context } = this;
       const { pathname, search } = new URL(context.url);
+      const path = tokens.newest(pathname) + search;
       this.place = origin;
       tried.add(origin);
       // Where there is another edge it is asked at once; the last one is asked as the policy says.
@@ -162,18 +180,30 @@ export function loaderThrough(Inner) {
         this.renew();
         return this.attempt(config, callbacks, next, tried);
       };
+      const onceMore = (report) => {
+        if (this.inner === null) return undefined;
+        if (this.isAborted) return report();
+        this.renew();
+        return this.attempt(config, callbacks, origin, new Set());
+      };
       const around = { ...callbacks };
       around.onSuccess = (response, stats, _, details) => callbacks.onSuccess(response, stats, context, details);
       around.onError = (error, _, details, stats) => {
         const report = () => callbacks.onError(error, context, details, stats);
         // Not found here may be found there; a token that is refused is refused everywhere.
         if (error.code === 0 || error.code === 404 || error.code >= 500) elsewhere(error.code === 0, report);
-        else report();
+        else if (error.code === 401 && !this.isRenewed) {
+          this.isRenewed = true;
+          tokens.renew().then(() => onceMore(report), report);
+        } else if (error.code === 403 && this.waits < streamWaitsMax && codeOf(details) === "STREAM_LIMIT") {
+          this.waits += 1;
+          pause(streamWaitMs).then(() => onceMore(report));
+        } else report();
       };
       around.onTimeout = (stats, _, details) => elsewhere(true, () => callbacks.onTimeout(stats, context, details));
       if (callbacks.onAbort) around.onAbort = (stats, _, details) => callbacks.onAbort(stats, context, details);
       if (callbacks.onProgress) around.onProgress = (stats, _, data, details) => callbacks.onProgress(stats, context, data, details);
-      this.inner.load({ ...context, url: new URL(pathname + search, origin).href }, { ...config, loadPolicy }, around);
+      this.inner.load({ ...context, url: new URL(path, origin).href }, { ...config, loadPolicy }, around);
     }
 
     /** Another inner loader with the same figures, for each can be used once. */
@@ -188,6 +218,7 @@ export function loaderThrough(Inner) {
 
     abort() {
       const { first, start } = this.stats.loading;
+      this.isAborted = true;
       if (start && !first && performance.now() - start > silentMs) lost(this.place);
       this.inner?.abort();
     }

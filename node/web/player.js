@@ -4,6 +4,7 @@
 import { get } from "./api.js";
 import { at, currentEdge, loaderThrough, lost } from "./edges.js";
 import { markOver } from "./mark.js";
+import { Tokens } from "./tokens.js";
 
 // Measured: with these a dead edge costs no stall; the defaults retry a 503 for 13 seconds.
 const policy = {
@@ -60,9 +61,11 @@ async function anew(asset) {
 function playThroughHls(video, asset, answer, codec) {
   const { Hls } = globalThis;
   const failed = restarts();
+  const tokens = new Tokens();
   let timer = null;
+  tokens.follow(answer);
   const hls = new Hls({
-    loader: loaderThrough(Hls.DefaultConfig.loader),
+    loader: loaderThrough(Hls.DefaultConfig.loader, tokens),
     fragLoadPolicy: policy,
     manifestLoadPolicy: policy,
     playlistLoadPolicy: policy,
@@ -75,6 +78,7 @@ function playThroughHls(video, asset, answer, codec) {
       const again = await anew(asset).catch(() => null);
       if (timer === null) return;
       if (!again) return restart(failed());
+      tokens.follow(again);
       hls.config.startPosition = video.currentTime;
       hls.loadSource(at(addressOf(again, codec)));
     }, restartsIn(left));

@@ -80,6 +80,33 @@ async function openPlaying({ browser, demo, openPage }) {
   return { page, fetched };
 }
 
+/** A token that runs out, and one that an edge refuses, cost the viewer nothing. */
+async function isRenewed(browser, demo, { checks, openPage }) {
+  await checks.check("playback_is_renewed_without_a_stall", { within: 90_000 }, async () => {
+    const { page, fetched } = await openPlaying({ browser, demo, openPage });
+    const tokensOf = (urls) => new Set(urls.filter((url) => url.endsWith(".m4s")).map((url) => new URL(url).pathname.split("/")[2]));
+    const renewals = () => fetched.filter((url) => url.endsWith("/renew")).length;
+    const [first] = tokensOf(fetched);
+    await page.evaluate(() => {
+      const now = Date.now;
+      Date.now = () => now() + 25 * 60_000;
+    });
+    await until("segments under another token", () => renewals() > 0 && tokensOf(fetched.slice(-6)).size === 1 && !tokensOf(fetched.slice(-6)).has(first));
+    const [before, seen] = [renewals(), fetched.length];
+    let isRefused = false;
+    await page.route("**/*.m4s", (route) => {
+      if (isRefused) return route.continue();
+      isRefused = true;
+      return route.fulfill({ status: 401, headers: { "access-control-allow-origin": "*" }, contentType: "application/problem+json", body: JSON.stringify({ code: "TOKEN_EXPIRED" }) });
+    });
+    await until("another renewal and three segments", () => renewals() > before && fetched.slice(seen).filter((url) => url.endsWith(".m4s")).length >= 4);
+    const last = await watch(page);
+    assert(!last.error, `the player says: ${last.error}`);
+    assert(last.stalls.length === 0, `it stalled at ${last.stalls.join(", ")} s`);
+    await page.context().close();
+  });
+}
+
 /** Content steering: players ask each 30 s where to go. */
 async function isDrained(browser, demo, { binary, checks, openPage }) {
   const [other, drained] = demo.viewers;
@@ -163,6 +190,7 @@ export async function lostEdge(kit) {
     });
     if (!demo) return undefined;
     await inChromium(async (browser) => {
+      await isRenewed(browser, demo, kit);
       await isDrained(browser, demo, kit);
       await losesItsEdge(browser, demo, kit).catch((error) => checks.fail("viewer_loses_its_edge", error));
     });

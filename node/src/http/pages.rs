@@ -39,6 +39,7 @@ const MODULES: &[Asset] = modules!(
     "feed.js",
     "player.js",
     "mark.js",
+    "tokens.js",
     "story.js",
     "auction.js",
     "device.js",
