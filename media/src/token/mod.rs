@@ -8,7 +8,7 @@
 //!   first byte   0x84  v2: claims in a COSE_Sign1, what is made
 //!                1     v1: a fixed layout without a viewer, still read
 //! ```
-//! It must not know who may watch. Read next: [`v2`].
+//! It must not know who may watch. Read next: `v2.rs`.
 
 mod cbor;
 mod v1;
