@@ -58,7 +58,8 @@ pub use identity::{JoinOptions, Joined, join};
 pub use link::LinkError;
 pub use link::stream::StreamError;
 pub use options::{
-    CacheOptions, DeliveryOptions, MediaOptions, Options, Sandbox, TranscodeOptions,
+    CacheOptions, CatIssuerOptions, DeliveryOptions, MediaOptions, Options, Sandbox,
+    TranscodeOptions,
 };
 
 use edge::Edge;

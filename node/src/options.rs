@@ -35,6 +35,8 @@ pub struct Options {
     /// Origins whose pages may call the API, beside those of the cluster's edges; `*` for any.
     /// Default: none.
     pub allowed_origins: Vec<String>,
+    /// Whose Common Access Tokens are accepted at `/c/`. Default: nobody's.
+    pub cat_issuers: Vec<CatIssuerOptions>,
     /// Whether requests from this machine are limited too. Default: false, they may come from the
     /// operator's proxy.
     pub limit_this_machine: bool,
@@ -48,6 +50,19 @@ pub struct Options {
     pub media: MediaOptions,
     /// `auto`, `json` or `text`. Default: `auto`.
     pub log_format: String,
+}
+
+/// Somebody whose Common Access Tokens (CTA-5007) are accepted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatIssuerOptions {
+    /// The `kid` of its tokens, as text.
+    pub key_id: String,
+    /// The `iss` of its tokens. Default: empty, it is not looked at.
+    #[serde(default)]
+    pub issuer: String,
+    /// Its public key in base64: 32 bytes of Ed25519, or 65 of an uncompressed point on P-256.
+    pub public_key: String,
 }
 
 /// The segment cache.
@@ -130,6 +145,7 @@ impl Default for Options {
             members: Vec::new(),
             takes_bids: true,
             allowed_origins: Vec::new(),
+            cat_issuers: Vec::new(),
             limit_this_machine: false,
             cache: CacheOptions::default(),
             delivery: DeliveryOptions::default(),

@@ -7,7 +7,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fairground_market::PublicView;
+use fairground_media::token::cat::{CatIssuer, CatKey};
 use fairground_media::{Jail, JailLevel, Launcher, Tools};
 use fairground_runtime::clock::Clock;
 use fairground_runtime::config::ConfigError;
@@ -168,7 +171,7 @@ pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), E
     let siblings = Siblings::new(Arc::clone(&links), sibling_port);
     let origin = Origin::new(cache, Arc::clone(&links), siblings, tasks.clone());
     let meter = Meter::open(&options.dir, options.delivery);
-    let delivery = Delivery::new(origin, meter, &joined.edge);
+    let delivery = Delivery::new(origin, meter, &joined.edge, cat_issuers(&options)?);
     let edge = Arc::new(Edge {
         options,
         id: joined.edge,
@@ -197,6 +200,20 @@ pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), E
         live_streams: 0.into(),
     });
     Ok((edge, events))
+}
+
+/// The issuers of Common Access Tokens, with their keys.
+fn cat_issuers(options: &Options) -> Result<Vec<CatIssuer>, Error> {
+    let issuers = options.cat_issuers.iter().map(|row| -> Result<CatIssuer, Error> {
+        let bytes = STANDARD.decode(&row.public_key).ok();
+        let key = bytes.and_then(|bytes| CatKey::from_bytes(&bytes)).ok_or_else(|| {
+            let problem = format!("the public key of `{}` is neither kind", row.key_id);
+            Error::Option { option: "cat_issuers", problem }
+        })?;
+        let name = (!row.issuer.is_empty()).then(|| row.issuer.clone());
+        Ok(CatIssuer { key_id: row.key_id.clone().into_bytes(), name, key })
+    });
+    issuers.collect()
 }
 
 async fn bind(options: &Options) -> Result<Sockets, Error> {

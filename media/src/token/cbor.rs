@@ -117,6 +117,13 @@ impl<'a> Reader<'a> {
         self.bytes()?.try_into().ok()
     }
 
+    pub(super) fn text(&mut self) -> Option<&'a str> {
+        let length = usize::try_from(self.of(TEXT)?).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        std::str::from_utf8(bytes).ok()
+    }
+
     /// How many items an array has.
     pub(super) fn array(&mut self) -> Option<u64> {
         self.of(ARRAY)
@@ -195,16 +202,16 @@ mod tests {
         #[test]
         fn what_is_written_is_read(int: i64, uint: u64, bytes: Vec<u8>, items in 0_usize..99_999) {
             let mut writer = Writer::default();
-            writer.array(items).int(int).bytes(&bytes).uint(uint).map(items).text("x");
+            writer.array(items).int(int).bytes(&bytes).uint(uint).text("x").map(items);
             let written = writer.into_bytes();
             let mut reader = Reader::new(&written);
             prop_assert_eq!(reader.array(), Some(length(items)));
             prop_assert_eq!(reader.int(), Some(int));
             prop_assert_eq!(reader.bytes(), Some(&bytes[..]));
             prop_assert_eq!(reader.uint(), Some(uint));
+            prop_assert_eq!(reader.text(), Some("x"));
             prop_assert_eq!(reader.map(), Some(length(items)));
-            prop_assert_eq!(reader.of(TEXT), Some(1));
-            prop_assert!(!reader.is_empty());
+            prop_assert!(reader.is_empty());
         }
 
         #[test]

@@ -10,6 +10,7 @@
 //! ```
 //! It must not know who may watch. Read next: `v2.rs`.
 
+pub mod cat;
 mod cbor;
 mod v1;
 mod v2;
@@ -88,6 +89,12 @@ pub enum TokenError {
     /// Its time is over.
     #[error("an expired playback token")]
     Expired,
+    /// Its time is to come.
+    #[error("a playback token that is not valid yet")]
+    NotYetValid,
+    /// It says something that is not understood here.
+    #[error("a playback token with unknown claims")]
+    Unsupported,
 }
 
 /// Signs a token.

@@ -124,6 +124,11 @@ impl Meter {
         Tab { meter: Arc::clone(self), taken, now }
     }
 
+    /// A tab that no playback has.
+    pub(crate) fn open_tab(self: &Arc<Self>, now: Timestamp) -> Tab {
+        Tab { meter: Arc::clone(self), taken: Arc::default(), now }
+    }
+
     /// Bytes left.
     fn count(&self, now: Timestamp, bytes: u64) {
         self.lock().count(now, bytes);

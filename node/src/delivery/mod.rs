@@ -25,7 +25,8 @@ use std::sync::Arc;
 use fairground_media::Manifest;
 use fairground_media::path::{MIME_PLAYLIST, PlayPath, Resource, resolve};
 use fairground_media::playlist::{Steering, steered};
-use fairground_media::token::{self, Claims, TokenError};
+use fairground_media::token::cat::{self, CatIssuer};
+use fairground_media::token::{self, Claims, TokenError, TokenFlags};
 use fairground_types::{AssetId, BlobHash, EdgeId, Timestamp};
 use quick_cache::sync::Cache;
 
@@ -83,10 +84,16 @@ pub(crate) struct Delivery {
     pathway: String,
     texts: RenderedTexts,
     verified: Cache<String, (Arc<crate::replica::Keys>, Claims)>,
+    cat_issuers: Vec<CatIssuer>,
 }
 
 impl Delivery {
-    pub(crate) fn new(origin: Arc<Origin>, meter: Arc<Meter>, edge: &EdgeId) -> Self {
+    pub(crate) fn new(
+        origin: Arc<Origin>,
+        meter: Arc<Meter>,
+        edge: &EdgeId,
+        cat_issuers: Vec<CatIssuer>,
+    ) -> Self {
         Self {
             origin,
             meter,
@@ -94,6 +101,7 @@ impl Delivery {
             pathway: edge.to_string(),
             texts: RenderedTexts::new(),
             verified: Cache::new(TOKENS_MAX),
+            cat_issuers,
         }
     }
 
@@ -117,6 +125,32 @@ impl Delivery {
         let claims = token::verify(text, &keys.playback, now).map_err(DeliveryError::Token)?;
         self.verified.insert(text.to_owned(), (keys, claims));
         Ok(claims)
+    }
+
+    /// Checks a Common Access Token for a request of an asset; each time, for it may ask anything.
+    pub(crate) fn verify_cat(
+        &self,
+        text: &str,
+        (method, path): (&str, &str),
+        asset: AssetId,
+        now: Timestamp,
+    ) -> Result<Claims, DeliveryError> {
+        let access = cat::verify(text, &self.cat_issuers, now).map_err(DeliveryError::Token)?;
+        if !access.allows(method, path) {
+            return Err(DeliveryError::Denied);
+        }
+        // What the public may have, and no more: previews are for accounts.
+        Ok(Claims {
+            key_id: 0,
+            asset,
+            playback: access.playback,
+            min_revision: 1,
+            begun_at: Timestamp::default(),
+            expires_at: access.expires_at,
+            viewer: None,
+            rung_cap: None,
+            flags: TokenFlags::default(),
+        })
     }
 
     /// Whether verified claims are good for anything of a revision.

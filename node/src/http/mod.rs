@@ -124,6 +124,7 @@ fn api() -> OpenApiRouter<Arc<Edge>> {
         .routes(routes!(captions::list))
         .routes(routes!(captions::set, captions::remove).layer(captions::body_limit()))
         .routes(routes!(segments::serve))
+        .routes(routes!(segments::serve_by_cat))
         .routes(routes!(segments::steer))
         .routes(routes!(feed::show))
         .routes(routes!(feed::interact))

@@ -60,6 +60,11 @@ pub(super) fn table() -> Vec<Quota> {
             counts_generally: false,
             ..row("media", GET, "/p/{token}/{asset}/{revision}/{*path}", 1_000)
         },
+        // A CDN asks for many.
+        Quota {
+            counts_generally: false,
+            ..row("media by access token", GET, "/c/{asset}/{revision}/{*path}", 60_000)
+        },
         // Beside the segments: a player that is refused here once never asks again.
         Quota {
             counts_generally: false,

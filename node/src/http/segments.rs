@@ -1,7 +1,7 @@
 //! Playlists, headers, segments and stills below a playback token.
 //!
 //! ```text
-//!   /p/{token}/{asset}/{revision}/{path}
+//!   /p/{token}/{asset}/{revision}/{path}      /c/{asset}/{revision}/{path} with a header
 //!   ETag: "<BLAKE3>"     If-None-Match -> 304     Range -> 206, 416     HEAD
 //!   playlists: gzip, whole then                   segments: never compressed
 //! ```
@@ -12,14 +12,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode, header};
+use axum::extract::{OriginalUri, Path, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response as HttpResponse, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use fairground_media::path::PlayPath;
+use fairground_media::token::Claims;
 use fairground_runtime::counted::counted;
 use fairground_runtime::problem::{ApiQuery, Problem};
-use fairground_types::{AssetId, EdgeId};
+use fairground_types::{AssetId, EdgeId, Timestamp};
 use serde::Deserialize;
 
 use super::problem_map;
@@ -30,6 +31,9 @@ use crate::delivery::steering::{self, MIME_STEERING, SteeringManifest, Viewer};
 use crate::delivery::streams::is_stream;
 use crate::delivery::{Delivery, DeliveryError, Found};
 use crate::edge::Edge;
+
+/// Where a Common Access Token stands (CTA-5007).
+const CAT_HEADER: &str = "cta-common-access-token";
 
 /// Playlists, headers, segments and posters of one playback.
 #[utoipa::path(get, path = "/p/{token}/{asset}/{revision}/{*path}", operation_id = "getMedia",
@@ -63,10 +67,76 @@ pub(crate) async fn serve(
     headers: HeaderMap,
 ) -> Response {
     edge.leaving.note_media(edge.time.monotonic());
-    match find(&edge, &token, (&asset, &revision), &path).await {
+    match find(&edge, &token, (&asset, &revision), &path, edge.time.now()).await {
         Ok((found, tab)) => answer(&found, &headers, move |bytes| tab.sent(bytes)),
         Err(error) => problem_map::not_delivered(&error).into_response(),
     }
+}
+
+/// The same under a Common Access Token.
+///
+/// For a CDN in front of the edges, whose tokens an issuer of the operator's makes. The token is in the
+/// header `CTA-Common-Access-Token`; its `catu` claim must have rules for the path. Clips that the public
+/// may see are served, and no others. There is no steering here: a CDN is one address.
+#[utoipa::path(get, path = "/c/{asset}/{revision}/{*path}", operation_id = "getMediaByAccessToken",
+    tag = "media",
+    params(("asset" = AssetId, Path), ("revision" = u32, Path),
+        ("path" = String, Path, description = "As below the address of a playback."),
+        ("CTA-Common-Access-Token" = String, Header, description = "The token (CTA-5007), base64url.")),
+    responses(
+        (status = 200, description = "The file.", content(
+                (Vec<u8> = "application/vnd.apple.mpegurl"),
+                (Vec<u8> = "video/mp4"),
+                (Vec<u8> = "audio/mp4"),
+                (Vec<u8> = "image/avif"),
+                (Vec<u8> = "image/jpeg"),
+                (Vec<u8> = "text/vtt"),
+            )),
+        (status = 206, description = "The range asked for.", content(
+                (Vec<u8> = "application/vnd.apple.mpegurl"),
+                (Vec<u8> = "video/mp4"),
+                (Vec<u8> = "audio/mp4"),
+                (Vec<u8> = "image/avif"),
+                (Vec<u8> = "image/jpeg"),
+                (Vec<u8> = "text/vtt"),
+            )),
+        (status = 304, description = "The client has it."),
+        (status = 416, description = "There is no such range."),
+    ),
+    extensions(("x-codes" = json!(["TOKEN_EXPIRED", "PLAYBACK_DENIED"]))))]
+pub(crate) async fn serve_by_cat(
+    State(edge): State<Arc<Edge>>,
+    Path((asset, revision, path)): Path<(String, String, String)>,
+    OriginalUri(uri): OriginalUri,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    edge.leaving.note_media(edge.time.monotonic());
+    let token = headers.get(CAT_HEADER).and_then(|value| value.to_str().ok());
+    let request = (token.unwrap_or_default(), method.as_str(), uri.path());
+    match find_by_cat(&edge, request, (&asset, &revision), &path).await {
+        Ok((found, tab)) => answer(&found, &headers, move |bytes| tab.sent(bytes)),
+        Err(error) => problem_map::not_delivered(&error).into_response(),
+    }
+}
+
+async fn find_by_cat(
+    edge: &Edge,
+    (token, method, uri): (&str, &str, &str),
+    (asset, revision): (&str, &str),
+    path: &str,
+) -> Result<(Found, Tab), DeliveryError> {
+    let asset_id: AssetId = asset.parse().map_err(|_| DeliveryError::NotFound)?;
+    let now = edge.time.now();
+    let claims = edge.delivery.verify_cat(token, (method, uri), asset_id, now)?;
+    // No account stands behind the token: nobody's draft is shown to it. This looks through every
+    // story, which is for the CDN's misses, not for each viewer.
+    if !edge.view.read(|view| view.is_listed_asset(asset_id)) {
+        return Err(DeliveryError::NotFound);
+    }
+    // A CDN asks for many viewers: nothing is counted by playback.
+    let tab = edge.delivery.meter.open_tab(now);
+    find_under(edge, (&claims, tab), (asset, revision), path, now).await
 }
 
 async fn find(
@@ -74,9 +144,20 @@ async fn find(
     token: &str,
     (asset, revision): (&str, &str),
     path: &str,
+    now: Timestamp,
 ) -> Result<(Found, Tab), DeliveryError> {
-    let now = edge.time.now();
     let claims = edge.delivery.verify(&edge.view, token, now)?;
+    let tab = edge.delivery.meter.tab(claims.playback, now);
+    find_under(edge, (&claims, tab), (asset, revision), path, now).await
+}
+
+async fn find_under(
+    edge: &Edge,
+    (claims, tab): (&Claims, Tab),
+    (asset, revision): (&str, &str),
+    path: &str,
+    now: Timestamp,
+) -> Result<(Found, Tab), DeliveryError> {
     let asset: AssetId = asset.parse().map_err(|_| DeliveryError::NotFound)?;
     let revision: u32 = revision.parse().map_err(|_| DeliveryError::NotFound)?;
     let path = PlayPath::parse(path).ok_or(DeliveryError::NotFound)?;
@@ -86,11 +167,10 @@ async fn find(
         return Err(DeliveryError::Stale);
     }
     edge.delivery.meter.permit(begins, now)?;
-    let tab = edge.delivery.meter.tab(claims.playback, now);
     let takes_seat = is_stream(&path);
-    let found = edge.delivery.find(&edge.view, (&claims, &tab), (asset, revision), path).await?;
+    let found = edge.delivery.find(&edge.view, (claims, &tab), (asset, revision), path).await?;
     // Last: what was not had costs no seat.
-    if takes_seat && !edge.delivery.streams.admit(&claims, edge.time.monotonic()) {
+    if takes_seat && !edge.delivery.streams.admit(claims, edge.time.monotonic()) {
         return Err(DeliveryError::StreamLimit);
     }
     Ok((found, tab))

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use fairground_media::token::{self, Claims, TokenFlags, Viewer};
+use fairground_node::CatIssuerOptions;
 use fairground_runtime::clock::Clock;
 use fairground_storage::KeyFile;
 use fairground_storage::segment_cache::{Budget, SegmentCache};
@@ -116,6 +119,71 @@ async fn a_playback_is_renewed_and_ends_when_the_cluster_counts_too_many() {
     until("the cluster's word arrives", || is(Some("STREAM_LIMIT"))).await;
     serving.member.streams.lock().unwrap().clear();
     until("and is taken back", || is(None)).await;
+    edge.stop().await;
+    serving.stop().await;
+}
+
+/// A Common Access Token for every path below `prefix`, written byte by byte.
+fn cat(key: &Ed25519KeyPair, prefix: &str) -> String {
+    let header = b"\xa2\x01\x27\x04\x42op";
+    let now = Clock::system().now().as_unix_seconds();
+    let expires = u32::try_from(now + 300).unwrap();
+    let length = u8::try_from(prefix.len()).unwrap();
+    let payload = [
+        &b"\xa2\x04\x1a"[..],
+        &expires.to_be_bytes(),
+        b"\x19\x01\x38\xa1\x03\xa1\x01\x78",
+        &[length],
+        prefix.as_bytes(),
+    ]
+    .concat();
+    let length = u8::try_from(payload.len()).unwrap();
+    let signed = [&b"\x84\x6aSignature1\x47"[..], header, &[0x40, 0x58, length], &payload].concat();
+    let signature = key.sign(&signed);
+    let token = [
+        &b"\x84\x47"[..],
+        header,
+        &[0xa0, 0x58, length],
+        &payload,
+        &[0x58, 64],
+        signature.as_ref(),
+    ]
+    .concat();
+    URL_SAFE_NO_PAD.encode(token)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_of_the_operator_opens_public_clips() {
+    let world = Arc::new(World::new());
+    let serving = FakeMember::serve(&world, &[BUYER]);
+    let clip = clip();
+    serving.member.blobs.lock().unwrap().extend(clip.blobs.clone());
+    let dir = world.folder(std::slice::from_ref(&serving.address));
+    let key = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap();
+    let mut options = options(dir.path());
+    options.cat_issuers = vec![CatIssuerOptions {
+        key_id: "op".to_owned(),
+        issuer: String::new(),
+        public_key: STANDARD.encode(key.public_key()),
+    }];
+    let edge = start(options).await;
+    let path = format!("/c/{ASSET}/1/c360/0.m4s");
+    let with = |token: String| {
+        edge.request(Method::GET, &path).header("CTA-Common-Access-Token", token).send()
+    };
+    let good = || cat(&key, &format!("/c/{ASSET}/"));
+    let body = until("the clip is served", || async {
+        let answer = with(good()).await.unwrap();
+        if answer.status() == 200 { answer.bytes().await.ok() } else { None }
+    })
+    .await;
+    assert_eq!(body, clip.segment);
+    let foreign = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
+    let elsewhere = "/c/ast_00000000000000000000000009/";
+    let refused = [cat(&foreign, &format!("/c/{ASSET}/")), cat(&key, elsewhere), String::new()];
+    for token in refused {
+        assert_eq!(problem(with(token).await.unwrap()).await.1["code"], "PLAYBACK_DENIED");
+    }
     edge.stop().await;
     serving.stop().await;
 }

@@ -6,6 +6,7 @@ use fairground_media::mux::{adts, fragments, obu};
 use fairground_media::path::{PlayPath, resolve};
 use fairground_media::playlist::{CodecSet, multivariant};
 use fairground_media::sniff;
+use fairground_media::token::cat::{self, CatIssuer, CatKey};
 use fairground_media::token::{self, TokenKeys};
 use fairground_types::Timestamp;
 
@@ -19,6 +20,15 @@ fn path_token(input: &[u8]) -> Outcome {
     let mut keys = TokenKeys::default();
     keys.insert(1, [3; 32]);
     assert!(token::verify(text, &keys, NOW).is_err(), "nobody signed this");
+    Outcome::Refused
+}
+
+/// A Common Access Token of an issuer whose key is known.
+fn common_access_token(input: &[u8]) -> Outcome {
+    let Ok(text) = std::str::from_utf8(input) else { return Outcome::Refused };
+    let key = CatKey::Ed25519([3; 32]);
+    let issuer = CatIssuer { key_id: b"op".to_vec(), name: None, key };
+    assert!(cat::verify(text, &[issuer], NOW).is_err(), "nobody signed this");
     Outcome::Refused
 }
 
@@ -95,6 +105,7 @@ fn mp4_fragments(input: &[u8]) -> Outcome {
 
 pub(super) const TARGETS: &[Target] = &[
     Target { name: "path_token", run: path_token, golden: &[] },
+    Target { name: "common_access_token", run: common_access_token, golden: &[] },
     Target { name: "play_path", run: play_path, golden: &[] },
     Target { name: "manifest", run: manifest, golden: &[] },
     Target { name: "upload_head", run: upload_head, golden: &[] },
