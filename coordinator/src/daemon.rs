@@ -321,6 +321,7 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         admission: Admission::new(ca),
         health: Health::new(&["raft", "http"]),
         payments: Payments::new(&options.stripe, id.0)?,
+        reports: Reports::default(),
         app_url: options.app_url.clone(),
     });
     Ok(Started {

@@ -34,6 +34,7 @@ mod payout;
 mod peers;
 mod playback;
 mod private;
+mod progress;
 mod propose;
 mod quic;
 mod raft;

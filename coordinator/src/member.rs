@@ -23,6 +23,7 @@ use crate::history::History;
 use crate::identity::Secrets;
 use crate::join::Admission;
 use crate::peers::Peers;
+use crate::progress::Reports;
 use crate::propose::{ProposeError, Proposer};
 use crate::raft::office::Office;
 use crate::raft::{self, NotLinearizable, Raft};
@@ -52,6 +53,8 @@ pub(crate) struct Member {
     pub(crate) admission: Admission,
     pub(crate) health: Health,
     pub(crate) payments: Payments,
+    /// How far jobs are, as told while this member led.
+    pub(crate) reports: Reports,
     /// Base URL of the app that people use, for links in mails.
     pub(crate) app_url: Option<String>,
 }

@@ -17,6 +17,7 @@ use crate::copy;
 use crate::edge::forward::json as document;
 use crate::member::Member;
 use crate::private;
+use crate::progress;
 use crate::receipt;
 
 /// Answers one read.
@@ -45,6 +46,13 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         | ReadRequest::PublicProfile { .. }
         | ReadRequest::Addresses { .. } => about_people(member, read),
         ReadRequest::DataCopy { user, request } => copy::of(member, *user, *request).await,
+        ReadRequest::Asset { user, asset } => {
+            let row = member.state.read(|market| market.asset_row(*asset));
+            match row.filter(|row| row.owner_id == *user) {
+                Some(row) => document(&progress::with_asset(member, row).await),
+                None => one::<()>(None),
+            }
+        }
         _ => member.state.read(|market| look_up(market, read)),
     }
 }
@@ -241,8 +249,9 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
         | ReadRequest::OfferPolicy { .. }
         | ReadRequest::MyAuctions { .. } => about_offers(market, read),
         ReadRequest::MyLocks { user } => document(&LockList { locks: market.locks_of(*user) }),
-        // Answered where the history is at hand.
-        ReadRequest::Lock { .. }
+        // Answered where the history or the leader's memory is at hand.
+        ReadRequest::Asset { .. }
+        | ReadRequest::Lock { .. }
         | ReadRequest::Payment { .. }
         | ReadRequest::Receipt { .. }
         | ReadRequest::ReceiptLink { .. }
@@ -276,9 +285,6 @@ fn look_up(market: &Market, read: &ReadRequest) -> ForwardResponse {
         ReadRequest::MySaved { user } => document(&market.saved_of(*user)),
         ReadRequest::FeedProfile { user } => document(&market.feed_profile(*user)),
         ReadRequest::MyAssets { user } => document(&AssetList { assets: market.assets_of(*user) }),
-        ReadRequest::Asset { user, asset } => {
-            one(market.asset_row(*asset).filter(|row| row.owner_id == *user))
-        }
         ReadRequest::Me { user } => one(market.me(*user)),
         ReadRequest::SignIns { user, current } => document(&market.sign_ins_of(*user, *current)),
         ReadRequest::Devices { user } => document(&market.devices_of(*user)),

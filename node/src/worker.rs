@@ -5,6 +5,7 @@
 //!                                                   |  blobs, a few at a time, to a quorum
 //!       PublishRevision: beginnings, H.264 whole  <-+-> PublishRevision: with AV1
 //!       RenewLease each 15 s meanwhile; a lease that is lost ends the job
+//!       ReportProgress each 5 s, for the leader's memory
 //! ```
 //! A job that is leased again starts from the beginning; blobs that are there already cost nothing.
 //! It must not know codecs. Read next: `fairground_media::transcode`.
@@ -23,8 +24,10 @@ use fairground_media::{
 };
 use fairground_types::command::{Command, Extent, MediaCommand, PublishRevision};
 use fairground_types::text::Handle;
-use fairground_types::{Accepted, AssetId, BlobHash, Verdict};
-use fairground_wire::message::{ForwardRequest, ForwardResponse, ReadRequest};
+use fairground_types::{Accepted, AssetId, BlobHash, EdgeId, Millis, Timestamp, Verdict};
+use fairground_wire::message::{
+    ForwardRequest, ForwardResponse, JobProgress, JobStage, ReadRequest,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -38,7 +41,12 @@ use crate::uplink::own_command;
 
 /// How often the cluster is asked for jobs.
 const POLL_PERIOD: Duration = Duration::from_millis(1_500);
-const RENEW_PERIOD: Duration = Duration::from_secs(15);
+/// How often the leader is told how far a job is.
+const BEAT_PERIOD: Duration = Duration::from_secs(5);
+/// How long that may take; the lease must be renewed in time.
+const BEAT_WAIT: Duration = Duration::from_secs(2);
+/// Beats between two renewals of a lease.
+const BEATS_PER_RENEWAL: u32 = 3;
 /// Blobs on their way to the cluster at a time.
 const PUTS: usize = 4;
 /// Blobs that wait for their way to the cluster.
@@ -58,25 +66,41 @@ pub(crate) struct Work {
     reports: Mutex<BTreeMap<AssetId, JobReport>>,
 }
 
-/// How a job at this edge goes, for the maker.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
+/// How a job at this edge goes.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct JobReport {
-    /// `h264` or `av1`; absent when nothing runs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) progress: Option<StageReport>,
+    /// Absent when nothing runs.
+    running: Option<RunningStage>,
     /// How long the stages took, once they are over.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) figures: Option<Figures>,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct RunningStage {
+    progress: JobProgress,
+    /// Monotonic.
+    began_at: Millis,
+}
+
 /// How far a stage is.
-#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StageReport {
-    stage: &'static str,
+    stage: JobStage,
+    /// Frames done, over all rungs of the stage.
     done_frames: u64,
+    /// Frames to do, over all rungs of the stage.
     total_frames: u64,
+    /// Frames done in a thousand seconds, on average.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fps_milli: Option<u64>,
+    /// How long the rest of the stage takes as it goes now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    eta_ms: Option<Millis>,
+    /// When the stage began.
+    since: Timestamp,
+    /// The edge that works on it.
+    edge: EdgeId,
 }
 
 /// Measured figures of a finished job.
@@ -120,6 +144,28 @@ impl Work {
     /// What this edge knows of a job.
     pub(crate) fn report(&self, asset: AssetId) -> Option<JobReport> {
         self.lock().get(&asset).cloned()
+    }
+
+    /// Notes how far a stage is at `now` on the monotonic clock.
+    fn note(&self, asset: AssetId, told: Progress, now: Millis) {
+        let stage = match told.stage {
+            Stage::H264 => JobStage::H264,
+            Stage::Av1 => JobStage::Av1,
+        };
+        self.update(asset, |report| {
+            let began_at = match report.running {
+                Some(running) if running.progress.stage == stage => running.began_at,
+                Some(_) | None => now,
+            };
+            let elapsed = now.less(began_at);
+            let Progress { done_frames, total_frames, .. } = told;
+            let progress = JobProgress { stage, done_frames, total_frames, elapsed };
+            report.running = Some(RunningStage { progress, began_at });
+        });
+    }
+
+    fn running(&self, asset: AssetId) -> Option<RunningStage> {
+        self.lock().get(&asset)?.running
     }
 
     fn update(&self, asset: AssetId, change: impl FnOnce(&mut JobReport)) {
@@ -213,7 +259,7 @@ pub(crate) async fn run(edge: Arc<Edge>, tools: Tools) {
                 () = edge.shutdown.wait() => return,
                 () = work(&edge, &tools, leased) => {}
             }
-            edge.work.update(asset, |report| report.progress = None);
+            edge.work.update(asset, |report| report.running = None);
         }
     }
 }
@@ -311,7 +357,10 @@ impl Drop for StopOnDrop {
 /// Renews the lease; returns when it is lost.
 async fn keep_lease(edge: &Arc<Edge>, leased: &Leased, is_lost: &AtomicBool) {
     loop {
-        tokio::time::sleep(RENEW_PERIOD).await;
+        for _ in 0..BEATS_PER_RENEWAL {
+            tokio::time::sleep(BEAT_PERIOD).await;
+            tell_progress(edge, leased).await;
+        }
         let command =
             Command::Media(MediaCommand::RenewLease { asset: leased.asset, fence: leased.fence });
         let answer = edge.links.forward(&own_command(edge, "renew-lease", command)).await;
@@ -322,6 +371,39 @@ async fn keep_lease(edge: &Arc<Edge>, leased: &Leased, is_lost: &AtomicBool) {
             return;
         }
     }
+}
+
+/// Tells the leader how far the job is. What is lost of it the next beat makes good.
+async fn tell_progress(edge: &Edge, leased: &Leased) {
+    let Some(RunningStage { progress, .. }) = edge.work.running(leased.asset) else { return };
+    let request = ForwardRequest::ReportProgress {
+        edge: edge.id.clone(),
+        asset: leased.asset,
+        fence: leased.fence,
+        progress,
+    };
+    match tokio::time::timeout(BEAT_WAIT, edge.links.forward(&request)).await {
+        Ok(Ok(ForwardResponse::Rejected(rejection))) => {
+            tracing::debug!(detail = %rejection.detail, "progress not taken");
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "progress not told"),
+        Err(_) => tracing::debug!("progress not told in time"),
+    }
+}
+
+/// How far a job that runs at this edge is, newer than what the leader was told.
+pub(crate) fn progress_here(edge: &Edge, asset: AssetId) -> Option<StageReport> {
+    let RunningStage { progress, began_at } = edge.work.running(asset)?;
+    Some(StageReport {
+        stage: progress.stage,
+        done_frames: progress.done_frames,
+        total_frames: progress.total_frames,
+        fps_milli: progress.fps_milli(),
+        eta_ms: progress.eta(),
+        since: edge.time.now().minus(edge.time.monotonic().less(began_at)),
+        edge: edge.id.clone(),
+    })
 }
 
 /// A command that must get its verdict; the same identity at every attempt.
@@ -399,7 +481,7 @@ impl RunStage<'_> {
         let asset = self.leased.asset;
         let encoding = tokio::task::spawn_blocking(move || {
             let mut sink = QueueSink { made, is_lost };
-            let mut progress = |now: Progress| show(&edge, asset, now);
+            let mut progress = |told: Progress| edge.work.note(asset, told, edge.time.monotonic());
             let made = if is_av1 {
                 job.av1_revision(&mut sink, &mut progress)
             } else {
@@ -445,16 +527,6 @@ impl RunStage<'_> {
 fn figures_of(report: &RungReport) -> RungFigures {
     let RungReport { name, quantizer, is_kept, ssim, ssim_h264, bits_ratio } = report.clone();
     RungFigures { name, quantizer, is_kept, ssim, ssim_h264, bits_ratio }
-}
-
-fn show(edge: &Edge, asset: AssetId, now: Progress) {
-    let stage = match now.stage {
-        Stage::H264 => "h264",
-        Stage::Av1 => "av1",
-    };
-    let progress =
-        StageReport { stage, done_frames: now.done_frames, total_frames: now.total_frames };
-    edge.work.update(asset, |report| report.progress = Some(progress));
 }
 
 /// What the encoder's thread has made.
@@ -600,5 +672,28 @@ pub(crate) fn clear(dir: &Path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => tracing::warn!(%error, "old work not removed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn told(stage: Stage, done_frames: u64) -> Progress {
+        Progress { stage, done_frames, total_frames: 100 }
+    }
+
+    #[test]
+    fn a_stage_is_timed_from_its_first_word() {
+        let (work, asset) = (Work::default(), AssetId::from_bits(1));
+        assert!(work.running(asset).is_none());
+        work.note(asset, told(Stage::H264, 0), Millis::new(1_000));
+        work.note(asset, told(Stage::H264, 50), Millis::new(6_000));
+        let running = work.running(asset).expect("noted");
+        assert_eq!(running.progress.elapsed, Millis::from_secs(5));
+        assert_eq!(running.progress.fps_milli(), Some(10_000));
+        work.note(asset, told(Stage::Av1, 10), Millis::new(9_000));
+        let running = work.running(asset).expect("noted");
+        assert_eq!((running.progress.stage, running.began_at), (JobStage::Av1, Millis::new(9_000)));
     }
 }

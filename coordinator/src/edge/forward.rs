@@ -19,7 +19,8 @@ use fairground_types::{
     Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, SignInId, UserId,
 };
 use fairground_wire::message::{
-    ForwardRequest, ForwardResponse, PrivateBytes, PrivateText, StreamKind, StreamsRefused,
+    ForwardRequest, ForwardResponse, JobProgress, PrivateBytes, PrivateText, StreamKind,
+    StreamsRefused,
 };
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ use crate::auth::{self, AuthError};
 use crate::member::Member;
 use crate::private::{self, SealError};
 use crate::stream::{self, StreamError};
-use crate::{payout, playback, reads, recovery, social};
+use crate::{payout, playback, progress, reads, recovery, social};
 
 /// How long the leader may take over a call that was passed on.
 const PASS_ON_WAIT: Duration = Duration::from_secs(6);
@@ -92,6 +93,15 @@ pub(crate) async fn serve(
             let refused = member.streams.hear(&seen, member.clock.monotonic());
             json(&StreamsRefused { refused })
         }
+        ForwardRequest::ReportProgress { edge, asset, fence, progress } => {
+            report_progress(member, peer, (edge, asset, fence), progress).await
+        }
+        ForwardRequest::ReadProgress { asset } => match peer {
+            Role::Member(_) => progress::told(member, asset),
+            Role::Edge(_) => {
+                ForwardResponse::Rejected(Rejection::new(Code::Forbidden, "members ask that"))
+            }
+        },
     };
     stream::send(&mut send, &response).await?;
     // A peer that is gone needs no end of stream.
@@ -295,6 +305,34 @@ async fn add_push_device(
             fairground_types::Verdict::Rejected(rejection) => ForwardResponse::Rejected(rejection),
         },
         Err(_) => unavailable(),
+    }
+}
+
+/// What a worker tells lives in the leader's memory. An edge speaks for its own leases alone.
+async fn report_progress(
+    member: &Member,
+    peer: &Role,
+    (edge, asset, fence): (EdgeId, AssetId, u64),
+    progress: JobProgress,
+) -> ForwardResponse {
+    let is_its_own = match peer {
+        Role::Edge(named) => *named == edge,
+        // The member that passed it on has looked.
+        Role::Member(_) => true,
+    };
+    if !is_its_own {
+        let refused = Rejection::new(Code::Forbidden, "an edge tells of its own jobs");
+        return ForwardResponse::Rejected(refused);
+    }
+    if member.leads() {
+        return progress::hear(member, (edge, asset, fence), progress);
+    }
+    match peer {
+        Role::Member(_) => unavailable(),
+        Role::Edge(_) => {
+            let request = ForwardRequest::ReportProgress { edge, asset, fence, progress };
+            pass_on(member, &request).await
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::auth::SignedIn;
 use super::{call, problem_map};
 use crate::delivery::DeliveryError;
 use crate::edge::Edge;
-use crate::worker::{Figures, StageReport};
+use crate::worker::{self, Figures, StageReport};
 
 /// What the cluster knows of a clip.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -37,6 +37,9 @@ pub(crate) struct AssetFacts {
     duration: Millis,
     width: u32,
     height: u32,
+    /// How far the stage is that runs, as its worker told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    progress: Option<StageReport>,
 }
 
 /// A clip and how its making goes, for its owner.
@@ -45,10 +48,7 @@ pub(crate) struct AssetFacts {
 pub(crate) struct AssetDocument {
     #[serde(flatten)]
     facts: AssetFacts,
-    /// What runs at this edge.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    progress: Option<StageReport>,
-    /// How long the stages took, once they are over.
+    /// How long the stages took, once they are over; at the edge that made the clip.
     #[serde(skip_serializing_if = "Option::is_none")]
     figures: Option<Figures>,
 }
@@ -85,9 +85,12 @@ pub(crate) async fn show(
     ApiPath(asset): ApiPath<AssetId>,
 ) -> Result<Json<AssetDocument>, Problem> {
     let read = ForwardRequest::Read(ReadRequest::Asset { user: who.user, asset });
-    let facts = call::typed(&edge, &read).await?;
+    let mut facts: AssetFacts = call::typed(&edge, &read).await?;
+    if let Some(here) = worker::progress_here(&edge, asset) {
+        facts.progress = Some(here);
+    }
     let report = edge.work.report(asset).unwrap_or_default();
-    Ok(Json(AssetDocument { facts, progress: report.progress, figures: report.figures }))
+    Ok(Json(AssetDocument { facts, figures: report.figures }))
 }
 
 /// Starts a playback.

@@ -51,6 +51,9 @@ const fn is_repeatable(request: &ForwardRequest) -> bool {
         | ForwardRequest::RedeemRecovery { .. }
         | ForwardRequest::DenyRecovery { .. }
         | ForwardRequest::RequestCode { .. }
+        // The next one says more.
+        | ForwardRequest::ReportProgress { .. }
+        | ForwardRequest::ReadProgress { .. }
         | ForwardRequest::VerifyCode { .. }
         | ForwardRequest::Refresh { .. } => false,
     }

@@ -12,6 +12,7 @@ mod analytics;
 mod budgets;
 mod captions;
 mod clip;
+mod jobs;
 mod member;
 mod offers;
 mod origin;

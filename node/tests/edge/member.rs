@@ -45,7 +45,7 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::clip::clip;
@@ -78,6 +78,8 @@ pub(crate) struct FakeMember {
     calls: Mutex<Vec<ForwardRequest>>,
     /// Playbacks that are one too many.
     pub(crate) streams: Mutex<Vec<PlaybackId>>,
+    /// What the leader was told of the job of a clip.
+    pub(crate) progress: Mutex<Option<Value>>,
     playback: SigningPair,
 }
 
@@ -121,6 +123,7 @@ impl FakeMember {
             directory: Mutex::default(),
             calls: Mutex::default(),
             streams: Mutex::default(),
+            progress: Mutex::default(),
             playback: world.playback.clone(),
         });
         member.initialise(address, policy);
@@ -492,6 +495,8 @@ impl FakeMember {
             ForwardRequest::DenyRecovery { .. } => document(&json!({ "denied": true })),
             ForwardRequest::PayoutLink { .. } => refused(Code::FeatureDisabled),
             ForwardRequest::AddPushDevice { .. } => refused(Code::NotFound),
+            ForwardRequest::ReportProgress { .. } => document(&json!({})),
+            ForwardRequest::ReadProgress { .. } => refused(Code::Forbidden),
         };
         send(&mut down, &response).await?;
         down.finish().ok()
@@ -506,7 +511,13 @@ impl FakeMember {
         self.look(|market| match read {
             ReadRequest::Me { user } => one(market.me(*user)),
             ReadRequest::Bid { user, bid } => one(market.bid(*user, *bid)),
-            ReadRequest::Asset { asset, .. } => one(market.asset_row(*asset)),
+            ReadRequest::Asset { asset, .. } => one(market.asset_row(*asset).map(|row| {
+                let mut row = serde_json::to_value(row).unwrap();
+                if let Some(progress) = self.progress.lock().unwrap().clone() {
+                    row["progress"] = progress;
+                }
+                row
+            })),
             ReadRequest::Story { story, .. } => one(market.story_row(*story)),
             ReadRequest::Jobs => document(&json!({ "jobs": market.open_jobs() })),
             ReadRequest::MyLocks { user } => document(&json!({ "locks": market.locks_of(*user) })),

@@ -84,6 +84,15 @@ impl Asset {
         self.duration
     }
 
+    /// Who works on it, under which fencing number.
+    #[must_use]
+    pub const fn lease(&self) -> Option<(&EdgeId, u64)> {
+        match &self.job {
+            Job::Leased { edge, .. } => Some((edge, self.fence)),
+            Job::Queued | Job::Done | Job::Failed { .. } => None,
+        }
+    }
+
     /// Whether all of it can be played.
     pub(crate) const fn is_whole(&self) -> bool {
         self.revision > 0 && !self.is_growing

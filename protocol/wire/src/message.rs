@@ -336,6 +336,47 @@ pub enum ReadRequest {
     Publications { user: UserId },
 }
 
+/// What a transcode job makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum JobStage {
+    /// The mezzanine, the H.264 rungs and the sound.
+    H264,
+    /// The AV1 rungs.
+    Av1,
+}
+
+/// How far a stage of a transcode job is, as its worker tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct JobProgress {
+    /// Which stage.
+    pub stage: JobStage,
+    /// Frames done, over all rungs of the stage.
+    pub done_frames: u64,
+    /// Frames to do, over all rungs of the stage.
+    pub total_frames: u64,
+    /// How long the stage has run.
+    pub elapsed: Millis,
+}
+
+impl JobProgress {
+    /// Frames done in a thousand seconds, on average since the stage began; none at its beginning.
+    #[must_use]
+    pub fn fps_milli(&self) -> Option<u64> {
+        let frames = self.done_frames.saturating_mul(1_000_000);
+        frames.checked_div(self.elapsed.as_millis()).filter(|rate| *rate > 0)
+    }
+
+    /// How long the rest of the stage takes when it goes on as it went; none before the first frame.
+    #[must_use]
+    pub fn eta(&self) -> Option<Millis> {
+        let left = self.total_frames.saturating_sub(self.done_frames);
+        let spent = left.saturating_mul(self.elapsed.as_millis());
+        spent.checked_div(self.done_frames).map(Millis::new)
+    }
+}
+
 /// One call of an edge on behalf of a client, or of itself.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub enum ForwardRequest {
@@ -442,6 +483,22 @@ pub enum ForwardRequest {
     Streams {
         /// One per playback.
         seen: Vec<StreamSeen>,
+    },
+    /// How far a job is; stays in the leader's memory. A member passes it on to the leader.
+    ReportProgress {
+        /// Who works on it.
+        edge: EdgeId,
+        /// The asset.
+        asset: AssetId,
+        /// Fencing number of the lease.
+        fence: u64,
+        /// How far it is.
+        progress: JobProgress,
+    },
+    /// Member to leader: how far jobs are.
+    ReadProgress {
+        /// Which; all without one.
+        asset: Option<AssetId>,
     },
 }
 
@@ -680,3 +737,24 @@ crate::codec::version_one!(
     ClockProbe,
     ClockReply
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn after(elapsed: u64, done_frames: u64) -> JobProgress {
+        let elapsed = Millis::new(elapsed);
+        JobProgress { stage: JobStage::Av1, done_frames, total_frames: 300, elapsed }
+    }
+
+    #[test]
+    fn rate_and_rest_of_a_job_come_from_what_is_done() {
+        assert_eq!((after(0, 0).fps_milli(), after(0, 0).eta()), (None, None));
+        assert_eq!((after(4_000, 0).fps_milli(), after(4_000, 0).eta()), (None, None));
+        let third = after(40_000, 100);
+        assert_eq!((third.fps_milli(), third.eta()), (Some(2_500), Some(Millis::from_secs(80))));
+        let over = after(40_000, 301);
+        assert_eq!(over.eta(), Some(Millis::ZERO));
+        assert_eq!(after(1, u64::MAX).fps_milli(), Some(u64::MAX));
+    }
+}

@@ -9,9 +9,9 @@ use fairground_types::time::{Millis, Timestamp};
 use fairground_wire::history::{HistoryRecord, HistoryRequest, HistoryResponse};
 use fairground_wire::message::{
     BeatDown, BeatUp, BlobRequest, BlobResponse, ClockProbe, ClockReply, CommandReply, EdgeStatus,
-    FeedDown, FeedRequest, ForwardRequest, ForwardResponse, JoinKind, JoinRequest, JoinResponse,
-    JoinSecret, JoinWelcome, PlaybackViewer, PrivateBytes, PrivateText, ReadRequest, SeqVerdict,
-    UplinkDown, UplinkUp,
+    FeedDown, FeedRequest, ForwardRequest, ForwardResponse, JobProgress, JobStage, JoinKind,
+    JoinRequest, JoinResponse, JoinSecret, JoinWelcome, PlaybackViewer, PrivateBytes, PrivateText,
+    ReadRequest, SeqVerdict, UplinkDown, UplinkUp,
 };
 use fairground_wire::raft::{
     AppendReplyWire, AppendWire, LogEntryWire, LogIdWire, LogPayloadWire, MembershipWire,
@@ -279,6 +279,20 @@ fn forward() -> Vec<Sample> {
                 }],
             },
         ),
+            "report_progress",
+            ForwardRequest::ReportProgress {
+                edge: edge(),
+                asset: ASSET,
+                fence: 3,
+                progress: JobProgress {
+                    stage: JobStage::Av1,
+                    done_frames: 120,
+                    total_frames: 960,
+                    elapsed: Millis::from_secs(30),
+                },
+            },
+        ),
+        ("read_progress", ForwardRequest::ReadProgress { asset: Some(ASSET) }),
     ];
     let responses = vec![
         ("judged", ForwardResponse::Judged(judged())),
