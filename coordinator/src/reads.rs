@@ -9,7 +9,7 @@ use fairground_market::{
     ReceiptRow, StoryList,
 };
 use fairground_types::limits::{OFFERS_KEPT_MAX, PAGE_LONG_MAX, PAGE_MAX};
-use fairground_types::{AuctionId, Code, Rejection, SaleLockId, StoryId, UserId};
+use fairground_types::{AuctionId, Code, EdgeId, Rejection, SaleLockId, StoryId, UserId};
 use fairground_wire::message::{ForwardResponse, ReadRequest};
 use serde::Serialize;
 
@@ -55,6 +55,15 @@ pub(crate) async fn answer(member: &Member, read: &ReadRequest) -> ForwardRespon
         }
         _ => member.state.read(|market| look_up(market, read)),
     }
+}
+
+/// The jobs that a worker may care about: those that it could not have now are left out.
+pub(crate) fn jobs_for(member: &Member, worker: &EdgeId) -> ForwardResponse {
+    let now = member.now();
+    member.state.read(|market| {
+        let jobs = market.jobs_for(worker, now.max(market.last_at()));
+        document(&JobList { jobs })
+    })
 }
 
 /// Profiles and addresses, with the private texts that their readers may see.

@@ -88,6 +88,19 @@ impl Rejection {
 }
 
 impl MediaError {
+    /// Whether a tool was killed, or ran out of memory or time: a clip may be made to do that, and a
+    /// machine may be too small.
+    #[must_use]
+    pub fn is_kill(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } => true,
+            Self::Tool { status, detail, .. } => {
+                status.starts_with("signal") || detail.contains("Cannot allocate memory")
+            }
+            _ => false,
+        }
+    }
+
     /// Attaches what was being done to an input or output error.
     pub fn io(action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action, source }

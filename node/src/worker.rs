@@ -17,14 +17,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fairground_market::PublicView;
 use fairground_media::manifest::VideoFamily;
 use fairground_media::{
     Beginning, BlobSink, EncodeTuning, Manifest, MediaError, Progress, Revision, RungReport, Stage,
     Tools, TranscodeJob,
 };
-use fairground_types::command::{Command, Extent, MediaCommand, PublishRevision};
+use fairground_types::command::{
+    Command, Extent, FailedJob, JOBS_RULES, JobFault, MediaCommand, PublishRevision,
+};
 use fairground_types::text::Handle;
-use fairground_types::{Accepted, AssetId, BlobHash, EdgeId, Millis, Timestamp, Verdict};
+use fairground_types::{Accepted, AssetId, BlobHash, EdgeId, Millis, Timestamp, Verdict, limits};
 use fairground_wire::message::{
     ForwardRequest, ForwardResponse, JobProgress, JobStage, ReadRequest,
 };
@@ -229,16 +232,43 @@ enum JobError {
 }
 
 impl JobError {
-    /// Whether trying again elsewhere is pointless, and why in a stable word.
-    fn verdict(&self) -> (String, bool) {
-        match self {
-            Self::Media(MediaError::Rejected(rejection)) => (rejection.reason.to_owned(), true),
-            Self::Media(_) => ("transcode_failed".to_owned(), false),
+    /// Why, in a stable word, and what is at fault.
+    fn verdict(&self) -> (String, JobFault) {
+        let (reason, fault) = match self {
+            Self::Media(MediaError::Rejected(rejection)) => (rejection.reason, JobFault::Clip),
+            Self::Media(MediaError::TimedOut { .. }) => ("timed_out", JobFault::Poison),
+            Self::Media(error) if error.is_kill() => ("tool_killed", JobFault::Poison),
+            Self::Media(
+                MediaError::Io { .. }
+                | MediaError::ToolMissing { .. }
+                | MediaError::Jail(_)
+                | MediaError::Sink(_),
+            ) => ("worker_failed", JobFault::Worker),
+            Self::Media(_) => ("transcode_failed", JobFault::Tool),
             Self::Blob(_) | Self::Node(_) | Self::NoAnswer | Self::Ended | Self::LeaseLost => {
-                ("worker_failed".to_owned(), false)
+                ("worker_failed", JobFault::Worker)
             }
-        }
+        };
+        (reason.to_owned(), fault)
     }
+}
+
+/// The last bytes of a text that the log keeps of a failure.
+fn end_of(text: &str) -> String {
+    let from = text.len().saturating_sub(limits::JOB_DETAIL_MAX);
+    let start = (from..=text.len()).find(|start| text.is_char_boundary(*start));
+    start.and_then(|start| text.get(start..)).unwrap_or_default().to_owned()
+}
+
+/// The report of a failure as the rules in force know it.
+fn failure(leased: &Leased, error: &JobError, rules: u32) -> MediaCommand {
+    let (reason, fault) = error.verdict();
+    let (asset, fence) = (leased.asset, leased.fence);
+    if rules < JOBS_RULES {
+        return MediaCommand::FailJob { asset, fence, reason, is_final: fault == JobFault::Clip };
+    }
+    let detail = end_of(&chain(error));
+    MediaCommand::ReportFailure(FailedJob { asset, fence, reason, fault, detail })
 }
 
 /// Works until shutdown.
@@ -335,9 +365,8 @@ async fn work(edge: &Arc<Edge>, tools: &Tools, leased: Leased) {
         Err(error) => {
             metrics::transcode_ended("failed");
             tracing::warn!(asset_id = %leased.asset, error = %chain(&error), "transcode failed");
-            let (reason, is_final) = error.verdict();
-            let (asset, fence) = (leased.asset, leased.fence);
-            let command = Command::Media(MediaCommand::FailJob { asset, fence, reason, is_final });
+            let rules = edge.view.read(PublicView::rules);
+            let command = Command::Media(failure(&leased, &error, rules));
             if report(edge, "fail-job", command).await.is_err() {
                 tracing::warn!("failure not reported; the lease runs out");
             }
@@ -681,6 +710,48 @@ mod tests {
 
     const fn told(stage: Stage, done_frames: u64) -> Progress {
         Progress { stage, done_frames, total_frames: 100 }
+    }
+
+    fn leased() -> Leased {
+        let (asset, source) = (AssetId::from_bits(1), BlobHash::of(b"source"));
+        Leased { asset, fence: 3, source, revision: 0, is_whole: false }
+    }
+
+    #[test]
+    fn a_failure_says_what_is_at_fault_and_under_old_rules_only_whether_it_is_final() {
+        let tool = |status: &str, detail: &str| {
+            let (status, detail) = (status.to_owned(), detail.to_owned());
+            JobError::Media(MediaError::Tool { tool: "ffmpeg", status, detail })
+        };
+        let limit = Duration::from_secs(1);
+        let rejection = fairground_media::Rejection::new("no_video", "there is no picture");
+        for (error, reason, fault) in [
+            (tool("signal: 9 (SIGKILL)", ""), "tool_killed", JobFault::Poison),
+            (tool("exit status: 1", "Cannot allocate memory"), "tool_killed", JobFault::Poison),
+            (tool("exit status: 1", "no such filter"), "transcode_failed", JobFault::Tool),
+            (
+                JobError::Media(MediaError::TimedOut { tool: "ffmpeg", limit }),
+                "timed_out",
+                JobFault::Poison,
+            ),
+            (JobError::Media(MediaError::Rejected(rejection)), "no_video", JobFault::Clip),
+            (JobError::NoAnswer, "worker_failed", JobFault::Worker),
+        ] {
+            let MediaCommand::ReportFailure(failed) = failure(&leased(), &error, JOBS_RULES) else {
+                panic!("the new command");
+            };
+            assert_eq!((failed.reason.as_str(), failed.fault), (reason, fault));
+            assert!(failed.detail.contains(&error.to_string()));
+            let MediaCommand::FailJob { is_final, .. } = failure(&leased(), &error, 3) else {
+                panic!("the old command");
+            };
+            assert_eq!(is_final, fault == JobFault::Clip);
+        }
+        let long = tool("exit status: 1", &"\u{e9}".repeat(2_000));
+        let MediaCommand::ReportFailure(failed) = failure(&leased(), &long, JOBS_RULES) else {
+            panic!("the new command");
+        };
+        assert_eq!(failed.detail.len(), limits::JOB_DETAIL_MAX);
     }
 
     #[test]

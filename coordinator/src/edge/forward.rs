@@ -19,8 +19,8 @@ use fairground_types::{
     Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, SignInId, UserId,
 };
 use fairground_wire::message::{
-    ForwardRequest, ForwardResponse, JobProgress, PrivateBytes, PrivateText, StreamKind,
-    StreamsRefused,
+    ForwardRequest, ForwardResponse, JobProgress, PrivateBytes, PrivateText, ReadRequest,
+    StreamKind, StreamsRefused,
 };
 use serde::Serialize;
 
@@ -45,7 +45,10 @@ pub(crate) async fn serve(
     let request: ForwardRequest = stream::expect(&mut receive).await?;
     let response = match request {
         ForwardRequest::Command(envelope) => command(member, peer, *envelope).await,
-        ForwardRequest::Read(read) => reads::answer(member, &read).await,
+        ForwardRequest::Read(read) => match (&read, peer) {
+            (ReadRequest::Jobs, Role::Edge(worker)) => reads::jobs_for(member, worker),
+            _ => reads::answer(member, &read).await,
+        },
         request @ (ForwardRequest::RequestCode { .. } | ForwardRequest::RequestRecovery { .. }) => {
             // What another member passed on stays here.
             let may_pass_on = !matches!(peer, Role::Member(_));
@@ -193,7 +196,7 @@ fn is_of_an_edge(edge: &EdgeId, command: &Command) -> bool {
         Command::Media(MediaCommand::LeaseJob)
         | Command::Media(MediaCommand::RenewLease { .. })
         | Command::Media(MediaCommand::PublishRevision(_))
-        | Command::Media(MediaCommand::FailJob { .. })
+        | Command::Media(MediaCommand::FailJob { .. } | MediaCommand::ReportFailure(_))
         | Command::Social(SocialCommand::CountViews { .. }) => true,
         _ => false,
     }

@@ -15,7 +15,9 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fairground_market::{Applied, Market, SNAPSHOT_VERSION, SinceVersion1, Snapshot};
+use fairground_market::{
+    Applied, Market, SNAPSHOT_VERSION, SinceVersion1, SinceVersion2, Snapshot,
+};
 use fairground_storage::raft_types::{snapshot_meta_from_wire, snapshot_meta_to_wire};
 use fairground_storage::snapshot::SnapshotStore;
 use fairground_types::{Code, Digest, LogIndex};
@@ -170,6 +172,7 @@ fn next_digest(
 fn encode_snapshot(market: &Snapshot, progress: &Progress) -> io::Result<Vec<u8>> {
     let state = match market.shape() {
         1 => codec::encode_state_before(1, market, &SinceVersion1::default()),
+        2 => codec::encode_state_before(2, market, &SinceVersion2::default()),
         shape => codec::encode_state(shape, market),
     };
     let state = state.map_err(io::Error::other)?;
@@ -186,6 +189,7 @@ fn decode_snapshot(bytes: &[u8]) -> io::Result<(Market, [u8; DIGEST_LEN])> {
         codec::open_state(SNAPSHOT_VERSION, state).map_err(io::Error::other)?;
     let snapshot: Result<Snapshot, _> = match version {
         1 => codec::decode_state_before(payload, &SinceVersion1::default()),
+        2 => codec::decode_state_before(payload, &SinceVersion2::default()),
         shape => codec::decode_state(shape, state).map(|(_, snapshot)| snapshot),
     };
     Ok((Market::restore(snapshot.map_err(io::Error::other)?), *digest))

@@ -303,6 +303,8 @@ fn check_length(facts: &SourceFacts, mezzanine: &Mezzanine) -> Result<(), MediaE
 /// The upload is the only unknown input of this run, so a failing or stuck tool is its doing.
 fn blame_the_clip(error: MediaError) -> MediaError {
     match error {
+        // Another machine may have more of it.
+        MediaError::Tool { .. } if error.is_kill() => error,
         MediaError::Tool { ref detail, ref status, .. } => {
             tracing::info!(%status, %detail, "upload not decodable");
             Rejection::new("undecodable", "the picture or sound could not be decoded").into()

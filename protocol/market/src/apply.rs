@@ -353,6 +353,10 @@ impl Market {
                 self.fail_job(turn, subject.edge()?, (*asset, *fence), (reason, *is_final))
             }
             MediaCommand::SetCaptions(set) => self.set_captions(turn, subject.user()?, set),
+            MediaCommand::ReportFailure(failed) => {
+                self.report_failure(turn, subject.edge()?, failed)
+            }
+            MediaCommand::RequeueJob { asset, .. } => self.requeue_job(turn, *asset),
         }
     }
 

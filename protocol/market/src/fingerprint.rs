@@ -151,11 +151,15 @@ fn media_parts(parts: Parts, command: &MediaCommand) -> Parts {
             parts.text("asset").text(asset.source).text(asset.source_bytes)
         }
         MediaCommand::SetCaptions(set) => parts.text("captions").text(set.asset).text(set.manifest),
+        MediaCommand::RequeueJob { asset, reason } => {
+            parts.text("requeue").text(asset).text(reason)
+        }
         // Their ids are made by machines, one for one request: the id alone tells.
         MediaCommand::LeaseJob
         | MediaCommand::RenewLease { .. }
         | MediaCommand::PublishRevision(_)
-        | MediaCommand::FailJob { .. } => parts.text("machine"),
+        | MediaCommand::FailJob { .. }
+        | MediaCommand::ReportFailure(_) => parts.text("machine"),
     }
 }
 

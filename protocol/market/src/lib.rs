@@ -35,6 +35,7 @@ mod govern;
 mod inbox;
 mod invariant;
 mod issue;
+mod jobs;
 mod ledger;
 mod media;
 mod memory;
@@ -134,7 +135,7 @@ pub use sale::{LockState, SaleLock};
 pub use signing::{
     Checked, Claim, DeviceKey, KeyError, SignaturePolicyVersion, Verified, parse_key,
 };
-pub use snapshot::{SNAPSHOT_VERSION, SinceVersion1, Snapshot};
+pub use snapshot::{SNAPSHOT_VERSION, SinceVersion1, SinceVersion2, Snapshot};
 pub use social::{FeedProfile, SavedList, ViewerState};
 pub use story::{
     FieldChange, Measure, MeasureKind, MeasureRow, QueueRow, ReportCount, Review, ReviewRow,
@@ -152,7 +153,7 @@ pub use view::{
 };
 
 /// The newest rules that this crate knows. A state applies the rules that it names.
-pub const RULES_VERSION: u32 = 3;
+pub const RULES_VERSION: u32 = 4;
 
 /// Everything that the log decides.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -191,8 +192,9 @@ pub struct Market {
     pub(crate) inbox: inbox::Inbox,
     pub(crate) social: social::Social,
     pub(crate) view: PublicView,
-    /// Last, so that a state from before it can be read: see `snapshot.rs`.
+    /// These are last, so that a state from before them can be read: see `snapshot.rs`.
     pub(crate) signing: signing::Signing,
+    pub(crate) jobs: jobs::Jobs,
 }
 
 impl Default for Market {
@@ -231,6 +233,7 @@ impl Default for Market {
             social: social::Social::default(),
             view: PublicView::default(),
             signing: signing::Signing::default(),
+            jobs: jobs::Jobs::default(),
         }
     }
 }

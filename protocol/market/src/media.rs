@@ -1,11 +1,11 @@
 //! Assets and the transcode jobs that make them playable.
 //!
 //! A lease carries a fencing number: whoever reports with an older one lost the job. It must not
-//! know codecs or files. Read next: `story.rs` for what needs an asset.
+//! know codecs or files. Read next: `jobs.rs` for who gets which.
 
 use std::sync::Arc;
 
-use fairground_types::command::{Extent, PublishRevision, RegisterAsset, SetCaptions};
+use fairground_types::command::{Extent, FailedJob, PublishRevision, RegisterAsset, SetCaptions};
 use fairground_types::limits;
 use fairground_types::{
     Accepted, AssetId, BlobHash, Code, EdgeId, Millis, PublicEvent, Rejection, Timestamp, UserId,
@@ -16,6 +16,7 @@ use crate::Market;
 use crate::apply::{Answer, Turn};
 use crate::deadline::DueKind;
 use crate::effect::NoticeKind;
+use crate::jobs::Failure;
 use crate::notice::about;
 
 /// Assets of one maker.
@@ -174,14 +175,14 @@ impl Market {
         Ok(Accepted::Done)
     }
 
-    /// The oldest job that waits.
+    /// The job whose turn it is.
     pub(crate) fn lease_job(&mut self, turn: &Turn, edge: &EdgeId) -> Answer {
-        let Some((since, id)) = self.queue.pop_first() else {
+        let Some((since, id)) = self.next_job(edge, turn.at) else {
             return Err(Rejection::new(Code::NotFound, "no job waits"));
         };
+        self.queue.remove(&(since, id));
         let until = turn.at.plus(limits::LEASE_LIFE);
         let Some(fence) = self.assets.get(&id).map(|asset| asset.fence.saturating_add(1)) else {
-            self.queue.remove(&(since, id));
             return Err(Rejection::new(Code::NotFound, "no job waits"));
         };
         self.change_asset(id, |asset| {
@@ -190,6 +191,7 @@ impl Market {
             asset.job = Job::Leased { edge: edge.clone(), until };
         });
         self.deadlines.add(until, DueKind::Lease(id));
+        self.job_begins(edge, id, turn.at);
         Ok(Accepted::JobLeased { asset: id, fence, until })
     }
 
@@ -217,6 +219,7 @@ impl Market {
         self.deadlines.remove(before, DueKind::Lease(id));
         self.deadlines.add(until, DueKind::Lease(id));
         self.change_asset(id, |asset| asset.job = Job::Leased { edge: edge.clone(), until });
+        self.worker_heard(edge, turn.at);
         Ok(Accepted::JobLeased { asset: id, fence, until })
     }
 
@@ -252,6 +255,10 @@ impl Market {
             asset.codecs.clone_from(&publish.codecs);
             asset.job = if is_last { Job::Done } else { Job::Leased { edge: edge.clone(), until } };
         });
+        self.worker_heard(edge, turn.at);
+        if is_last {
+            self.jobs.done(publish.asset);
+        }
         turn.events.push(PublicEvent::AssetPublished {
             asset: publish.asset,
             revision: publish.revision,
@@ -294,25 +301,52 @@ impl Market {
     ) -> Answer {
         let (_, until) = self.leased(id, edge, fence)?;
         self.deadlines.remove(until, DueKind::Lease(id));
-        self.give_up_lease(turn, id, reason, is_final);
+        let failure =
+            Failure { worker: edge, reason, detail: "", weight: 1, pauses: true, is_final };
+        self.give_up_lease(turn, id, &failure);
+        Ok(Accepted::Done)
+    }
+
+    pub(crate) fn report_failure(
+        &mut self,
+        turn: &mut Turn,
+        edge: &EdgeId,
+        failed: &FailedJob,
+    ) -> Answer {
+        if !self.shares_workers() {
+            let why = "the rules in force know no such command";
+            return Err(Rejection::new(Code::InvalidState, why));
+        }
+        let (_, until) = self.leased(failed.asset, edge, failed.fence)?;
+        self.deadlines.remove(until, DueKind::Lease(failed.asset));
+        self.give_up_lease(turn, failed.asset, &Failure::reported(edge, failed));
         Ok(Accepted::Done)
     }
 
     pub(crate) fn end_lease(&mut self, turn: &mut Turn, id: AssetId, due: Timestamp) {
-        let is_due = self.assets.get(&id).is_some_and(|asset| match &asset.job {
-            Job::Leased { until, .. } => *until == due,
-            Job::Queued | Job::Done | Job::Failed { .. } => false,
+        let holder = self.assets.get(&id).and_then(|asset| match &asset.job {
+            Job::Leased { edge, until } if *until == due => Some(edge.clone()),
+            Job::Leased { .. } | Job::Queued | Job::Done | Job::Failed { .. } => None,
         });
-        if is_due {
-            self.give_up_lease(turn, id, "the worker was not heard any more", false);
+        if let Some(worker) = holder {
+            // The next one need not wait: nothing says that the clip is at fault.
+            let failure = Failure {
+                worker: &worker,
+                reason: "the worker was not heard any more",
+                detail: "",
+                weight: 1,
+                pauses: false,
+                is_final: false,
+            };
+            self.give_up_lease(turn, id, &failure);
         }
     }
 
-    fn give_up_lease(&mut self, turn: &mut Turn, id: AssetId, reason: &str, is_final: bool) {
-        let Some(asset) = self.assets.get(&id) else { return };
-        let owner = asset.owner;
-        if is_final || asset.attempts >= limits::TRANSCODE_ATTEMPTS_MAX {
-            let reason: String = reason.chars().take(TEXT_MAX).collect();
+    fn give_up_lease(&mut self, turn: &mut Turn, id: AssetId, failure: &Failure<'_>) {
+        let Some(owner) = self.assets.get(&id).map(|asset| asset.owner) else { return };
+        let is_last = self.job_failed(id, failure, turn.at);
+        if failure.is_final || is_last {
+            let reason: String = failure.reason.chars().take(TEXT_MAX).collect();
             self.change_asset(id, |asset| asset.job = Job::Failed { reason: reason.clone() });
             let mut notice = about(owner, NoticeKind::MediaFailed);
             notice.text = Some(reason);

@@ -84,8 +84,12 @@ const fn media_memory(command: &MediaCommand) -> Memory {
     match command {
         MediaCommand::LeaseJob | MediaCommand::RenewLease { .. } => Memory::None,
         // Given once more, they are not about the next revision.
-        MediaCommand::FailJob { .. } | MediaCommand::SetCaptions(_) => Memory::Short,
-        MediaCommand::RegisterAsset(_) | MediaCommand::PublishRevision(_) => Memory::Long,
+        MediaCommand::FailJob { .. }
+        | MediaCommand::ReportFailure(_)
+        | MediaCommand::SetCaptions(_) => Memory::Short,
+        MediaCommand::RegisterAsset(_)
+        | MediaCommand::PublishRevision(_)
+        | MediaCommand::RequeueJob { .. } => Memory::Long,
     }
 }
 

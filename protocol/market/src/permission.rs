@@ -146,7 +146,9 @@ const fn media_need(command: &MediaCommand) -> Need<'_> {
         MediaCommand::LeaseJob
         | MediaCommand::RenewLease { .. }
         | MediaCommand::PublishRevision(_)
-        | MediaCommand::FailJob { .. } => Need::AnyEdge,
+        | MediaCommand::FailJob { .. }
+        | MediaCommand::ReportFailure(_) => Need::AnyEdge,
+        MediaCommand::RequeueJob { .. } => Need::DutyOrCluster(Action::Administer),
     }
 }
 

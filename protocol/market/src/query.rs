@@ -151,28 +151,18 @@ impl Market {
         rows
     }
 
+    /// One transcode job.
+    #[must_use]
+    pub fn job(&self, id: AssetId) -> Option<JobRow> {
+        self.asset(id).map(|asset| self.job_row(asset))
+    }
+
     fn job_row(&self, asset: &Asset) -> JobRow {
-        let (state, edge, until, reason) = match &asset.job {
-            Job::Queued => ("queued", None, None, None),
-            Job::Leased { edge, until } => ("leased", Some(edge.clone()), Some(*until), None),
-            Job::Done => ("done", None, None, None),
-            Job::Failed { reason } => ("failed", None, None, Some(reason.clone())),
-        };
         let owner = self.accounts.account(asset.owner);
-        JobRow {
-            asset_id: asset.asset,
-            state,
-            edge,
-            until,
-            attempts: asset.attempts,
-            fence: asset.fence,
-            revision: asset.revision,
-            is_growing: asset.is_growing,
-            source: asset.source,
-            source_bytes: asset.source_bytes,
-            owner_handle: owner.and_then(|owner| owner.handle.clone()),
-            reason,
-        }
+        let mut row = job_row(asset);
+        row.owner_handle = owner.and_then(|owner| owner.handle.clone());
+        self.show_attempts(asset, &mut row);
+        row
     }
 
     /// How many jobs wait for a worker.
@@ -354,6 +344,35 @@ fn asset_row(asset: &Asset) -> AssetRow {
         duration: asset.duration,
         width: asset.width,
         height: asset.height,
+    }
+}
+
+fn job_row(asset: &Asset) -> JobRow {
+    let (state, edge, until, reason) = match &asset.job {
+        Job::Queued => ("queued", None, None, None),
+        Job::Leased { edge, until } => ("leased", Some(edge.clone()), Some(*until), None),
+        Job::Done => ("done", None, None, None),
+        Job::Failed { reason } => ("failed", None, None, Some(reason.clone())),
+    };
+    JobRow {
+        asset_id: asset.asset,
+        state,
+        edge,
+        until,
+        attempts: asset.attempts,
+        fence: asset.fence,
+        revision: asset.revision,
+        is_growing: asset.is_growing,
+        source: asset.source,
+        source_bytes: asset.source_bytes,
+        owner_handle: None,
+        reason,
+        detail: None,
+        strikes: 0,
+        failed_workers: Vec::new(),
+        ready_at: None,
+        owner_id: asset.owner,
+        duration: asset.duration,
     }
 }
 

@@ -125,9 +125,23 @@ pub struct JobRow {
     /// The owner's handle now, which workers draw into the picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner_handle: Option<Handle>,
-    /// Why it failed.
+    /// Why it failed, or failed last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the tool wrote then, for operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Failed attempts; one in which a tool was killed counts double.
+    pub strikes: u32,
+    /// The workers that failed at it.
+    pub failed_workers: Vec<EdgeId>,
+    /// Nobody gets it before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
+    /// Whose clip it is.
+    pub owner_id: UserId,
+    /// How long the clip is.
+    pub duration: Millis,
 }
 
 /// A sale lock, for its buyer.

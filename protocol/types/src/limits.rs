@@ -321,8 +321,24 @@ pub const PROVIDER_EVENT_MEMORY: Millis = Millis::from_hours(30 * 24);
 
 /// Life of a transcode lease without a heartbeat.
 pub const LEASE_LIFE: Millis = Millis::from_secs(60);
-/// Attempts at one transcode job.
+/// Attempts at one transcode job; one that a tool was killed in counts double.
 pub const TRANSCODE_ATTEMPTS_MAX: u32 = 4;
+/// Pause after the first failed attempt at a job; doubled by each further one.
+pub const JOB_PAUSE: Millis = Millis::from_secs(15);
+/// Longest such pause.
+pub const JOB_PAUSE_MAX: Millis = Millis::from_mins(10);
+/// Time that a job waits for a worker that has not failed at it, while one is known.
+pub const JOB_OTHERS_FIRST: Millis = Millis::from_mins(5);
+/// The same while none is known: one may be idle and ask.
+pub const JOB_OTHERS_UNKNOWN: Millis = Millis::from_secs(10);
+/// Time without a word after which a worker is not counted on.
+pub const WORKER_KNOWN: Millis = Millis::from_mins(10);
+/// A job that has waited for so long goes before all that came later.
+pub const JOB_PATIENCE: Millis = Millis::from_hours(1);
+/// What workers did for a maker counts half after this time.
+pub const JOB_SHARE_HALF_LIFE: Millis = Millis::from_hours(1);
+/// Bytes of what a tool wrote last that are kept of a failed attempt.
+pub const JOB_DETAIL_MAX: usize = 1_000;
 /// Revisions of one asset, after which its captions stay as they are.
 pub const ASSET_REVISIONS_MAX: u32 = 1_000;
 /// Life of a tus upload.

@@ -279,6 +279,7 @@ fn forward() -> Vec<Sample> {
                 }],
             },
         ),
+        (
             "report_progress",
             ForwardRequest::ReportProgress {
                 edge: edge(),

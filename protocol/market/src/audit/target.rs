@@ -11,13 +11,14 @@ use std::fmt::{self, Write as _};
 
 use fairground_types::command::{
     AccountCommand, AuctionCommand, ClusterCommand, Command, FinanceCommand, GovernCommand,
-    IssueCommand, OrderCommand, PeopleCommand, StaffCommand, StoryCommand, TemplateKey,
+    IssueCommand, MediaCommand, OrderCommand, PeopleCommand, StaffCommand, StoryCommand,
+    TemplateKey,
 };
 use fairground_types::flag::Flag;
 use fairground_types::text::Note;
 use fairground_types::{
-    AuctionId, Digest, EffectId, IssueId, JoinTokenId, OrderId, RefundId, SaleLockId, StoryId,
-    UserId,
+    AssetId, AuctionId, Digest, EffectId, IssueId, JoinTokenId, OrderId, RefundId, SaleLockId,
+    StoryId, UserId,
 };
 use wincode::SchemaWrite;
 use wincode::config::DefaultConfig;
@@ -42,6 +43,7 @@ pub(super) enum Target {
     Clock,
     Rules,
     Signatures,
+    Asset(AssetId),
 }
 
 impl fmt::Display for Target {
@@ -66,6 +68,7 @@ impl fmt::Display for Target {
             Self::Clock => f.write_str("clock"),
             Self::Rules => f.write_str("rules"),
             Self::Signatures => f.write_str("signatures"),
+            Self::Asset(id) => write!(f, "{id}"),
         }
     }
 }
@@ -103,6 +106,7 @@ pub(super) fn target_of(command: &Command) -> Target {
         Command::Govern(command) => govern_target(command),
         Command::Finance(command) => finance_target(command),
         Command::People(PeopleCommand::Staff(command)) => staff_target(command),
+        Command::Media(MediaCommand::RequeueJob { asset, .. }) => Target::Asset(*asset),
         _ => Target::Nothing,
     }
 }
@@ -199,6 +203,7 @@ pub(super) const fn reason_of(command: &Command) -> Option<&Note> {
             | StaffCommand::LiftStrike { reason, .. },
         )) => Some(reason),
         Command::Story(StoryCommand::TakeDownStory(takedown)) => Some(&takedown.reason),
+        Command::Media(MediaCommand::RequeueJob { reason, .. }) => Some(reason),
         Command::Govern(GovernCommand::ChangePolicy(change)) => Some(&change.reason),
         Command::Govern(GovernCommand::SetFlag(set)) => Some(&set.reason),
         Command::Govern(GovernCommand::SetSignaturePolicy(set)) => Some(&set.reason),
@@ -262,6 +267,7 @@ impl Market {
             Target::Clock => digest(Some(&self.govern.clock)),
             Target::Rules => digest(Some(&self.rules_version)),
             Target::Signatures => digest(Some(&self.signature_policy().policy)),
+            Target::Asset(asset) => digest(self.asset(*asset)),
         }
     }
 }

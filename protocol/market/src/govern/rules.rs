@@ -5,6 +5,7 @@
 //!  2   an auction closes at a full second (`first_close`)
 //!  3   bids and offers may be signed by devices, and some must be (`signing/`); what is due by time
 //!      alone happens as of the time when it was due (`deadline.rs`)
+//!  4   attempts at jobs are remembered, and workers shared out fairly (`jobs.rs`)
 //! ```
 //! A step is refused until every member and every edge of the intake has said that it knows the new
 //! rules, so no machine applies an entry by rules that it does not have. What an auction took from

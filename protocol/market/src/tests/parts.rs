@@ -369,6 +369,8 @@ fn a_lost_lease_is_fenced_and_given_up_in_the_end() {
         assert_eq!(code(&world.direct(at, worker, stale)), Some(Code::InvalidState));
         fence = next;
         at = at.plus(limits::LEASE_LIFE);
+        world.keep_time(at.plus(Millis::new(1)));
+        at = at.plus(limits::JOB_OTHERS_FIRST);
     }
     let none = world.direct(at, edges[0].clone(), Command::Media(MediaCommand::LeaseJob));
     assert_eq!(code(&none), Some(Code::NotFound));

@@ -283,8 +283,8 @@ fn a_state_from_before_signatures_is_read_and_written_as_it_was() {
     let refused = codec::encode_state_before(1, &newer, &none);
     assert!(matches!(refused, Err(CodecError::NoPlace(1))));
     let bytes = codec::encode_state(newer.shape(), &newer).unwrap();
-    let (version, read) = codec::decode_state::<Snapshot>(2, &bytes).unwrap();
-    assert_eq!((version, read), (2, newer));
+    let (version, read) = codec::decode_state::<Snapshot>(3, &bytes).unwrap();
+    assert_eq!((version, read), (3, newer));
 }
 
 /// BLAKE3 of the state of the test above in its first shape.

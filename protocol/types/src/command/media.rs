@@ -3,6 +3,7 @@
 //! Read next: `fairground-market` for what they do.
 
 use crate::id::{AssetId, BlobHash};
+use crate::text::Note;
 use crate::time::Millis;
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -35,6 +36,63 @@ pub enum MediaCommand {
     },
     /// The maker of a clip shows it with other captions.
     SetCaptions(SetCaptions),
+    /// A job failed; since rules 4 in the place of [`Self::FailJob`].
+    ReportFailure(FailedJob),
+    /// An admin has a job that failed done again. Since rules 4.
+    RequeueJob {
+        /// The asset.
+        asset: AssetId,
+        /// Why.
+        reason: Note,
+    },
+}
+
+/// From these rules on the market remembers who failed at a job and shares workers out fairly.
+pub const JOBS_RULES: u32 = 4;
+
+impl MediaCommand {
+    /// The oldest rules under which a log may hold this command.
+    #[must_use]
+    pub(super) const fn rules_needed(&self) -> u32 {
+        match self {
+            Self::ReportFailure(_) | Self::RequeueJob { .. } => JOBS_RULES,
+            Self::RegisterAsset(_)
+            | Self::LeaseJob
+            | Self::RenewLease { .. }
+            | Self::PublishRevision(_)
+            | Self::FailJob { .. }
+            | Self::SetCaptions(_) => 1,
+        }
+    }
+}
+
+/// See [`MediaCommand::ReportFailure`].
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct FailedJob {
+    /// The asset.
+    pub asset: AssetId,
+    /// Fencing number of the lease.
+    pub fence: u64,
+    /// A stable reason, for the maker and for machines.
+    pub reason: String,
+    /// What is at fault.
+    pub fault: JobFault,
+    /// What the tool wrote last, for operators alone; cut at
+    /// [`JOB_DETAIL_MAX`](crate::limits::JOB_DETAIL_MAX) bytes.
+    pub detail: String,
+}
+
+/// What is at fault when a job fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub enum JobFault {
+    /// The worker: its disk, its way to the cluster, a tool that it lacks.
+    Worker,
+    /// A tool ended with an error.
+    Tool,
+    /// A tool was killed, ran out of memory or out of time: the clip may be made to do that.
+    Poison,
+    /// The clip is not acceptable; trying again is pointless.
+    Clip,
 }
 
 /// See [`MediaCommand::RegisterAsset`].

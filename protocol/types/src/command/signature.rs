@@ -124,6 +124,9 @@ impl Command {
     /// read it.
     #[must_use]
     pub const fn rules_needed(&self) -> u32 {
+        if let Self::Media(command) = self {
+            return command.rules_needed();
+        }
         let is_new = matches!(
             self,
             Self::People(

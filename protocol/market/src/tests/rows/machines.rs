@@ -76,6 +76,14 @@ fn goes(world: &mut World, span: Millis) {
     world.keep_time(until.plus(Millis::new(1)));
 }
 
+/// An entry comes after `span`, whatever falls due.
+fn waits(world: &mut World, span: Millis) {
+    let at = world.market.last_at().plus(span);
+    let nothing = MediaCommand::RenewLease { asset: AssetId::from_bits(0), fence: 0 };
+    let refused = world.direct(at, edge("e1"), Command::Media(nothing));
+    assert_eq!(refused.code(), Some(Code::NotFound));
+}
+
 /// States of clip 9 and of its job; no job when it is done.
 fn stands(world: &World) -> (&'static str, Option<&'static str>) {
     let asset = world.market.asset_row(AssetId::from_bits(9)).expect("uploaded");
@@ -149,6 +157,7 @@ fn a_clip_that_grows_can_be_played_but_is_not_ready() {
     assert!(works(&mut world, "e1", fails(asset, fence, false)).is_accepted());
     assert_eq!(stands(&world), ("queued", Some("queued")));
     assert!(world.market.jobs().remove(0).is_growing);
+    waits(&mut world, limits::JOB_PAUSE);
     let (asset, fence) = leases(&mut world, "e2").expect("a job");
     assert!(works(&mut world, "e2", publish(asset, fence, 3, Extent::Beginning)).is_accepted());
     assert!(works(&mut world, "e2", publish(asset, fence, 4, Extent::Whole)).is_accepted());
@@ -179,6 +188,7 @@ fn a_job_whose_worker_is_silent_goes_to_another_and_is_given_up_in_the_end() {
     assert!(works(&mut world, "e2", fails(asset, second, false)).is_accepted());
     assert_eq!(stands(&world).1, Some("queued"), "it is tried again");
     for _ in 2..limits::TRANSCODE_ATTEMPTS_MAX {
+        waits(&mut world, limits::JOB_PAUSE_MAX.plus(limits::JOB_OTHERS_FIRST));
         let (_, fence) = leases(&mut world, "e1").expect("the same");
         assert!(works(&mut world, "e1", fails(asset, fence, false)).is_accepted());
     }

@@ -1,6 +1,7 @@
 //! Every row as each of its readers sees it: whose it is, what it leaves out, and in what order.
 
 mod issues;
+mod jobs;
 mod machines;
 mod money;
 mod people;
