@@ -1,4 +1,4 @@
-// The console: cluster, stories that wait for approval, auctions, orders.
+// The console: cluster, stories that wait for approval, auctions, orders, transcode jobs.
 
 import { get, onSignIn, post, signIn } from "./api.js";
 import { fill, formatInstant, formatMoney, formatSpan, h } from "./dom.js";
@@ -105,8 +105,65 @@ async function ordersPage() {
   return [h("h1", "Orders"), table("Orders", ["Number", "State", "Amount", "Paid", ""], rows, "No order yet.")];
 }
 
+const jobStates = { queued: "waits", leased: "being made", failed: "failed", done: "done" };
+// The page is built anew while it is read: jobs whose tool's words are shown, and what the last request
+// to do one again came to.
+const unfolded = new Set();
+let requeued = null;
+
+function jobProgress({ progress }) {
+  if (!progress) return "–";
+  const { stage, doneFrames, totalFrames, fpsMilli, etaMs } = progress;
+  const percent = Math.floor((100 * doneFrames) / Math.max(totalFrames, 1));
+  const pace = fpsMilli ? `, ${(fpsMilli / 1000).toFixed(1)} frames/s` : "";
+  const left = etaMs === undefined ? "" : `, ${formatSpan(etaMs)} left`;
+  return [
+    h("progress", { value: doneFrames, max: Math.max(totalFrames, 1), "aria-label": `${stage} of this clip` }),
+    h("span.quiet", ` ${stage} ${percent} %${pace}${left}`),
+  ];
+}
+
+function jobReason(job) {
+  const why = job.reason ?? "";
+  if (!job.detail) return why;
+  const onToggle = ({ target }) => (target.open ? unfolded.add(job.assetId) : unfolded.delete(job.assetId));
+  return h("details", { open: unfolded.has(job.assetId), onToggle }, h("summary", why), h("pre", job.detail));
+}
+
+function requeueButton(job) {
+  if (job.state !== "failed") return "";
+  const again = async () => {
+    try {
+      await post(`/v1/admin/jobs/${job.assetId}/requeue`, { reason: "from the console" });
+      requeued = { asset: job.assetId, text: "is done again" };
+    } catch (problem) {
+      requeued = { asset: job.assetId, text: problem.message };
+    }
+    await route();
+  };
+  return h("button.requeue", { type: "button", "aria-label": `Do ${job.assetId} again`, onClick: again }, "Do again");
+}
+
+async function jobsPage() {
+  const { jobs } = await get("/v1/admin/jobs");
+  const rows = jobs.map((job) => [
+    h("code", job.assetId),
+    job.state === "failed" ? h("span.bad", jobStates.failed) : jobStates[job.state],
+    job.edge ?? job.failedWorkers.join(", "),
+    jobProgress(job),
+    job.attempts,
+    jobReason(job),
+    requeueButton(job),
+  ]);
+  return [
+    h("h1", "Jobs"),
+    h("p.message", { role: "status" }, requeued && `${requeued.asset} ${requeued.text}`),
+    table("Clips in the making", ["Clip", "State", "Worker", "Progress", "Attempts", "Why it failed", "Again"], rows, "Nothing is being made, and nothing has failed."),
+  ];
+}
+
 // Each page by its address: what builds its content, and the milliseconds after which it is built anew.
-const pages = { stories: [storiesPage, 0], auctions: [auctionsPage, 2000], orders: [ordersPage, 5000], "": [clusterPage, 2000] };
+const pages = { stories: [storiesPage, 0], auctions: [auctionsPage, 2000], orders: [ordersPage, 5000], jobs: [jobsPage, 2000], "": [clusterPage, 2000] };
 
 function failure(problem) {
   return [h("h1", "Console"), h("p.message", problem.message), !signIn() && h("p", h("button.primary", { type: "button", onClick: askToSignIn }, "Sign in as an admin"))];

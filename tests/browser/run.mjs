@@ -353,6 +353,42 @@ async function operator(browser, demo) {
     await page.unroute(status);
     assert((await page.textContent("main h1")) === "Auctions", "a page that was left has replaced the one that is shown");
   });
+  await checks.check("console_shows_jobs_and_has_one_done_again", { needs: ["console_shows_the_cluster"] }, async () => {
+    // Answers of a member that makes a clip and has failed at another.
+    const job = { attempts: 1, fence: 1, revision: 0, isGrowing: false, sourceBytes: 9, strikes: 0, failedWorkers: [], durationMs: 9 };
+    const progress = { stage: "av1", doneFrames: 120, totalFrames: 480, fpsMilli: 2500, etaMs: 144_000, edge: "edge-1.1", since: "2026-01-01T00:00:00Z" };
+    const leased = { ...job, assetId: "ast_made", state: "leased", edge: "edge-1.1", progress };
+    const failed = { ...job, assetId: "ast_failed", state: "failed", attempts: 4, failedWorkers: ["edge-2.1"], reason: "tool_killed", detail: "signal: 9 (SIGKILL)" };
+    let jobs = [leased, failed];
+    await page.route("**/v1/admin/jobs", (call) => call.fulfill({ json: { jobs } }));
+    const asked = [];
+    await page.route("**/v1/admin/jobs/*/requeue", async (call) => {
+      asked.push([new URL(call.request().url()).pathname, call.request().postDataJSON()]);
+      jobs = [leased, { ...failed, state: "queued" }];
+      await call.fulfill({ json: jobs[1] });
+    });
+    await page.click("nav >> text=Jobs");
+    await page.waitForSelector("h1 >> text=Jobs");
+    const bar = page.locator("progress");
+    await bar.waitFor();
+    assert((await bar.getAttribute("value")) === "120" && (await bar.getAttribute("max")) === "480", "the bar is not at a quarter");
+    const shown = await page.textContent("tbody");
+    for (const text of ["edge-1.1", "av1 25 %", "2.5 frames/s", "2 min 24 s left", "tool_killed", "signal: 9", "edge-2.1"]) {
+      assert(shown.includes(text), `${text} is not shown: ${shown}`);
+    }
+    const found = await barriers(page);
+    assert(found.length === 0, found.join("; "));
+    await page.click("button.requeue");
+    await until("the failed job waits", async () => (await page.locator("button.requeue").count()) === 0);
+    assert((await page.textContent("[role=status]")).includes("ast_failed is done again"), "nothing is said of it");
+    const [[path, body]] = asked;
+    assert(asked.length === 1 && path === "/v1/admin/jobs/ast_failed/requeue" && body.reason.length > 0, JSON.stringify(asked));
+    await page.unroute("**/v1/admin/jobs");
+    await page.unroute("**/v1/admin/jobs/*/requeue");
+    // And what this cluster says of itself.
+    await page.waitForResponse((answer) => answer.url().endsWith("/v1/admin/jobs") && answer.status() === 200);
+    await until("the cluster's own jobs", async () => !(await page.textContent("main")).includes("ast_failed"));
+  });
   await checks.check("console_has_no_barriers_and_fits_a_phone", { needs: ["console_shows_the_cluster"] }, async () => {
     const found = await barriers(page);
     assert(found.length === 0, found.join("; "));

@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 use super::Api;
 use super::answer::{fresh, submit};
 use super::guard::{Caller, IntentKey};
-use crate::progress::{self, JobWithProgress};
 use crate::status as cluster_status;
 
 fn may_look(api: &Api, caller: &Caller) -> Result<(), Problem> {
@@ -366,21 +365,4 @@ pub(super) async fn orders(
     let keyed = rows.into_iter().map(|row| ((row.paid_at, row.order_id), row));
     let page = paging.page(keyed, api.pager("orders"))?;
     Ok(fresh(OrderPage { orders: page.rows, next_cursor: page.next }))
-}
-
-/// Transcode jobs.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct Jobs {
-    jobs: Vec<JobWithProgress>,
-}
-
-/// Transcode jobs that are open, then those that failed, the newest clips first.
-#[utoipa::path(get, path = "/v1/admin/jobs", operation_id = "listJobs", tag = "media",
-    responses((status = 200, description = "The jobs.", body = Jobs)),
-    security(("bearer" = []), ("adminKey" = [])),
-    extensions(("x-codes" = json!(["FORBIDDEN"]))))]
-pub(super) async fn jobs(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, Problem> {
-    caller.may(&api, Action::ReadMarket)?;
-    let rows = api.member.state.read(Market::jobs);
-    Ok(fresh(Jobs { jobs: progress::with_jobs(&api.member, rows).await }))
 }

@@ -20,6 +20,7 @@ mod finance;
 mod fulfilment;
 mod govern;
 mod guard;
+mod jobs;
 pub(crate) mod mail_events;
 mod marks;
 mod moderation;
@@ -164,7 +165,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(auctions::retract))
         .routes(routes!(auctions::audit))
         .routes(routes!(admin::orders))
-        .routes(routes!(admin::jobs))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::requeue))
         .routes(routes!(fulfilment::to_review))
         .routes(routes!(fulfilment::cancel_order))
         .routes(routes!(fulfilment::deliver_order))

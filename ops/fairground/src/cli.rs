@@ -33,6 +33,9 @@ pub(crate) enum Verb {
     Node(DaemonArgs),
     /// Show members, leader, digests, edges.
     Status(StatusArgs),
+    /// Show how clips are made, and have a failed one made again.
+    #[command(subcommand)]
+    Jobs(JobsVerb),
     /// Move the viewers of an edge elsewhere before it ends.
     #[command(subcommand)]
     Edge(EdgeVerb),
@@ -226,6 +229,33 @@ pub(crate) struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsVerb {
+    /// List transcode jobs that are open, then those that failed.
+    List {
+        /// The member's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Keep the list up to date, until no job is open.
+        #[arg(long)]
+        watch: bool,
+        /// Print JSON; one document a line with `--watch`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have a failed job done again.
+    Requeue {
+        /// The clip (`ast_...`).
+        asset: String,
+        /// The member's folder.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Why.
+        #[arg(long, default_value = "from the command line")]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,6 +10,7 @@ mod edge;
 mod fakes;
 mod govern;
 mod init;
+mod jobs;
 mod join;
 mod media;
 mod operator;
@@ -73,6 +74,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Coordinator(arguments) => daemon::coordinator(arguments).await,
         Verb::Node(arguments) => daemon::node(arguments).await,
         Verb::Status(arguments) => status::run(arguments).await,
+        Verb::Jobs(verb) => jobs::run(verb).await,
         Verb::Edge(verb) => edge::run(verb).await,
         Verb::Admin(verb) => admin::run(verb).await,
         Verb::Clock(verb) => govern::clock(verb).await,
