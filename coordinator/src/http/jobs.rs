@@ -65,6 +65,8 @@ pub(super) async fn requeue(
     let id = caller.command(&api, &key, "requeue-job", &asset.to_string())?;
     let command = Command::Media(MediaCommand::RequeueJob { asset, reason });
     submit(&api.member, caller.actor()?, id, command).await?;
+    // Another member may have judged it. Without a quorum by now what is here is shown.
+    let _ = api.member.linearize().await;
     let rows = api.member.state.read(|market| market.job(asset));
     let mut shown = progress::with_jobs(&api.member, rows.into_iter().collect()).await;
     shown.pop().map(fresh).ok_or_else(|| Problem::from(Code::NotFound))

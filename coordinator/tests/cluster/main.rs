@@ -3,6 +3,7 @@
 
 mod auctions;
 mod blobs;
+mod jobs;
 mod people;
 mod sale;
 mod support;
