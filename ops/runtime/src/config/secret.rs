@@ -1,4 +1,5 @@
-//! Secrets that the configuration names by the path of a file.
+//! Secrets that the configuration names by the path of a file, or by the name of a credential that
+//! systemd gave to the service (`LoadCredential=`, `LoadCredentialEncrypted=`).
 //!
 //! It must not print what it holds.
 
@@ -12,24 +13,41 @@ use crate::error::ConfigError;
 
 /// Longest secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// Where systemd says that a service's credentials are.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// A secret text read from a file that only its owner can read. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Reads a secret; one line break at the end does not count.
+    /// Reads a secret; one line break at the end does not count. A name without a folder is that of
+    /// a credential, when systemd gave the service any.
     ///
     /// # Errors
     /// When the file cannot be read, group or others may read it, or it is empty, over 64 KiB or no
     /// UTF-8.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let credentials = std::env::var_os(CREDENTIALS);
+        Self::read(path, credentials.as_deref().map(Path::new))
+    }
+
+    pub(super) fn read(path: &Path, credentials: Option<&Path>) -> Result<Self, ConfigError> {
+        let named = credentials.map(|folder| match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => folder.join(path),
+            Some(_) | None => path.to_owned(),
+        });
+        let path = named.as_deref().unwrap_or(path);
+        // systemd lets the service in by an access list, which shows as a right of the group; nobody
+        // else gets into the folder.
+        let is_credential = credentials.is_some() && path.parent() == credentials;
+        let forbidden = if is_credential { 0o037 } else { 0o077 };
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
         let shape = |problem| ConfigError::SecretShape { path: path.to_owned(), problem };
         let file = File::open(path).map_err(read)?;
         // Asked of the open file, so that it cannot be exchanged in between.
         let mode = file.metadata().map_err(read)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        if mode & forbidden != 0 {
             return Err(ConfigError::SecretReadable { path: path.to_owned(), mode });
         }
         let mut bytes = Vec::new();

@@ -133,6 +133,30 @@ fn values_of_a_wrong_shape_name_their_key() {
 }
 
 #[test]
+fn a_credential_of_systemd_is_known_by_its_name() {
+    let (dir, other) = (TempDir::new().expect("folder"), TempDir::new().expect("folder"));
+    let set = |path: &Path, mode| {
+        std::fs::write(path, "sk_test_1\n").expect("written");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+    };
+    let path = dir.path().join("s3.secret");
+    set(&path, 0o440);
+    let (name, folder) = (Path::new("s3.secret"), Some(dir.path()));
+    assert_eq!(Secret::read(name, folder).expect("a credential").expose(), "sk_test_1");
+    assert_eq!(Secret::read(&path, folder).expect("a credential").expose(), "sk_test_1");
+    assert!(Secret::read(Path::new("another"), folder).is_err());
+    // What is not a credential is held to the usual rule, and so is a credential that is for others.
+    assert!(Secret::read(&path, None).is_err());
+    let beside = other.path().join("s3.secret");
+    set(&beside, 0o440);
+    assert!(Secret::read(&beside, folder).is_err());
+    for mode in [0o444, 0o460, 0o404] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+        assert!(Secret::read(name, folder).is_err(), "{mode:o}");
+    }
+}
+
+#[test]
 fn a_secret_that_others_can_read_is_refused() {
     let dir = TempDir::new().expect("folder");
     let path = dir.path().join("key");
