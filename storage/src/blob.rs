@@ -10,15 +10,18 @@
 //! once published and checked by their hash wherever they are read, so they are not sealed at rest.
 //! What is of no use any more is removed by its age (`unused.rs`); whoever puts a blob, or is told
 //! that it is here already, may rely on it, so both forget its age, and one lock keeps that and the
-//! removal apart. It must not know what a blob is for.
+//! removal apart. `place.rs` says what a directory has in common with other places for blobs. It must
+//! not know what a blob is for.
 
+mod ages;
+mod place;
 mod unused;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,14 +31,15 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 
 use crate::error::StorageError;
-use crate::store::{beside, blocking, sync_parent};
+use crate::store::{blocking, sync_parent};
+
+pub use ages::Ages;
+pub use place::{BlobPlace, BlobReader, BlobSink, Condemned, Held, Reply};
 use unused::Unused;
 
 const INCOMING: &str = "incoming";
 const DAMAGED: &str = "damaged";
 const UNUSED: &str = "unused";
-/// A larger file of ages is not read: blobs stay longer then.
-const UNUSED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const BLOB_MAX_BYTES: u64 = BLOB_MAX as u64;
 
 /// A directory of blobs. Clones share it.
@@ -44,7 +48,7 @@ pub struct BlobStore {
     root: Arc<PathBuf>,
     next: Arc<AtomicU64>,
     /// Held while a blob is renamed into its place, renewed or removed for its age.
-    unused: Arc<Mutex<Unused>>,
+    ages: Arc<Ages>,
 }
 
 impl BlobStore {
@@ -59,13 +63,12 @@ impl BlobStore {
         }
         std::fs::create_dir_all(&incoming).map_err(StorageError::io(&incoming))?;
         sync_parent(&incoming)?;
-        let unused = Arc::new(Mutex::new(read_unused(&root.join(UNUSED))));
-        Ok(Self { root: Arc::new(root.to_owned()), next: Arc::new(AtomicU64::new(0)), unused })
+        let ages = Arc::new(Ages::open(&root.join(UNUSED)));
+        Ok(Self { root: Arc::new(root.to_owned()), next: Arc::new(AtomicU64::new(0)), ages })
     }
 
-    /// Ages are whole after every change of them, so a lock that a panic left is used on.
     fn lock(&self) -> MutexGuard<'_, Unused> {
-        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ages.lock()
     }
 
     /// Where a blob is, or would be.
@@ -326,16 +329,7 @@ impl BlobStore {
     /// # Errors
     /// When the disk fails.
     pub async fn save_unused(&self) -> Result<(), StorageError> {
-        let (path, text) = (self.root.join(UNUSED), self.lock().to_text());
-        blocking(move || {
-            let fresh = beside(&path, "new");
-            std::fs::write(&fresh, text).map_err(StorageError::io(&fresh))?;
-            let synced = std::fs::File::open(&fresh).and_then(|file| file.sync_all());
-            synced.map_err(StorageError::io(&fresh))?;
-            std::fs::rename(&fresh, &path).map_err(StorageError::io(&path))?;
-            sync_parent(&path)
-        })
-        .await
+        self.ages.save().await
     }
 
     /// Sets a damaged blob aside: it counts as absent, and its bytes are there for whoever has no
@@ -399,18 +393,6 @@ impl BlobStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StorageError::io(&path)(error)),
         }
-    }
-}
-
-fn read_unused(path: &Path) -> Unused {
-    let is_small = std::fs::metadata(path).is_ok_and(|file| file.len() <= UNUSED_BYTES_MAX);
-    match is_small.then(|| std::fs::read_to_string(path)) {
-        Some(Ok(text)) => Unused::parse(&text),
-        Some(Err(error)) => {
-            tracing::warn!(%error, "ages of unused blobs not read: they begin anew");
-            Unused::default()
-        }
-        None => Unused::default(),
     }
 }
 

@@ -71,6 +71,18 @@ pub enum StorageError {
     /// More bytes than allowed.
     #[error("{0} bytes are more than allowed")]
     TooLarge(u64),
+    /// A store that is reached over a network did not do what it was asked, or not in time.
+    #[error("the object store failed to {what}")]
+    Remote {
+        /// What it was asked to do.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The bucket and prefix belong to another cluster, whose blobs would be taken for unused ones.
+    #[error("another cluster keeps its blobs under this bucket and prefix")]
+    Foreign,
 }
 
 impl StorageError {
