@@ -48,6 +48,12 @@ const TABLE: &[Row] = &[
         must_not_see: &["axum", "quinn"],
     },
     Row {
+        package: "fairground-objects",
+        may_use: &["fairground-types", "fairground-storage"],
+        tests_may_use: &[],
+        must_not_see: &["axum", "quinn", "openraft", "redb"],
+    },
+    Row {
         package: "fairground-media",
         may_use: &["fairground-types"],
         tests_may_use: &[],
@@ -98,6 +104,7 @@ const TABLE: &[Row] = &[
             "fairground-market",
             "fairground-wire",
             "fairground-storage[raft]",
+            "fairground-objects",
             "fairground-media",
             "fairground-runtime",
             "fairground-seam",
