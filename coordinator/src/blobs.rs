@@ -1,31 +1,35 @@
-//! Media by hash, held by a majority of members.
+//! Media by hash, held by a majority of members or by a bucket that all of them share.
 //!
 //! ```text
-//!  put      this member, then the others until a majority holds it
-//!  get      this member, else another one: fetched, checked by hash, kept
+//!           a folder of each member                          a shared bucket
+//!  put      this member, then the others until a majority    the bucket
+//!           holds it
+//!  get      this member, else another one: fetched,          the bucket
+//!           checked by hash, kept
 //!  mark     what the market and the history need, by way of manifests
-//!  repair   each minute: what is marked and not here is fetched; a picture that no account shows any
-//!           more is removed
+//!  repair   each minute: what is marked and not here is      nothing: what is missing is found by
+//!           fetched                                          the collection, and said
+//!           a picture that no account shows any more is removed
 //! ```
 //! A blob's name is its hash, so any copy is as good as another and nothing is ever overwritten. A
 //! damaged one is set aside, by whoever finds it: then it is not here, and repair fetches it. It
 //! must not know what a blob is for, but for marking, which reads manifests. Read next: `scrub.rs`
 //! for damage, `collect.rs` for what is of no use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fairground_media::Manifest;
 use fairground_runtime::shutdown::Shutdown;
+use fairground_runtime::telemetry;
 use fairground_seam::link::{RecvStream, SendStream};
 use fairground_storage::StorageError;
-use fairground_storage::blob::BlobStore;
+use fairground_storage::blob::{BlobPlace, BlobReader, Condemned};
 use fairground_types::limits::{BLOB_MAX, EVIDENCE_BYTES_MAX};
 use fairground_types::{BlobHash, MemberId};
 use fairground_wire::message::{BlobRequest, BlobResponse, StreamKind};
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::fs::File;
+use futures_util::stream::{self as futures, FuturesUnordered, StreamExt};
 use tokio::io::AsyncReadExt;
 
 use crate::collect::BlobFigures;
@@ -44,8 +48,8 @@ const REPAIR_PERIOD_MIN: Duration = Duration::from_millis(100);
 const REPAIR_MAX: usize = 2_000;
 const MANIFEST_MAX: u64 = 4 * 1024 * 1024;
 const BUFFER: usize = 64 * 1024;
-/// What Linux says of a sector that cannot be read.
-const EIO: i32 = 5;
+/// Blobs that are asked about at once.
+const RENEWALS_MAX: usize = 32;
 
 /// How taking a blob ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +82,7 @@ struct Archived {
 /// The blobs of this member, and its way to those of the others.
 pub(crate) struct Blobs {
     me: MemberId,
-    pub(crate) store: BlobStore,
+    pub(crate) store: Arc<dyn BlobPlace>,
     peers: Arc<Peers>,
     pub(crate) state: Arc<State>,
     history: History,
@@ -87,12 +91,15 @@ pub(crate) struct Blobs {
     pub(crate) figures: Mutex<BlobFigures>,
     /// Pictures of accounts as the last repair knew them.
     avatars: Mutex<BTreeSet<BlobHash>>,
+    /// What manifests name that were read from a shared bucket, so that they are not read from there
+    /// each minute. Of a folder they are read again, which finds the damaged ones.
+    named: Mutex<BTreeMap<BlobHash, Vec<BlobHash>>>,
 }
 
 impl Blobs {
     pub(crate) fn new(
         me: MemberId,
-        store: BlobStore,
+        store: Arc<dyn BlobPlace>,
         peers: Arc<Peers>,
         state: Arc<State>,
         history: History,
@@ -106,6 +113,7 @@ impl Blobs {
             archived: Mutex::default(),
             figures: Mutex::default(),
             avatars: Mutex::default(),
+            named: Mutex::default(),
         }
     }
 
@@ -117,26 +125,30 @@ impl Blobs {
 
     /// Which of these are here, for somebody who relies on it: they stay for a grace from now on.
     pub(crate) async fn renew(&self, hashes: &[BlobHash]) -> Vec<bool> {
-        let mut held = Vec::with_capacity(hashes.len());
-        for hash in hashes {
-            held.push(self.store.renew(hash).await.unwrap_or(false));
-        }
-        held
+        let asking = hashes.iter().copied().map(|hash| self.renew_one(hash));
+        futures::iter(asking).buffered(RENEWALS_MAX).collect().await
+    }
+
+    async fn renew_one(&self, hash: BlobHash) -> bool {
+        self.store.renew(&hash).await.unwrap_or_else(|error| {
+            tracing::warn!(%hash, error = %telemetry::chain(&error), "blob not looked for");
+            false
+        })
     }
 
     /// The blob, when it is here.
-    pub(crate) async fn open_here(&self, hash: BlobHash) -> Option<(File, u64)> {
-        match self.store.open_file(&hash).await {
+    pub(crate) async fn open_here(&self, hash: BlobHash) -> Option<(BlobReader, u64)> {
+        match self.store.reader(&hash).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%hash, %error, "blob not read");
+                tracing::warn!(%hash, error = %telemetry::chain(&error), "blob not read");
                 None
             }
         }
     }
 
     /// The blob, fetched from another member when it is not here.
-    pub(crate) async fn open_anywhere(&self, hash: BlobHash) -> Option<(File, u64)> {
+    pub(crate) async fn open_anywhere(&self, hash: BlobHash) -> Option<(BlobReader, u64)> {
         if let Some(found) = self.open_here(hash).await {
             return Some(found);
         }
@@ -155,13 +167,18 @@ impl Blobs {
 
     /// A blob in memory; a damaged copy here is replaced by another member's.
     async fn read_up_to(&self, hash: BlobHash, max: u64) -> Option<bytes::Bytes> {
-        for _ in 0..2 {
-            self.open_anywhere(hash).await?;
+        // Read; when it is damaged or not here fetched and read; once more when both.
+        for _ in 0..3 {
             match self.store.read(&hash, max).await {
-                Ok(found) => return found,
+                Ok(Some(found)) => return Some(found),
+                Ok(None) => {
+                    if !self.fetch(hash).await {
+                        return None;
+                    }
+                }
                 Err(StorageError::Damaged { .. }) => self.set_aside(hash).await,
                 Err(error) => {
-                    tracing::warn!(%hash, %error, "blob not read");
+                    tracing::warn!(%hash, error = %telemetry::chain(&error), "blob not read");
                     return None;
                 }
             }
@@ -178,7 +195,7 @@ impl Blobs {
     pub(crate) async fn send(
         &self,
         hash: BlobHash,
-        mut file: File,
+        mut file: BlobReader,
         send: &mut SendStream,
     ) -> Result<(), StreamError> {
         let mut hasher = blake3::Hasher::new();
@@ -197,8 +214,12 @@ impl Blobs {
             last.clear();
             last.extend_from_slice(part);
         };
-        if !is_read || hasher.finalize().as_bytes() != hash.as_bytes() {
-            self.set_aside(hash).await;
+        let is_right = is_read && hasher.finalize().as_bytes() == hash.as_bytes();
+        if !is_right {
+            // A network that breaks says nothing about the blob behind it.
+            if is_read || !self.store.is_shared() {
+                self.set_aside(hash).await;
+            }
             return Err(StreamError::Ended);
         }
         send.write_all(&last).await?;
@@ -208,26 +229,19 @@ impl Blobs {
     /// Takes a blob out of the way that was read wrong, once it is read wrong again: memory and
     /// cables err as well, and a copy that is good must stay.
     pub(crate) async fn set_aside(&self, hash: BlobHash) {
-        match self.store.verify(&hash).await {
-            Ok(Some(false)) => {}
-            Ok(Some(true)) => {
-                tracing::warn!(%hash, "a blob was read wrong once and right the second time");
-                return;
-            }
-            Ok(None) => return,
-            Err(StorageError::Io { source, .. }) if source.raw_os_error() == Some(EIO) => {}
-            Err(error) => {
-                tracing::warn!(%hash, %error, "blob not read");
-                return;
-            }
-        }
-        match self.store.set_aside(&hash).await {
-            Ok(true) => {
+        match self.store.condemn(&hash).await {
+            Ok(Condemned::SetAside) => {
                 metrics::counter!(crate::metrics::BLOBS_DAMAGED).increment(1);
                 tracing::warn!(%hash, "a damaged blob was set aside");
             }
-            Ok(false) => {}
-            Err(error) => tracing::error!(%hash, %error, "a damaged blob could not be set aside"),
+            Ok(Condemned::Whole) => {
+                tracing::warn!(%hash, "a blob was read wrong once and right the second time");
+            }
+            Ok(Condemned::Absent) => {}
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::error!(%hash, %error, "a blob that was read wrong could not be looked at");
+            }
         }
     }
 
@@ -239,30 +253,39 @@ impl Blobs {
         receive: &mut RecvStream,
     ) -> PutOutcome {
         let taking = async {
-            let mut writer = self.store.put().await.ok()?;
+            let mut sink = self.store.put(&hash).await?;
             let mut left = bytes;
             while left > 0 {
                 let part = usize::try_from(left).unwrap_or(usize::MAX).min(BUFFER);
-                let chunk = receive.read_chunk(part, true).await.ok()??;
-                writer.write(&chunk.bytes).await.ok()?;
+                let Ok(Some(chunk)) = receive.read_chunk(part, true).await else {
+                    return Ok(false);
+                };
+                sink.write(&chunk.bytes).await?;
                 left = left.saturating_sub(u64::try_from(chunk.bytes.len()).unwrap_or(u64::MAX));
             }
-            Some(writer.finish(Some(hash)).await)
+            sink.finish().await.map(|()| true)
         };
         match tokio::time::timeout(COPY_WAIT, taking).await {
-            Ok(Some(Ok(_))) => PutOutcome::Stored,
-            Ok(Some(Err(StorageError::WrongDigest))) => PutOutcome::Mismatch,
-            Ok(Some(Err(error))) => {
-                tracing::error!(%hash, %error, "blob not stored");
+            Ok(Ok(true)) => PutOutcome::Stored,
+            Ok(Err(StorageError::WrongDigest)) => PutOutcome::Mismatch,
+            Ok(Err(error)) => {
+                tracing::error!(%hash, error = %telemetry::chain(&error), "blob not stored");
                 PutOutcome::Failed
             }
-            Ok(None) | Err(_) => PutOutcome::Failed,
+            Ok(Ok(false)) => PutOutcome::Failed,
+            Err(_) => {
+                tracing::error!(%hash, "blob not stored in time");
+                PutOutcome::Failed
+            }
         }
     }
 
     /// Copies a blob that is here to the others; says whether a majority of members holds it. The
     /// rest get it by repair.
     pub(crate) async fn spread(&self, hash: BlobHash) -> bool {
+        if self.store.is_shared() {
+            return true;
+        }
         let others = self.others();
         let needed = others.len().div_ceil(2);
         let mut copies: FuturesUnordered<_> =
@@ -308,6 +331,10 @@ impl Blobs {
 
     /// Fetches a blob from any other member.
     async fn fetch(&self, hash: BlobHash) -> bool {
+        // What is not in a bucket that members share no other member has.
+        if self.store.is_shared() {
+            return false;
+        }
         for member in self.others() {
             let fetching = self.fetch_from(member, hash);
             if matches!(tokio::time::timeout(COPY_WAIT, fetching).await, Ok(Some(true))) {
@@ -340,18 +367,12 @@ impl Blobs {
             .read(|market| (market.blob_roots(), market.avatars().collect(), market.archived()));
         let mut marked =
             Marked { wanted: roots.blobs, avatars, has_manifests: true, has_history: false };
+        self.named().retain(|hash, _| roots.manifests.contains(hash));
         for hash in roots.manifests {
             marked.wanted.insert(hash);
-            let Some(bytes) = self.read(hash).await else {
-                marked.has_manifests = false;
-                continue;
-            };
-            match Manifest::parse(&bytes) {
-                Ok(manifest) => marked.wanted.extend(manifest.blobs()),
-                Err(error) => {
-                    marked.has_manifests = false;
-                    tracing::warn!(manifest = %hash, %error, "manifest not read");
-                }
+            match self.names(hash).await {
+                Some(blobs) => marked.wanted.extend(blobs),
+                None => marked.has_manifests = false,
             }
         }
         let from = self.archived().next;
@@ -363,6 +384,32 @@ impl Blobs {
             marked.wanted.extend(&known.images);
         }
         marked
+    }
+
+    /// What a manifest names, when it can be read.
+    async fn names(&self, hash: BlobHash) -> Option<Vec<BlobHash>> {
+        if let Some(known) = self.named().get(&hash) {
+            return Some(known.clone());
+        }
+        let bytes = self.read(hash).await?;
+        match Manifest::parse(&bytes) {
+            Ok(manifest) => {
+                let blobs: Vec<BlobHash> = manifest.blobs().collect();
+                if self.store.is_shared() {
+                    self.named().insert(hash, blobs.clone());
+                }
+                Some(blobs)
+            }
+            Err(error) => {
+                tracing::warn!(manifest = %hash, %error, "manifest not read");
+                None
+            }
+        }
+    }
+
+    /// What is in it is true whenever it is there, so a lock that a panic left is used on.
+    fn named(&self) -> MutexGuard<'_, BTreeMap<BlobHash, Vec<BlobHash>>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pictures are only ever added to it, so a lock that a panic left is used on.
@@ -390,17 +437,23 @@ impl Blobs {
 
     async fn repair_once(&self) {
         let marked = self.mark().await;
+        if !self.store.is_shared() {
+            self.fetch_missing(&marked.wanted).await;
+        }
+        if marked.has_history {
+            self.forget_avatars(marked.avatars, &marked.wanted).await;
+        }
+    }
+
+    async fn fetch_missing(&self, wanted: &BTreeSet<BlobHash>) {
         let mut repaired = 0_usize;
-        for hash in &marked.wanted {
+        for hash in wanted {
             if repaired >= REPAIR_MAX {
                 break;
             }
             if !self.store.has(hash).await.unwrap_or(false) && self.fetch(*hash).await {
                 repaired = repaired.saturating_add(1);
             }
-        }
-        if marked.has_history {
-            self.forget_avatars(marked.avatars, &marked.wanted).await;
         }
         if repaired > 0 {
             let count = u64::try_from(repaired).unwrap_or(u64::MAX);

@@ -4,7 +4,9 @@
 //!  up to date? --> mark --> age what is not marked, shelf by shelf --> old enough, and not named since?
 //!   no: held    unread: held                                            too many: held --> remove
 //! ```
-//! Every member does it by itself, each over its own copies. What could lose data ends a look
+//! Every member does it by itself, over its own copies or over the bucket that all share, where one
+//! sees what another was told to keep. What is needed and not there is counted on the way: in a bucket
+//! nobody else has it. What could lose data ends a look
 //! without removing anything, is counted and said in `fairground status`:
 //!
 //! - this member is behind: it first has a quorum confirm how far the log is, and waits for that;
@@ -21,7 +23,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use fairground_runtime::shutdown::Shutdown;
+use fairground_runtime::telemetry;
 use fairground_storage::StorageError;
+use fairground_storage::blob::Held as HeldBlob;
 use fairground_types::{AssetId, BlobHash};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -37,7 +41,7 @@ const PERIOD_MIN: Duration = Duration::from_millis(100);
 /// Removals in one look; the rest waits for the next.
 const REMOVALS_MAX: usize = 50_000;
 
-/// Blobs of this member at its last look.
+/// Blobs of this member, or of the bucket that all share, at its last look.
 #[derive(Clone, Copy, Debug, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BlobFigures {
@@ -49,6 +53,8 @@ pub(crate) struct BlobFigures {
     unused: u64,
     /// Their bytes.
     unused_bytes: u64,
+    /// How many are needed and not here.
+    missing: u64,
     /// `done`, or why nothing was removed: `behind`, `unread`, `longJob`, `tooMany` or `failed`;
     /// absent before the first look.
     last_collection: Option<&'static str>,
@@ -78,6 +84,7 @@ impl Held {
 
 impl From<StorageError> for Held {
     fn from(error: StorageError) -> Self {
+        let error = telemetry::chain(&error);
         tracing::error!(%error, "blobs could not be looked through");
         Self::Failed
     }
@@ -127,6 +134,28 @@ impl Leases {
 struct Found {
     all: Amount,
     unused: BTreeMap<BlobHash, u64>,
+}
+
+/// What is needed and was not found.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Missing {
+    count: u64,
+    first: Option<BlobHash>,
+}
+
+impl Missing {
+    /// Takes in what a shelf holds, in the order of hashes.
+    fn look_for(&mut self, shelf: u8, wanted: &BTreeSet<BlobHash>, held: &[HeldBlob]) {
+        let [mut low, mut high] = [[0; 32], [u8::MAX; 32]];
+        [low[0], high[0]] = [shelf, shelf];
+        let bounds = BlobHash::from_bytes(low)..=BlobHash::from_bytes(high);
+        for hash in wanted.range(bounds) {
+            if held.binary_search_by_key(hash, |blob| blob.hash).is_err() {
+                self.count = self.count.saturating_add(1);
+                self.first = self.first.or(Some(*hash));
+            }
+        }
+    }
 }
 
 struct Collector {
@@ -215,16 +244,23 @@ impl Collector {
         passed: Duration,
     ) -> Result<Found, StorageError> {
         let mut found = Found::default();
+        let mut missing = Missing::default();
         for shelf in 0..=u8::MAX {
-            let mut dead = BTreeSet::new();
-            for (hash, bytes) in self.blobs.store.shelf(shelf).await? {
-                found.all.add(bytes);
-                if !wanted.contains(&hash) {
-                    dead.insert(hash);
-                    found.unused.insert(hash, bytes);
+            let mut dead: Vec<HeldBlob> = Vec::new();
+            let held = self.blobs.store.shelf(shelf).await?;
+            missing.look_for(shelf, wanted, &held);
+            for blob in held {
+                found.all.add(blob.bytes);
+                if !wanted.contains(&blob.hash) {
+                    found.unused.insert(blob.hash, blob.bytes);
+                    dead.push(blob);
                 }
             }
             self.blobs.store.note_unused(shelf, &dead, passed);
+        }
+        if missing.count > 0 && self.blobs.store.is_shared() {
+            let first = missing.first.map(|hash| hash.to_string());
+            tracing::error!(blobs = missing.count, first, "blobs that are needed are not there");
         }
         let mut unused = Amount::default();
         found.unused.values().for_each(|bytes| unused.add(*bytes));
@@ -233,7 +269,9 @@ impl Collector {
         figures.bytes = found.all.bytes;
         figures.unused = unused.blobs;
         figures.unused_bytes = unused.bytes;
+        figures.missing = missing.count;
         drop(figures);
+        metrics::gauge!(crate::metrics::BLOBS_MISSING).set(as_gauge(missing.count));
         metrics::gauge!(crate::metrics::BLOB_BYTES).set(as_gauge(found.all.bytes));
         metrics::gauge!(crate::metrics::BLOB_BYTES_UNUSED).set(as_gauge(unused.bytes));
         Ok(found)
@@ -314,6 +352,25 @@ mod tests {
         let again = BTreeSet::from([lease(1, 2)]);
         assert_eq!(leases.note(&again, HOUR), Duration::ZERO, "leased anew: it begins anew");
         assert_eq!(leases.note(&BTreeSet::new(), HOUR), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_needed_and_on_no_shelf_is_missing() {
+        let hash = |shelf: u8, rest: u8| {
+            let mut bytes = [rest; 32];
+            bytes[0] = shelf;
+            BlobHash::from_bytes(bytes)
+        };
+        let wanted = BTreeSet::from([hash(0, 0), hash(7, 1), hash(7, 9), hash(255, 255)]);
+        let held = [hash(7, 1), hash(7, 5)].map(|hash| HeldBlob { hash, bytes: 1, stamp: 0 });
+        let mut missing = Missing::default();
+        missing.look_for(7, &wanted, &held);
+        assert_eq!(missing, Missing { count: 1, first: Some(hash(7, 9)) });
+        missing.look_for(8, &wanted, &[]);
+        assert_eq!(missing.count, 1);
+        missing.look_for(0, &wanted, &[]);
+        missing.look_for(255, &wanted, &[]);
+        assert_eq!(missing, Missing { count: 3, first: Some(hash(7, 9)) });
     }
 
     #[test]

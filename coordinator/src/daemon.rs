@@ -21,7 +21,7 @@ use fairground_runtime::pki::{self, Ca, Identity};
 use fairground_runtime::shutdown::{Shutdown, Tasks};
 use fairground_runtime::telemetry;
 use fairground_storage::KeyFile;
-use fairground_storage::blob::BlobStore;
+use fairground_storage::blob::BlobPlace;
 use fairground_storage::history::History as Store;
 use fairground_storage::raft_log::LogStore;
 use fairground_storage::snapshot::SnapshotStore;
@@ -57,7 +57,7 @@ use crate::raft::state_machine::StateMachine;
 use crate::raft::{self, MemberNode, Raft};
 use crate::social::Social;
 use crate::state::State;
-use crate::{collect, effects, quic, scrub, tls};
+use crate::{blob_place, collect, effects, quic, scrub, tls};
 
 /// Names of the own certificate's file.
 pub(crate) const IDENTITY: &str = "member";
@@ -212,7 +212,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) log: LogStore,
     pub(crate) snapshots: SnapshotStore,
     pub(crate) history: History,
-    pub(crate) blobs: BlobStore,
+    pub(crate) blobs: Arc<dyn BlobPlace>,
     pub(crate) state: Arc<State>,
     pub(crate) peers: Arc<Peers>,
 }
@@ -237,7 +237,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
     let log = LogStore::open(&raft_folder, &own.key)?;
     let snapshots = SnapshotStore::open(&raft_folder, &own.key)?;
     let history = History::new(Store::open(&raft_folder, &own.key)?);
-    let blob_store = BlobStore::open(&own.dir.path("blobs"))?;
+    let blobs = blob_place::open(&options.blobs, cluster, id, &options.dir).await?;
 
     let client = tls::client(&own.identity)?;
     let peers = Arc::new(Peers::new(Way::Quic(sockets.endpoint.clone(), client), cluster));
@@ -257,7 +257,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         log,
         snapshots,
         history,
-        blobs: blob_store,
+        blobs,
         state: Arc::new(State::new()),
         peers,
     })
@@ -423,8 +423,11 @@ fn spawn_blob_loops(options: &Options, member: &Arc<Member>, loops: &Tasks, clos
     let blobs = &options.blobs;
     let period = blobs.repair_period.to_duration();
     loops.spawn("blob repair", Arc::clone(&member.blobs).repair(period, closing.clone()));
-    let scrubbing = scrub::run(Arc::clone(&member.blobs), blobs.clone(), closing.clone());
-    loops.spawn("blob scrub", scrubbing);
+    // A store that members share looks after its disks itself.
+    if !member.blobs.store.is_shared() {
+        let scrubbing = scrub::run(Arc::clone(&member.blobs), blobs.clone(), closing.clone());
+        loops.spawn("blob scrub", scrubbing);
+    }
     let collecting = collect::run(Arc::clone(member), blobs.clone(), closing.clone());
     loops.spawn("blob collection", collecting);
 }

@@ -16,6 +16,7 @@
 //! next: `state.rs`, `propose.rs`, then `edge/mod.rs`.
 
 mod auth;
+mod blob_place;
 mod blobs;
 mod collect;
 mod copy;
@@ -55,8 +56,8 @@ mod viewer_mark;
 pub use daemon::run;
 pub use error::Error;
 pub use options::{
-    BlobOptions, MailOptions, MailProvider, Options, PushOptions, RaftOptions, SignInOptions,
-    SmsOptions, StripeSettings, TrackingOptions, VerificationOptions,
+    BlobOptions, BlobStoreKind, MailOptions, MailProvider, Options, PushOptions, RaftOptions,
+    S3Options, SignInOptions, SmsOptions, StripeSettings, TrackingOptions, VerificationOptions,
 };
 pub use peers::LinkError;
 pub use propose::ProposeError;

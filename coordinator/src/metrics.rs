@@ -49,5 +49,7 @@ pub(crate) const BLOB_BYTES_COLLECTED: &str = "fairground_blobs_collected_bytes_
 pub(crate) const COLLECTIONS_HELD: &str = "fairground_blobs_collections_held_total";
 /// Bytes of blobs here.
 pub(crate) const BLOB_BYTES: &str = "fairground_blobs_bytes";
+/// Blobs that are needed and not here.
+pub(crate) const BLOBS_MISSING: &str = "fairground_blobs_missing";
 /// Bytes of those that nothing reaches.
 pub(crate) const BLOB_BYTES_UNUSED: &str = "fairground_blobs_unused_bytes";

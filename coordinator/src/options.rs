@@ -114,6 +114,10 @@ impl Default for RaftOptions {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, rename_all = "snake_case", deny_unknown_fields)]
 pub struct BlobOptions {
+    /// Where they are: `directory` or `s3`; the same for every member of a cluster.
+    pub store: BlobStoreKind,
+    /// The bucket, when they are in one.
+    pub s3: S3Options,
     /// Between looks at what is needed and not here.
     pub repair_period: DurationText,
     /// Most bytes a second that are read to find damaged blobs.
@@ -133,12 +137,59 @@ pub struct BlobOptions {
 impl Default for BlobOptions {
     fn default() -> Self {
         Self {
+            store: BlobStoreKind::Directory,
+            s3: S3Options::default(),
             repair_period: DurationText::new(Millis::from_secs(60)),
             scrub_rate: SizeText::new(4 << 20),
             scrub_period: DurationText::new(Millis::from_hours(7 * 24)),
             collect_period: DurationText::new(Millis::from_hours(1)),
             collect_grace: DurationText::new(Millis::from_hours(24)),
             collect_share_max: 50,
+        }
+    }
+}
+
+/// See [`BlobOptions::store`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlobStoreKind {
+    /// A folder of each member, copied from one to the next.
+    #[default]
+    Directory,
+    /// A bucket of an S3-compatible store, which all members share.
+    S3,
+}
+
+/// See [`BlobOptions::s3`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, rename_all = "snake_case", deny_unknown_fields)]
+pub struct S3Options {
+    /// The bucket; it must exist.
+    pub bucket: String,
+    /// What every key begins with; empty is the whole bucket. One cluster, one prefix.
+    pub prefix: String,
+    /// Base URL of the store; Amazon's own for the region when absent. `http://` on loopback only.
+    pub endpoint: Option<String>,
+    /// Region that requests are signed for.
+    pub region: String,
+    /// Whether the bucket stands in the path of a URL instead of its host name.
+    pub path_style: bool,
+    /// The id of the key that requests are signed with.
+    pub access_key_id: String,
+    /// The key's secret.
+    pub secret_access_key_file: Option<PathBuf>,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self {
+            bucket: String::new(),
+            prefix: String::new(),
+            endpoint: None,
+            region: "us-east-1".to_owned(),
+            path_style: true,
+            access_key_id: String::new(),
+            secret_access_key_file: None,
         }
     }
 }

@@ -5,13 +5,15 @@
 //!           then a pause, so that all shelves together take one period
 //! ```
 //! It begins on a shelf by chance, so a member that is started again and again still gets around.
-//! What is set aside is fetched by repair. It must not know what a blob is for.
+//! What is set aside is fetched by repair. A bucket that members share is left to its own scrubbing.
+//! It must not know what a blob is for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fairground_runtime::ids;
 use fairground_runtime::shutdown::Shutdown;
+use fairground_storage::blob::Held;
 use fairground_types::BlobHash;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
@@ -83,11 +85,11 @@ async fn go_around(blobs: &Blobs, pace: Pace, first: u8) {
     let began = Instant::now();
     let mut round = 0_u64;
     for shelf in 0..=u8::MAX {
-        let lengths = list(blobs, shelf).await.into_iter().map(|(_, bytes)| cost(bytes));
+        let lengths = list(blobs, shelf).await.into_iter().map(|held| cost(held.bytes));
         round = lengths.fold(round, u64::saturating_add);
     }
     for shelf in 0..=u8::MAX {
-        for (hash, bytes) in list(blobs, shelf.wrapping_add(first)).await {
+        for Held { hash, bytes, .. } in list(blobs, shelf.wrapping_add(first)).await {
             let until = Instant::now() + pace.blob(bytes, round);
             look_at(blobs, hash, pace).await;
             tokio::time::sleep_until(until).await;
@@ -96,7 +98,7 @@ async fn go_around(blobs: &Blobs, pace: Pace, first: u8) {
     tokio::time::sleep_until(began + pace.period).await;
 }
 
-async fn list(blobs: &Blobs, shelf: u8) -> Vec<(BlobHash, u64)> {
+async fn list(blobs: &Blobs, shelf: u8) -> Vec<Held> {
     blobs.store.shelf(shelf).await.unwrap_or_else(|error| {
         tracing::error!(shelf, %error, "blobs could not be looked through");
         Vec::new()

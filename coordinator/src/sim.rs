@@ -143,7 +143,7 @@ impl RunningMember {
             log: setup.log,
             snapshots: setup.snapshots,
             history: History::new(setup.history),
-            blobs: BlobStore::open(&setup.folder)?,
+            blobs: Arc::new(BlobStore::open(&setup.folder)?),
             state: Arc::new(State::observed(setup.observer)),
             peers,
         };
