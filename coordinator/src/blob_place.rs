@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fairground_objects::{S3Settings, S3Store, SettingError};
 use fairground_runtime::config::Secret;
+use fairground_runtime::ids;
 use fairground_storage::StorageError;
 use fairground_storage::blob::{BlobPlace, BlobStore};
 use fairground_types::{ClusterId, MemberId};
@@ -31,8 +32,9 @@ pub(crate) async fn open(
         BlobStoreKind::S3 => {
             let settings = settings(&options.s3)?;
             let ages = dir.join("blobs.unused");
-            let (cluster, member) = (cluster.to_string(), member.to_string());
-            let store = S3Store::open(&settings, &cluster, &member, &ages).map_err(named)?;
+            let run = u64::from_be_bytes(ids::random_bytes::<8>());
+            let (cluster, process) = (cluster.to_string(), format!("{member}-{run:x}"));
+            let store = S3Store::open(&settings, &cluster, &process, &ages).map_err(named)?;
             match tokio::time::timeout(CLAIM_WAIT, store.claim()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error @ StorageError::Foreign)) => return Err(error.into()),

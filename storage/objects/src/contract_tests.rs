@@ -257,7 +257,7 @@ async fn a_blob_that_somebody_is_about_to_remove_is_refused() {
     let (folder, objects) = (tempfile::tempdir().expect("a folder"), in_memory());
     let store = member(&objects, folder.path(), "m1");
     let hash = put(&store, b"a segment").await;
-    let word = Layout::new(PREFIX, "m9").doomed_here(&hash);
+    let word = Layout::new(PREFIX, "m9").word(&hash, 3);
     objects.put(&word, Bytes::new().into()).await.expect("written");
     assert!(!store.renew(&hash).await.expect("answered"));
     let refused = try_put(&store, hash, b"a segment").await;

@@ -4,7 +4,7 @@
 //!  <prefix>/cluster                    whose blobs these are
 //!  <prefix>/blobs/ab/cd/abcd...        a blob, named by the BLAKE3 hash of its bytes
 //!  <prefix>/blobs/ab/cd/abcd....used   empty: somebody relies on the blob since then
-//!  <prefix>/doomed/abcd.../m1          empty: member 1 is about to remove the blob
+//!  <prefix>/doomed/abcd.../m1-7f-3     empty: member 1 is about to remove the blob
 //! ```
 //! Every member uses the same bucket, so a blob that the store has taken is there for all of them and
 //! copies are the store's business. What a lock does for a directory is done here by the order of

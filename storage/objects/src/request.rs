@@ -57,9 +57,9 @@ impl Layout {
         self.key(&format!("blobs/{shelf:02x}"))
     }
 
-    /// This member's word that it is about to remove a blob.
-    pub(crate) fn doomed_here(&self, hash: &BlobHash) -> Path {
-        self.key(&format!("doomed/{hash}/{}", self.member))
+    /// This member's word that it is about to remove a blob; `number` tells its removals apart.
+    pub(crate) fn word(&self, hash: &BlobHash, number: u64) -> Path {
+        self.key(&format!("doomed/{hash}/{}-{number}", self.member))
     }
 
     /// The same of every member.

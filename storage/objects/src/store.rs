@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path as FilePath;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) stamps: Mutex<BTreeMap<BlobHash, i64>>,
     /// Words about removals that an earlier look already saw, by key, since when.
     pub(crate) left: Mutex<BTreeMap<String, Instant>>,
+    /// Removals so far.
+    pub(crate) removals: AtomicU64,
     wrong: Mutex<BTreeMap<BlobHash, Version>>,
     writers: Arc<Semaphore>,
 }
@@ -89,8 +92,8 @@ pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl S3Store {
     /// A bucket as `settings` say. `cluster` names whose blobs these are, `member` who asks, in
-    /// letters that stand in a key; `ages` is a file of this member's own. Nothing is asked of the
-    /// store yet.
+    /// letters that stand in a key and that no other process uses or used; `ages` is a file of this
+    /// member's own. Nothing is asked of the store yet.
     ///
     /// # Errors
     /// When a setting cannot be used.
@@ -121,6 +124,7 @@ impl S3Store {
                 ages: Ages::open(ages),
                 stamps: Mutex::default(),
                 left: Mutex::default(),
+                removals: AtomicU64::new(0),
                 wrong: Mutex::default(),
                 writers: Arc::new(Semaphore::new(WRITERS_MAX)),
             }),

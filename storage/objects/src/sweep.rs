@@ -2,24 +2,25 @@
 //!
 //! ```text
 //!  who removes                            who puts or renews
-//!  1  write doomed/<hash>/<member>        1  write the blob, or <hash>.used
+//!  1  write doomed/<hash>/<word>          1  write the blob, or <hash>.used
 //!  2  look: put or renewed since the      2  look: is anything below doomed/<hash>?  yes: refused,
 //!     age began?  yes: 4                                                             try again
 //!  3  remove the blob                     3  look: is the blob there?  no: refused
-//!  4  remove doomed/<hash>/<member>
+//!  4  remove doomed/<hash>/<word>
 //! ```
 //! Each side writes before it looks, and the store shows every write that it has answered. So either
 //! the remover's 2 sees the other's 1 and nothing is removed, or it came before it; then the other's 2
 //! sees the remover's 1, or comes after its 4, thus after its 3, and the other's 3 sees the blob gone.
 //! A removal that got no answer may still be carried out later: its word stays, and goes when it has
-//! been there for longer than any request is on its way. Each member writes a word of its own, so
-//! that one does not take back another's.
+//! been there for longer than any request is on its way. Each removal writes a word of its own, so
+//! that none takes back another's.
 //!
 //! Ages are counted as for a directory, by each member, while nobody puts or renews the blob; what
 //! tells that is the store's own time of the last write, compared with itself only, so no two clocks
 //! need to agree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,7 +84,8 @@ impl S3Store {
     ) -> Result<Option<u64>, StorageError> {
         self.claim().await?;
         let (objects, layout) = (&self.inner.objects, &self.inner.layout);
-        let (blob, used, word) = (layout.blob(hash), layout.used(hash), layout.doomed_here(hash));
+        let number = self.inner.removals.fetch_add(1, Ordering::Relaxed);
+        let (blob, used, word) = (layout.blob(hash), layout.used(hash), layout.word(hash, number));
         // Every failure from here on leaves the word, which refuses the blob until it is tidied up.
         objects.put(&word, Bytes::new()).await?;
         let mut removed = None;
