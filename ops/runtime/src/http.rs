@@ -29,7 +29,7 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -152,6 +152,23 @@ pub const fn refuse_plain_http(address: SocketAddr, has_tls: bool) -> Result<(),
 /// # Errors
 /// When a file cannot be read, the key can be read by others, or they do not fit together.
 pub fn tls_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, ConfigError> {
+    presenting(certificate, key, rustls::DEFAULT_VERSIONS, &["h2", "http/1.1"])
+}
+
+/// TLS 1.3 with HTTP/3 for a public listener over QUIC, from the same files; without early data.
+///
+/// # Errors
+/// As [`tls_config`].
+pub fn tls_config_http3(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, ConfigError> {
+    presenting(certificate, key, &[&rustls::version::TLS13], &["h3"])
+}
+
+fn presenting(
+    certificate: &Path,
+    key: &Path,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&str],
+) -> Result<Arc<ServerConfig>, ConfigError> {
     let wrong =
         |path: &Path, problem: String| ConfigError::Certificate { path: path.to_owned(), problem };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
@@ -165,12 +182,12 @@ pub fn tls_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, C
         .map_err(|error| wrong(key, error.to_string()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| wrong(certificate, error.to_string()))?
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(|error| wrong(certificate, error.to_string()))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(Arc::new(config))
 }
 
