@@ -140,6 +140,7 @@ codes! {
     SignatureRequired "SIGNATURE_REQUIRED" 403 "The bid must be signed by a device" false;
     SignatureRefused "SIGNATURE_REFUSED" 403 "The device's signature was refused" false;
     StreamLimit "STREAM_LIMIT" 403 "Too many playbacks at a time" true;
+    MisdirectedRequest "MISDIRECTED_REQUEST" 421 "Not answered over this connection" false;
 }
 
 impl Code {
