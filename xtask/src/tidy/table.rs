@@ -72,6 +72,12 @@ const TABLE: &[Row] = &[
         must_not_see: &["openraft", "redb"],
     },
     Row {
+        package: "fairground-http3",
+        may_use: &["fairground-types", "fairground-runtime"],
+        tests_may_use: &[],
+        must_not_see: &["openraft", "redb"],
+    },
+    Row {
         package: "fairground-providers",
         may_use: &["fairground-types", "fairground-runtime"],
         tests_may_use: &["fairground-fakes"],
@@ -93,6 +99,8 @@ const TABLE: &[Row] = &[
             "fairground-media",
             "fairground-runtime",
             "fairground-seam",
+            // Behind the feature of that name.
+            "fairground-http3",
         ],
         tests_may_use: &["fairground-storage[edge,test-util]", "fairground-market[test-util]"],
         must_not_see: &["openraft"],
