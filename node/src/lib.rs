@@ -26,6 +26,7 @@ mod feed;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod http;
+mod http3;
 mod identity;
 mod ingest;
 mod intake;
@@ -81,8 +82,17 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     pki::install_provider();
     start_telemetry(&options)?;
     let started = setup::start(options).await?;
-    let setup::Started { edge, identity, tools, events, siblings, listener, tls, recorder } =
-        started;
+    let setup::Started {
+        edge,
+        identity,
+        tools,
+        events,
+        siblings,
+        listener,
+        tls,
+        http3,
+        recorder,
+    } = started;
     if let Some(siblings) = &siblings {
         edge.tasks.spawn("siblings", siblings::serve(Arc::clone(&edge), siblings.clone()));
     }
@@ -94,7 +104,7 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     let upkeep = recording::keep(recorder.clone(), edge.shutdown.clone());
     edge.tasks.spawn("metrics", upkeep);
 
-    let router = http::router(&edge, recorder);
+    let router = http3::start(http3, &edge, http::router(&edge, recorder));
     // In lanes: bids are journalled in the order in which they come.
     let lanes = std::thread::available_parallelism().map_or(1, usize::from);
     let limits = HttpLimits { drain: HTTP_DRAIN, lanes, ..HttpLimits::default() };

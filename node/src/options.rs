@@ -23,6 +23,11 @@ pub struct Options {
     pub http_tls_cert_file: Option<PathBuf>,
     /// Its private key, PEM, readable by its owner alone. Default: none.
     pub http_tls_key_file: Option<PathBuf>,
+    /// Whether media are served over HTTP/3 too; needs the certificate and a binary with the feature
+    /// `http3`. Default: false.
+    pub http3: bool,
+    /// Where, UDP: `address:port`. Default: empty, the same as `http_listen`.
+    pub http3_listen: String,
     /// Base URL that clients use. Default: empty, taken from the listener.
     pub public_url: String,
     /// Where other edges ask this one for media: `address:port`, UDP (QUIC). All edges of a region
@@ -140,6 +145,8 @@ impl Default for Options {
             http_listen: "127.0.0.1:8080".to_owned(),
             http_tls_cert_file: None,
             http_tls_key_file: None,
+            http3: false,
+            http3_listen: String::new(),
             public_url: String::new(),
             sibling_listen: String::new(),
             members: Vec::new(),

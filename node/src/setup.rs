@@ -37,6 +37,7 @@ use crate::delivery::origin::Origin;
 use crate::delivery::prefetch::Prefetch;
 use crate::edge::Edge;
 use crate::error::Error;
+use crate::http3::{self, Prepared};
 use crate::identity::{self, Joined, Loaded};
 use crate::ingest::Uploads;
 use crate::ingest::picture::Pictures;
@@ -67,6 +68,7 @@ pub(crate) struct Started {
     pub(crate) siblings: Option<Endpoint>,
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) http3: Option<Prepared>,
     pub(crate) recorder: PrometheusHandle,
 }
 
@@ -81,6 +83,7 @@ struct Ready {
 struct Sockets {
     listener: TcpListener,
     tls: Option<Arc<rustls::ServerConfig>>,
+    http3: Option<Prepared>,
     public_url: String,
 }
 
@@ -109,7 +112,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
     let cache = open_cache(&options, &key)?;
     let client = link::client_config(pki::client_config(&identity)?)?;
     let way = Way::quic(Endpoints::bind()?, client);
-    let Sockets { listener, tls, public_url } = sockets;
+    let Sockets { listener, tls, http3, public_url } = sockets;
     let parts = Parts {
         options,
         joined,
@@ -124,7 +127,7 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         tools: tools.clone(),
     };
     let (edge, events) = assemble(parts)?;
-    Ok(Started { edge, identity, tools, events, siblings, listener, tls, recorder })
+    Ok(Started { edge, identity, tools, events, siblings, listener, tls, http3, recorder })
 }
 
 /// What an edge is put together from.
@@ -239,7 +242,8 @@ async fn bind(options: &Options) -> Result<Sockets, Error> {
         "" => format!("{scheme}://{bound}"),
         url => url.to_owned(),
     };
-    Ok(Sockets { listener, tls, public_url })
+    let http3 = http3::prepare(options, bound, &public_url)?;
+    Ok(Sockets { listener, tls, http3, public_url })
 }
 
 /// The persisted view; one that is damaged or of another release is fetched again.

@@ -12,6 +12,8 @@ mod analytics;
 mod budgets;
 mod captions;
 mod clip;
+#[cfg(feature = "http3")]
+mod http3;
 mod jobs;
 mod member;
 mod offers;
