@@ -47,6 +47,7 @@ use crate::join::Admission;
 use crate::member::Member;
 use crate::options::Options;
 use crate::peers::{Peers, Way};
+use crate::progress::Reports;
 use crate::propose::{ProposerLoop, ProposerParts, proposer};
 use crate::raft::archive::ArchiveLoop;
 use crate::raft::deadline::DeadlineLoop;

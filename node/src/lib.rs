@@ -82,17 +82,8 @@ pub async fn run(options: Options, shutdown: Shutdown) -> Result<(), Error> {
     pki::install_provider();
     start_telemetry(&options)?;
     let started = setup::start(options).await?;
-    let setup::Started {
-        edge,
-        identity,
-        tools,
-        events,
-        siblings,
-        listener,
-        tls,
-        http3,
-        recorder,
-    } = started;
+    let setup::Started { edge, identity, tools, events, siblings, listener, tls, http3, recorder } =
+        started;
     if let Some(siblings) = &siblings {
         edge.tasks.spawn("siblings", siblings::serve(Arc::clone(&edge), siblings.clone()));
     }

@@ -714,7 +714,7 @@ mod tests {
 
     fn leased() -> Leased {
         let (asset, source) = (AssetId::from_bits(1), BlobHash::of(b"source"));
-        Leased { asset, fence: 3, source, revision: 0, is_whole: false }
+        Leased { asset, fence: 3, source, revision: 0, is_whole: false, handle: None }
     }
 
     #[test]

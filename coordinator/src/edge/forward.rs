@@ -16,7 +16,7 @@ use fairground_types::command::{
 };
 use fairground_types::limits::PUSH_TOKEN_MAX;
 use fairground_types::{
-    Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, SignInId, UserId,
+    AssetId, Code, CommandId, EdgeId, Millis, PushDeviceId, Rejection, SignInId, UserId,
 };
 use fairground_wire::message::{
     ForwardRequest, ForwardResponse, JobProgress, PrivateBytes, PrivateText, ReadRequest,

@@ -15,10 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use h3::error::Code;
-use h3::quic::{
-    self, ConnectionErrorIncoming, OpenStreams as _, RecvStream as _, SendStream as _,
-    StreamErrorIncoming, StreamId, WriteBuf,
-};
+use h3::quic::{self, ConnectionErrorIncoming, StreamErrorIncoming, StreamId, WriteBuf};
 use quinn::{ConnectionError, ReadError, StoppedError, VarInt, WriteError};
 
 /// A wait of quinn's that outlives one poll: dropped, it would not wake anybody.

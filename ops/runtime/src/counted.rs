@@ -13,7 +13,6 @@ use hyper::body::{Frame, SizeHint};
 
 /// A body of these bytes, in one part. `tell` is given their number when the connection takes them,
 /// which it may never do; a body without bytes tells nothing.
-#[must_use]
 pub fn counted(bytes: Bytes, tell: impl FnOnce(u64) + Send + Unpin + 'static) -> Body {
     if bytes.is_empty() { Body::empty() } else { Body::new(Counted(Some((bytes, tell)))) }
 }

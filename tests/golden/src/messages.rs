@@ -256,6 +256,30 @@ fn forward() -> Vec<Sample> {
                 token: PrivateText::new("token"),
             },
         ),
+    ];
+    let responses = vec![
+        ("judged", ForwardResponse::Judged(judged())),
+        ("json", ForwardResponse::Json(b"{}".to_vec())),
+        ("tokens", ForwardResponse::Tokens(PrivateBytes::new(b"{}".to_vec()))),
+        ("rejected", ForwardResponse::Rejected(rejection())),
+        ("unavailable", ForwardResponse::Unavailable { retry_after: Millis::from_secs(2) }),
+    ];
+    let replies = vec![
+        ("direct", CommandReply::Direct(judged())),
+        ("batch", CommandReply::Batch { verdicts: verdicts(), applied: tail() }),
+        ("unknown", CommandReply::Unknown),
+    ];
+    [
+        each("forward_request", requests),
+        each("forward_request", media_requests()),
+        each("forward_response", responses),
+        each("command_reply", replies),
+    ]
+    .concat()
+}
+
+fn media_requests() -> Vec<(&'static str, ForwardRequest)> {
+    vec![
         ("mint_playback", ForwardRequest::MintPlayback { user: None, asset: ASSET }),
         (
             "play",
@@ -294,25 +318,7 @@ fn forward() -> Vec<Sample> {
             },
         ),
         ("read_progress", ForwardRequest::ReadProgress { asset: Some(ASSET) }),
-    ];
-    let responses = vec![
-        ("judged", ForwardResponse::Judged(judged())),
-        ("json", ForwardResponse::Json(b"{}".to_vec())),
-        ("tokens", ForwardResponse::Tokens(PrivateBytes::new(b"{}".to_vec()))),
-        ("rejected", ForwardResponse::Rejected(rejection())),
-        ("unavailable", ForwardResponse::Unavailable { retry_after: Millis::from_secs(2) }),
-    ];
-    let replies = vec![
-        ("direct", CommandReply::Direct(judged())),
-        ("batch", CommandReply::Batch { verdicts: verdicts(), applied: tail() }),
-        ("unknown", CommandReply::Unknown),
-    ];
-    [
-        each("forward_request", requests),
-        each("forward_response", responses),
-        each("command_reply", replies),
     ]
-    .concat()
 }
 
 fn blob() -> Vec<Sample> {
