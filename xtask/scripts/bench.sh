@@ -80,4 +80,5 @@ load failover --kills 3
 load closes --auctions 1000
 load delivery --connections 1,64 --seconds 3
 load misses
+load encode --encoder-seconds 10
 exit "$failed"

@@ -8,8 +8,10 @@
 //!  closes    many auctions that close within a minute
 //!  delivery  an edge beside nginx, over HTTPS, the same files
 //!  misses    an edge that has nothing yet, and many viewers at once
+//!  encode    the media pipeline beside ffmpeg's encoders; from an upload to a clip that plays
 //! ```
-//! Nothing of the product is linked: `FAIRGROUND_BIN` names the binary that is started and measured.
+//! `FAIRGROUND_BIN` names the binary that is started and measured. Of the product only the media
+//! library is linked, for `encode`: what one rung costs cannot be seen from outside.
 //! Read next: `scene/` for what each does, `market/` for how a market is set up, `peer/` for the
 //! others; `docs/src/internals/performance.md` for how to run it and what it showed.
 
@@ -25,6 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::peer::front::{self, FrontArgs};
 use crate::scene::closes::{self, ClosesArgs};
 use crate::scene::delivery::{self, DeliveryArgs};
+use crate::scene::encode::{self, EncodeArgs};
 use crate::scene::failover::{self, FailoverArgs};
 use crate::scene::hot::{self, HotArgs, ManyArgs};
 use crate::scene::misses::{self, MissesArgs};
@@ -54,6 +57,8 @@ enum Verb {
     Delivery(DeliveryArgs),
     /// Ask an edge that has nothing yet, one after the other and many at once.
     Misses(MissesArgs),
+    /// Encode clips beside ffmpeg, and wait for an upload to play.
+    Encode(EncodeArgs),
     /// The batching front of a peer; started by `peers`.
     #[command(hide = true)]
     Front(FrontArgs),
@@ -76,6 +81,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             Verb::Closes(arguments) => closes::closes(arguments).await,
             Verb::Delivery(arguments) => delivery::delivery(arguments).await,
             Verb::Misses(arguments) => misses::misses(arguments).await,
+            Verb::Encode(arguments) => encode::encode(arguments).await,
             Verb::Front(arguments) => front::serve(arguments).await,
         }
     };

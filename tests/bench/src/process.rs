@@ -59,10 +59,15 @@ impl Program {
 
     /// Runs it to its end; answers what it printed.
     pub(crate) async fn run(&self) -> anyhow::Result<String> {
+        self.run_within(RUN_WAIT).await
+    }
+
+    /// The same of what may take longer.
+    pub(crate) async fn run_within(&self, wait: Duration) -> anyhow::Result<String> {
         let mut command = self.command();
-        let output = timeout(RUN_WAIT, command.output())
+        let output = timeout(wait, command.output())
             .await
-            .with_context(|| format!("{} did not end in {RUN_WAIT:?}", self.name))?
+            .with_context(|| format!("{} did not end in {wait:?}", self.name))?
             .with_context(|| format!("failed to start {}", self.name))?;
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
@@ -183,8 +188,40 @@ pub(crate) fn cpu(roots: &[u32]) -> Duration {
     };
     let ticks: u64 =
         spent.iter().filter(|(pid, _)| is_of_ours(**pid)).map(|(_, (_, ticks))| ticks).sum();
+    of_ticks(ticks)
+}
+
+fn of_ticks(ticks: u64) -> Duration {
     let tick_us = 1_000_000 / rustix::param::clock_ticks_per_second().max(1);
     Duration::from_micros(ticks.saturating_mul(tick_us))
+}
+
+/// A process that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) pid: u32,
+    /// The program and its arguments; none when it has ended and nobody has waited for it yet.
+    pub(crate) words: Vec<String>,
+    /// CPU time so far.
+    pub(crate) cpu: Duration,
+}
+
+/// What `parent` has started and not waited for.
+pub(crate) fn children(parent: u32) -> Vec<Running> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let Some((_, ticks)) = parent_and_ticks(&stat).filter(|(of, _)| *of == parent) else {
+            continue;
+        };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        let words = words.map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        found.push(Running { pid, words, cpu: of_ticks(ticks) });
+    }
+    found
 }
 
 /// The parent, and the time in user and system mode, that of children which were waited for too.
@@ -206,6 +243,25 @@ mod tests {
         let stat = "7 (a) b (c) S 3 7 7 0 -1 4 9 9 9 9 10 20 30 40 20 0 1";
         assert_eq!(parent_and_ticks(stat), Some((3, 100)));
         assert_eq!(parent_and_ticks("nothing"), None);
+    }
+
+    #[tokio::test]
+    async fn what_was_started_is_found_with_its_arguments() {
+        let mut child = Command::new("sleep").arg("20").kill_on_drop(true).spawn().expect("sleep");
+        let pid = child.id().expect("it runs");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let all = children(std::process::id());
+            let found = all.iter().find(|running| running.pid == pid);
+            // Between fork and exec it has our own name.
+            if found.is_some_and(|running| running.words == ["sleep", "20"]) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "not found: {found:?}");
+            sleep(LOOK).await;
+        }
+        child.kill().await.expect("killed");
+        assert!(children(std::process::id()).iter().all(|running| running.pid != pid));
     }
 
     #[test]

@@ -87,6 +87,12 @@ pub fn with_point(value: u64, decimals: u32) -> String {
     format!("{}.{:0width$}", value / unit, value % unit)
 }
 
+/// Seconds with three decimals.
+#[must_use]
+pub fn seconds(span: Duration) -> String {
+    with_point(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), 3)
+}
+
 /// A ratio in hundredths; nothing when there is nothing to compare with.
 #[must_use]
 pub fn hundredths(value: u64, of: u64) -> Option<u64> {
@@ -125,6 +131,14 @@ impl Aim {
     pub fn at_least(name: impl Into<String>, seen: u64, wanted: u64) -> Self {
         let seen_text = format!("{} x", with_point(seen, 2));
         Self { name: name.into(), seen: seen_text, is_met: seen >= wanted }
+    }
+
+    /// Within that time; `None` did not happen.
+    #[must_use]
+    pub fn within(name: impl Into<String>, seen: Option<Duration>, most: Duration) -> Self {
+        let seen_text =
+            seen.map_or_else(|| "never".to_owned(), |seen| format!("{} s", seconds(seen)));
+        Self { name: name.into(), seen: seen_text, is_met: seen.is_some_and(|seen| seen <= most) }
     }
 
     /// The aim as a line.
@@ -176,6 +190,13 @@ mod tests {
     fn an_aim_says_whether_it_is_met() {
         assert!(Aim::at_least("twice", 200, 200).line().ends_with("2.00 x  met"));
         assert!(Aim::at_least("twice", 199, 200).line().ends_with("1.99 x  NOT MET"));
+        let within = |seen: Option<u64>| {
+            let seen = seen.map(Duration::from_millis);
+            Aim::within("soon", seen, Duration::from_secs(10)).line()
+        };
+        assert!(within(Some(10_000)).ends_with("10.000 s  met"));
+        assert!(within(Some(10_001)).ends_with("10.001 s  NOT MET"));
+        assert!(within(None).ends_with("never  NOT MET"));
         assert_eq!(median(vec![3, 1, 2]), Some(2));
         assert_eq!(median(Vec::new()), None);
     }

@@ -4,7 +4,7 @@ pub(crate) mod api;
 mod bidder;
 pub(crate) mod cluster;
 pub(crate) mod people;
-mod stories;
+pub(crate) mod stories;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +70,13 @@ impl Market {
         self.admin.freshen(&edge).await?;
         stories::makers(&self.cluster, &mut self.makers, &self.clip, count).await?;
         stories::list(&self.cluster, &mut self.makers, &self.admin, count).await
+    }
+
+    /// A new maker at the first edge. The number must be one that nobody else has.
+    pub(crate) async fn maker(&self, number: usize) -> anyhow::Result<api::Api> {
+        let edge = self.edge()?;
+        let person = stories::join_maker(&edge, &self.cluster.inbox, number).await?;
+        Ok(api::Api::new(&edge, Some(&person.authorization())))
     }
 
     /// Publishes clips of several sizes; answers the multivariant playlists of their playbacks.

@@ -37,7 +37,12 @@ pub(crate) async fn clip(dir: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// So many seconds of a picture that ffmpeg makes, and of sound.
-async fn source(dir: &Path, name: &str, picture: &str, seconds: u64) -> anyhow::Result<PathBuf> {
+pub(crate) async fn source(
+    dir: &Path,
+    name: &str,
+    picture: &str,
+    seconds: u64,
+) -> anyhow::Result<PathBuf> {
     let file = dir.join(name);
     let ffmpeg = find("ffmpeg").context("ffmpeg is not installed; `make setup` installs it")?;
     let (text, seconds) = (file.to_string_lossy().into_owned(), seconds.to_string());
@@ -97,20 +102,29 @@ pub(crate) async fn publish(
     text_at(&playback, "url")
 }
 
+/// Signs a new maker in.
+pub(crate) async fn join_maker(
+    edge: &Target,
+    inbox: &Target,
+    number: usize,
+) -> anyhow::Result<Person> {
+    let handle = format!("maker-{number}");
+    let person = people::join(edge, inbox, &handle).await?;
+    let mut api = Api::new(edge, Some(&person.authorization()));
+    api.post("/v1/users/me/maker", &json!({})).await?;
+    // The duty is in the next access token.
+    people::sign_in(edge, inbox, &format!("{handle}@market.example")).await
+}
+
 async fn make_maker(
     edge: &Target,
     inbox: &Target,
     number: usize,
     clip: &[u8],
 ) -> anyhow::Result<Maker> {
-    let handle = format!("maker-{number}");
-    let person = people::join(edge, inbox, &handle).await?;
+    let person = join_maker(edge, inbox, number).await?;
     let mut api = Api::new(edge, Some(&person.authorization()));
-    api.post("/v1/users/me/maker", &json!({})).await?;
-    // The duty is in the next access token.
-    let person = people::sign_in(edge, inbox, &format!("{handle}@market.example")).await?;
-    let mut api = Api::new(edge, Some(&person.authorization()));
-    let asset = upload(&mut api, clip).await?;
+    let asset = upload(&mut api, clip).await?.asset;
     // Captions can be set when the job is over: nothing is encoded while something is measured.
     let patience = Patience::new("playing the clip", Duration::from_secs(300));
     loop {
@@ -123,8 +137,15 @@ async fn make_maker(
     Ok(Maker { person, asset, stories: 0 })
 }
 
-/// Uploads by tus 1.0; answers the asset.
-async fn upload(api: &mut Api, bytes: &[u8]) -> anyhow::Result<String> {
+/// An upload that is over.
+pub(crate) struct Uploaded {
+    pub(crate) asset: String,
+    /// Just before its last piece was sent.
+    pub(crate) ended_at: Instant,
+}
+
+/// Uploads by tus 1.0.
+pub(crate) async fn upload(api: &mut Api, bytes: &[u8]) -> anyhow::Result<Uploaded> {
     let body = json!({"filename": "clip.mp4", "size": bytes.len()});
     let url = text_at(&api.post("/v1/media/uploadSession", &body).await?, "uploadUrl")?;
     let path = url.find("/v1/").and_then(|at| url.get(at..)).context("an odd uploadUrl")?;
@@ -134,9 +155,10 @@ async fn upload(api: &mut Api, bytes: &[u8]) -> anyhow::Result<String> {
             "tus-resumable: 1.0.0\r\nupload-offset: {offset}\r\n\
              content-type: application/offset+octet-stream\r\n"
         );
+        let ended_at = Instant::now();
         let reply = api.send("PATCH", path, &headers, chunk).await?;
         if let Some(asset) = reply.asset {
-            return Ok(asset);
+            return Ok(Uploaded { asset, ended_at });
         }
         if !(200..300).contains(&reply.status) {
             bail!("the upload was answered {}: {}", reply.status, reply.body);

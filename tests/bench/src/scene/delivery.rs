@@ -124,7 +124,7 @@ async fn files(market: &mut Market) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     Ok(picked)
 }
 
-pub(super) async fn fetch(http: &mut Http, path: &str) -> anyhow::Result<Vec<u8>> {
+pub(crate) async fn fetch(http: &mut Http, path: &str) -> anyhow::Result<Vec<u8>> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: edge\r\n\r\n");
     let answer = http.send(request.as_bytes(), WAIT).await?;
     ensure!(answer.status == 200, "{path} was answered {}", answer.status);
@@ -132,7 +132,7 @@ pub(super) async fn fetch(http: &mut Http, path: &str) -> anyhow::Result<Vec<u8>
 }
 
 /// The URIs that stand on lines of their own.
-pub(super) fn uris(playlist: &[u8]) -> Vec<String> {
+pub(crate) fn uris(playlist: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(playlist);
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(str::to_owned).collect()

@@ -2,6 +2,7 @@
 
 pub(crate) mod closes;
 pub(crate) mod delivery;
+pub(crate) mod encode;
 pub(crate) mod failover;
 pub(crate) mod hot;
 pub(crate) mod misses;
