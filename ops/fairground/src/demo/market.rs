@@ -73,7 +73,7 @@ pub(crate) async fn media(maker: &Client, asset: &str) -> anyhow::Result<Value> 
     maker.get(&format!("/v1/media/{asset}")).await
 }
 
-/// Waits until an asset has a revision with `codec`.
+/// Waits until an asset has a whole revision with `codec`; of a beginning no story can be made.
 pub(crate) async fn wait_for_codec(
     maker: &Client,
     asset: &str,
@@ -91,7 +91,7 @@ pub(crate) async fn wait_for_codec(
         let has = state["codecs"]
             .as_array()
             .is_some_and(|codecs| codecs.iter().any(|found| found == codec));
-        if has {
+        if has && state["isGrowing"] == false {
             return Ok(state);
         }
         if tokio::time::Instant::now() > deadline {
