@@ -1,84 +1,22 @@
-// A second demo whose edge is drained and then killed under a playing viewer: the video goes on from the
-// other edge without a stall, and so does the live stream.
+// A second demo whose edge answers wrong, is drained and then killed under a playing viewer: the video goes
+// on from the other edge, and so does the live stream. Read next: `wrong-answers.mjs`, `playing.mjs`.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startDemo } from "./demo.mjs";
+import { BUFFER_SECONDS, isSegmentOf, makeClip, openPlaying, past, told, watch } from "./playing.mjs";
 import { assert, until } from "./runner.mjs";
+import { wrongAnswers } from "./wrong-answers.mjs";
 
-const CLIP_SECONDS = 120;
+// Not over before the checks are; small, for only its length counts.
+const CLIP = { seconds: 120, size: "320x180", rate: 15 };
 // An edge that may go is called this in the demo.
 const GOING = "edge-south";
-const BUFFER_SECONDS = 6;
 // Out of the bot's reach, and what may come unsigned.
 const BID_MINOR = 30_000;
 const BIDDER = "buyer-9@browser.example";
-
-/** A clip that is not over before the test is; small, for only its length counts. Null without ffmpeg. */
-function makeClip(folder) {
-  const file = join(folder, "long.mp4");
-  const input = ["-f", "lavfi", "-i", `testsrc2=size=320x180:rate=15:duration=${CLIP_SECONDS}`];
-  const sound = ["-f", "lavfi", "-i", `sine=frequency=330:duration=${CLIP_SECONDS}`];
-  const coding = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest"];
-  const made = spawnSync("ffmpeg", ["-v", "error", "-y", ...input, ...sound, ...coding, file]);
-  return made.status === 0 ? file : null;
-}
-
-/** Runs in the page before its scripts: the player holds so much and no more, however small the clip. */
-function holdLittle(seconds) {
-  return `{
-    let held;
-    const limits = { maxBufferLength: ${seconds}, maxMaxBufferLength: ${seconds} };
-    Object.defineProperty(globalThis, "Hls", {
-      configurable: true,
-      get: () => held,
-      set: (Hls) => { held = class extends Hls { constructor(config) { super({ ...config, ...limits }); } }; },
-    });
-  }`;
-}
-
-/** Starts the video and counts from its first picture on how often it has to wait. */
-const countStalls = (page) =>
-  page.evaluate(() => {
-    const video = document.querySelector("video");
-    let isPlaying = false;
-    globalThis.stalls = [];
-    video.addEventListener("playing", () => { isPlaying = true; });
-    video.addEventListener("waiting", () => { if (isPlaying) globalThis.stalls.push(video.currentTime); });
-    return video.play();
-  });
-
-const watch = (page) =>
-  page.evaluate(() => {
-    const video = document.querySelector("video");
-    const { buffered } = video;
-    return {
-      at: video.currentTime,
-      heldTo: buffered.length ? buffered.end(buffered.length - 1) : 0,
-      frames: video.getVideoPlaybackQuality().totalVideoFrames,
-      stalls: globalThis.stalls,
-      error: video.error?.message ?? null,
-    };
-  });
-
-const isSegmentOf = (edge) => (url) => url.endsWith(".m4s") && url.startsWith(edge);
-
-async function openPlaying({ browser, demo, openPage }) {
-  const page = await openPage(browser, `${demo.viewers[1]}/#/story/${demo.storyId}`, undefined, holdLittle(BUFFER_SECONDS));
-  const fetched = [];
-  page.on("request", (request) => fetched.push(request.url()));
-  await page.waitForSelector("#codec");
-  await page.waitForSelector("#bid-form form");
-  await countStalls(page);
-  await until("five seconds of video", async () => {
-    const seen = await watch(page);
-    assert(!seen.error, `the player says: ${seen.error}`);
-    return seen.at > 5 ? seen : null;
-  });
-  return { page, fetched };
-}
 
 /** A token that runs out, and one that an edge refuses, cost the viewer nothing. */
 async function isRenewed(browser, demo, { checks, openPage }) {
@@ -102,7 +40,7 @@ async function isRenewed(browser, demo, { checks, openPage }) {
     await until("another renewal and three segments", () => renewals() > before && fetched.slice(seen).filter((url) => url.endsWith(".m4s")).length >= 4);
     const last = await watch(page);
     assert(!last.error, `the player says: ${last.error}`);
-    assert(last.stalls.length === 0, `it stalled at ${last.stalls.join(", ")} s`);
+    assert(last.stalls.length === 0, `it stalled at ${told(last.stalls)}`);
     await page.context().close();
   });
 }
@@ -121,7 +59,7 @@ async function isDrained(browser, demo, { binary, checks, openPage }) {
     try {
       await until("three segments from the other edge", () => fetched.filter(isSegmentOf(other)).length >= 3, 50_000);
       const last = await watch(page);
-      assert(last.stalls.length === 0, `it stalled at ${last.stalls.join(", ")} s`);
+      assert(last.stalls.length === 0, `it stalled at ${told(last.stalls)}`);
       assert(fetched.some((url) => url.startsWith(drained) && url.includes("/steering/")), "the player was not steered");
     } finally {
       edge("undrain");
@@ -150,13 +88,9 @@ async function losesItsEdge(browser, demo, { checks, openPage, pageErrors, send,
     fetched.length = 0;
     assert(before.heldTo < before.at + 2 * BUFFER_SECONDS, `the player holds ${before.heldTo - before.at} s: nothing would be shown`);
     demo.kill(GOING);
-    const last = await until("what was not yet held", async () => {
-      const seen = await watch(page);
-      assert(!seen.error, `the player says: ${seen.error}`);
-      return seen.at > before.heldTo + 3 ? seen : null;
-    });
+    const last = await past(page, before.heldTo + 3, "what was not yet held");
     assert(last.frames > before.frames, "no picture was decoded");
-    assert(last.stalls.length === 0, `it stalled at ${last.stalls.join(", ")} s`);
+    assert(last.stalls.length === 0, `it stalled at ${told(last.stalls)}`);
     assert(fetched.some(isSegmentOf(left)), "no segment came from the other edge");
   });
 
@@ -182,14 +116,15 @@ export async function lostEdge(kit) {
   const { binary, checks, inChromium, leavesNothing } = kit;
   const folder = mkdtempSync(join(tmpdir(), "fairground-clip-"));
   try {
-    const clip = makeClip(folder);
-    if (!clip) return checks.skip("demo_with_a_long_clip_serves", "ffmpeg made no clip");
+    const clip = join(folder, "long.mp4");
+    if (!(await makeClip(clip, CLIP))) return checks.skip("demo_with_a_long_clip_serves", "ffmpeg made no clip");
     let demo = null;
     await checks.check("demo_with_a_long_clip_serves", { within: 250_000 }, async () => {
       demo = await startDemo(binary, ["--clip", clip, "--auction", "20m", "--bots", "1"]);
     });
     if (!demo) return undefined;
     await inChromium(async (browser) => {
+      await wrongAnswers(browser, demo, kit).catch((error) => checks.fail("viewer_gets_wrong_answers", error));
       await isRenewed(browser, demo, kit);
       await isDrained(browser, demo, kit);
       await losesItsEdge(browser, demo, kit).catch((error) => checks.fail("viewer_loses_its_edge", error));

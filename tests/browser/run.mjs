@@ -2,14 +2,16 @@
 //
 // FAIRGROUND_BIN names the binary. `--screenshots DIR` keeps a picture of each page, `--clip FILE`
 // plays that clip. Read next: `demo.mjs` for what is started, `runner.mjs` for what is printed,
-// `lost-edge.mjs` for the second demo.
+// `growing.mjs` for a clip that plays while it is made, `lost-edge.mjs` for the second demo.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { chromium } from "playwright-core";
 import { startDemo } from "./demo.mjs";
+import { beginClip, growingClip } from "./growing.mjs";
 import { lostEdge } from "./lost-edge.mjs";
+import { hideHls } from "./playing.mjs";
 import { assert, Checks, until } from "./runner.mjs";
 
 // The bot opened the auction and answers every higher bid up to this, however late the page comes;
@@ -161,6 +163,25 @@ const barriers = (page) =>
 
 const sideways = (page) => page.evaluate(() => document.scrollingElement.scrollWidth - innerWidth);
 
+/** The same without hls.js, where the browser can. */
+async function playsNatively(browser, story) {
+  const page = await openPage(browser, story, undefined, hideHls);
+  const can = await page.evaluate(() => document.createElement("video").canPlayType("application/vnd.apple.mpegurl"));
+  for (const [format, name] of [["avc", "h264_plays_natively"], ["av1", "av1_plays_natively"]]) {
+    if (!can) {
+      checks.skip(name, "this Chromium has no player for HLS of its own");
+      continue;
+    }
+    await checks.check(name, { needs: ["av1_plays"] }, async () => {
+      await page.waitForSelector("#codec");
+      await plays(page, format);
+      const source = await page.evaluate(() => document.querySelector("video").currentSrc);
+      assert(source.startsWith("http") && source.endsWith(`master.${format}.m3u8`), `the source is ${source}`);
+    });
+  }
+  await page.context().close();
+}
+
 async function viewer(browser, demo) {
   const [edge] = demo.viewers;
   const page = await openPage(browser, edge);
@@ -261,12 +282,15 @@ async function viewer(browser, demo) {
     }
   });
 
+  const growing = beginClip();
   await checks.check("av1_plays", { needs: ["h264_plays"], within: 330_000 }, async () => {
     await until("the AV1 revision", async () => (await getJson(`${edge}/v1/media/${demo.assetId}/playback`))?.av1Url, 270_000);
     await page.reload();
     await page.waitForSelector("#codec");
     await plays(page, "av1");
   });
+
+  await playsNatively(browser, story);
 
   await checks.check("published_revision_breaks_no_rule", { needs: ["av1_plays"], within: 60_000 }, async () => {
     const { url } = await getJson(`${edge}/v1/media/${demo.assetId}/playback`);
@@ -303,6 +327,9 @@ async function viewer(browser, demo) {
     await picture(phone, "phone");
     await phone.context().close();
   });
+
+  // While the auction runs to its end.
+  await growingClip({ checks, demo, page, clip: growing, needs: ["av1_plays"], tokenOf });
 
   await checks.check("winner_is_told", { needs: ["higher_bid_takes_the_lead_back"], within: 180_000 }, async () => {
     await until("the close", async () => /You won/.test((await standing(page)) ?? ""), 170_000);
