@@ -199,7 +199,7 @@ fn mean_ssim(printed: &str) -> anyhow::Result<u64> {
 }
 
 fn millionths(text: &str) -> anyhow::Result<u64> {
-    let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let (whole, part) = text.trim().split_once('.').unwrap_or_else(|| (text.trim(), ""));
     let part: String = format!("{part:0<6}").chars().take(6).collect();
     Ok(whole.parse::<u64>()? * 1_000_000 + part.parse::<u64>()?)
 }
