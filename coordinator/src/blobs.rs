@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fairground_market::Market;
 use fairground_media::Manifest;
 use fairground_runtime::shutdown::Shutdown;
 use fairground_runtime::telemetry;
@@ -440,7 +441,8 @@ impl Blobs {
         if !self.store.is_shared() {
             self.fetch_missing(&marked.wanted).await;
         }
-        if marked.has_history {
+        // In a bucket there is one copy, and others may rely on it by now: the collection looks twice.
+        if marked.has_history && !self.store.is_shared() {
             self.forget_avatars(marked.avatars, &marked.wanted).await;
         }
     }
@@ -470,6 +472,11 @@ impl Blobs {
             std::mem::replace(&mut *known, now)
         };
         for hash in before.difference(wanted) {
+            // Marking and fetching took a while.
+            let roots = self.state.read(Market::blob_roots);
+            if roots.blobs.contains(hash) || roots.manifests.contains(hash) {
+                continue;
+            }
             match self.store.remove(hash).await {
                 Ok(_) => tracing::debug!(%hash, "a picture that nobody shows was removed"),
                 Err(error) => tracing::warn!(%hash, %error, "picture not removed"),

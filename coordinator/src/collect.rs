@@ -202,6 +202,9 @@ impl Collector {
             return Err(Held::Unread);
         }
         let passed = self.passed();
+        // Before anything can fail: blobs must not grow older than the jobs that put them.
+        let leases = self.leases_held();
+        let longest = self.leases.note(&leases, passed);
         let found = self.age(&marked.wanted, passed).await?;
         self.blobs.store.save_unused().await?;
         for hash in self.blobs.store.damaged().await? {
@@ -209,8 +212,6 @@ impl Collector {
                 self.blobs.store.remove_damaged(&hash).await?;
             }
         }
-        let leases = self.leases_held();
-        let longest = self.leases.note(&leases, passed);
         let grace = self.options.collect_grace.to_duration();
         if longest >= grace / 2 {
             return Err(Held::LongJob);

@@ -34,6 +34,7 @@ use fairground_wire::message::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::edge::Edge;
 use crate::error::Error;
@@ -192,6 +193,9 @@ struct JobRow {
     state: String,
     source: BlobHash,
     revision: u32,
+    fence: u64,
+    /// Absent where a member of an earlier release answers.
+    #[serde(default)]
     is_growing: bool,
     /// Absent as well where a member of an earlier release answers.
     owner_handle: Option<Handle>,
@@ -312,9 +316,10 @@ async fn lease(edge: &Arc<Edge>) -> Option<Leased> {
     let Verdict::Accepted(Accepted::JobLeased { asset, fence, .. }) = judged.verdict else {
         return None;
     };
-    // A follower may not have applied the lease yet.
+    // A follower may not have applied the lease yet, and tell how things stood before it.
+    let is_ours = |row: &JobRow| row.asset_id == asset && row.fence == fence;
     for _ in 0..REPORT_ATTEMPTS {
-        let row = jobs(edge).await.into_iter().flatten().find(|row| row.asset_id == asset);
+        let row = jobs(edge).await.into_iter().flatten().find(is_ours);
         if let Some(row) = row {
             let JobRow { source, revision, is_growing, owner_handle: handle, .. } = row;
             let is_whole = revision > 0 && !is_growing;
@@ -386,8 +391,10 @@ impl Drop for StopOnDrop {
 /// Renews the lease; returns when it is lost.
 async fn keep_lease(edge: &Arc<Edge>, leased: &Leased, is_lost: &AtomicBool) {
     loop {
+        // A report that is slow takes from the pause, not from the lease.
+        let mut beats = tokio::time::interval_at(Instant::now() + BEAT_PERIOD, BEAT_PERIOD);
         for _ in 0..BEATS_PER_RENEWAL {
-            tokio::time::sleep(BEAT_PERIOD).await;
+            beats.tick().await;
             tell_progress(edge, leased).await;
         }
         let command =
@@ -509,8 +516,14 @@ impl RunStage<'_> {
         let (edge, is_lost) = (Arc::clone(self.edge), Arc::clone(self.is_lost));
         let asset = self.leased.asset;
         let encoding = tokio::task::spawn_blocking(move || {
+            let is_left = Arc::clone(&is_lost);
             let mut sink = QueueSink { made, is_lost };
-            let mut progress = |told: Progress| edge.work.note(asset, told, edge.time.monotonic());
+            // Whoever has the job now tells how it goes.
+            let mut progress = |told: Progress| {
+                if !is_left.load(Ordering::Acquire) {
+                    edge.work.note(asset, told, edge.time.monotonic());
+                }
+            };
             let made = if is_av1 {
                 job.av1_revision(&mut sink, &mut progress)
             } else {

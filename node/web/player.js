@@ -72,19 +72,23 @@ function playThroughHls(video, asset, answer, codec) {
     steeringManifestLoadPolicy: policy,
     maxBufferLength: 12,
   });
+  // Picture and sound of one lost network fail apart: one restart is for both.
+  let isRestarting = false;
   const restart = (left) => {
+    isRestarting = left > 0;
     if (left === 0) return;
     timer = setTimeout(async () => {
       const again = await anew(asset).catch(() => null);
       if (timer === null) return;
       if (!again) return restart(failed());
+      isRestarting = false;
       tokens.follow(again);
       hls.config.startPosition = video.currentTime;
       hls.loadSource(at(addressOf(again, codec)));
     }, restartsIn(left));
   };
   hls.on(Hls.Events.ERROR, (_, { fatal, type }) => {
-    if (!fatal) return;
+    if (!fatal || isRestarting) return;
     const left = failed();
     if (type !== Hls.ErrorTypes.MEDIA_ERROR) restart(left);
     else if (left > 0) hls.recoverMediaError();
@@ -96,6 +100,13 @@ function playThroughHls(video, asset, answer, codec) {
     timer = null;
     hls.destroy();
   };
+}
+
+/** Whether an edge does not give what it should: a token that has ended is no fault of its. */
+async function isEdgesFault(url) {
+  const asked = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(5_000) }).catch(() => null);
+  await asked?.body?.cancel();
+  return !asked || asked.status === 404 || asked.status >= 500;
 }
 
 function playNatively(video, asset, answer, codec) {
@@ -121,9 +132,9 @@ function playNatively(video, asset, answer, codec) {
     if (!isNetwork.includes(video.error?.code)) return;
     const left = failed();
     if (left === 0) return;
-    lost(edge);
     const [from, isPlaying] = [video.currentTime, !video.paused];
     timer = setTimeout(async () => {
+      if (await isEdgesFault(video.src) && !signal.aborted) lost(edge);
       const again = await anew(asset).catch(() => answer);
       if (!signal.aborted) begin(again, from, isPlaying);
     }, restartsIn(left));

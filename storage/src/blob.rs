@@ -19,6 +19,7 @@ mod unused;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -49,6 +50,22 @@ pub struct BlobStore {
     next: Arc<AtomicU64>,
     /// Held while a blob is renamed into its place, renewed or removed for its age.
     ages: Arc<Ages>,
+}
+
+/// A file that holds a blob, to know it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobFile {
+    inode: u64,
+}
+
+impl BlobFile {
+    fn at(path: &Path) -> Result<Option<Self>, StorageError> {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self { inode: metadata.ino() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StorageError::io(path)(error)),
+        }
+    }
 }
 
 impl BlobStore {
@@ -332,22 +349,33 @@ impl BlobStore {
         self.ages.save().await
     }
 
-    /// Sets a damaged blob aside: it counts as absent, and its bytes are there for whoever has no
-    /// other copy, until a good one is stored. Answers whether it was here.
+    /// Which file holds a blob now; `None` when there is none.
     ///
     /// # Errors
     /// When the disk fails.
-    pub async fn set_aside(&self, hash: &BlobHash) -> Result<bool, StorageError> {
-        let (from, to) = (self.path(hash), self.aside(hash));
+    pub async fn file_of(&self, hash: &BlobHash) -> Result<Option<BlobFile>, StorageError> {
+        let path = self.path(hash);
+        blocking(move || BlobFile::at(&path)).await
+    }
+
+    /// Sets a damaged blob aside: it counts as absent, and its bytes are there for whoever has no
+    /// other copy, until a good one is stored. Only the file that was looked at goes, not one that has
+    /// come in its place. Answers whether it went.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn set_aside(&self, hash: &BlobHash, seen: BlobFile) -> Result<bool, StorageError> {
+        let (store, from, to) = (self.clone(), self.path(hash), self.aside(hash));
         blocking(move || {
             if let Some(folder) = to.parent() {
                 std::fs::create_dir_all(folder).map_err(StorageError::io(folder))?;
             }
-            match std::fs::rename(&from, &to) {
-                Ok(()) => sync_parent(&from).map(|()| true),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                Err(error) => Err(StorageError::io(&from)(error)),
+            let _unused = store.lock();
+            if BlobFile::at(&from)? != Some(seen) {
+                return Ok(false);
             }
+            std::fs::rename(&from, &to).map_err(StorageError::io(&from))?;
+            sync_parent(&from).map(|()| true)
         })
         .await
     }
@@ -476,16 +504,22 @@ impl BlobWriter {
             let folder = to.parent().unwrap_or(root);
             let is_new = !folder.exists();
             std::fs::create_dir_all(folder).map_err(io(folder))?;
-            {
-                let mut unused = store.lock();
-                std::fs::rename(&from, &to).map_err(io(&to))?;
-                unused.forget(&hash);
-            }
-            sync_parent(&to)?;
-            if is_new {
+            // Whoever is told under this lock that the blob is here relies on it.
+            let mut unused = store.lock();
+            std::fs::rename(&from, &to).map_err(io(&to))?;
+            let synced = sync_parent(&to).and_then(|()| {
+                if !is_new {
+                    return Ok(());
+                }
                 sync_parent(folder)?;
-                sync_parent(folder.parent().unwrap_or(root))?;
+                sync_parent(folder.parent().unwrap_or(root))
+            });
+            if let Err(error) = synced {
+                // A name that may not outlive the power must not stand there.
+                let _ = std::fs::remove_file(&to);
+                return Err(error);
             }
+            unused.forget(&hash);
             match std::fs::remove_file(&aside) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     // The collection removes it later.

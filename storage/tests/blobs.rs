@@ -101,8 +101,12 @@ async fn a_damaged_blob_counts_as_absent_until_a_good_copy_comes() {
     let store = open(folder.path());
     let hash = store.put_bytes(b"bytes of a blob").await.expect("room");
     std::fs::write(store.path(&hash), b"bytes of a blot").expect("written");
-    assert!(store.set_aside(&hash).await.expect("moved"));
-    assert!(!store.set_aside(&hash).await.expect("gone already"));
+    let seen = store.file_of(&hash).await.expect("readable").expect("here");
+    let other = store.put_bytes(b"another blob").await.expect("room");
+    let elsewhere = store.file_of(&other).await.expect("readable").expect("here");
+    assert!(!store.set_aside(&hash, elsewhere).await.expect("another file came in its place"));
+    assert!(store.set_aside(&hash, seen).await.expect("moved"));
+    assert!(!store.set_aside(&hash, seen).await.expect("gone already"));
     assert!(!store.has(&hash).await.expect("readable"));
     assert!(store.shelf(shelf_of(&hash)).await.expect("readable").is_empty());
     assert_eq!(store.damaged().await.expect("readable"), [hash]);

@@ -13,6 +13,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
@@ -21,6 +22,9 @@ use crate::error::MediaError;
 
 /// Bytes of standard error that are kept, the last ones.
 const STDERR_KEPT: usize = 4096;
+/// How long a tool that has closed its output may take to end, and how often that is looked at.
+const END_WAIT: Duration = Duration::from_millis(100);
+const END_LOOK: Duration = Duration::from_millis(5);
 
 /// One run of a tool.
 pub(crate) struct Invocation<'a> {
@@ -135,6 +139,9 @@ fn run_with<T, F: FnOnce(Inlet) + Send>(
             Ok(()) | Err(RecvTimeoutError::Disconnected) => false,
         });
         let consumed = consume(&mut stdout);
+        // Asked before its output is closed, which would end it: a tool that died by itself explains
+        // what it left cut off.
+        let has_died = consumed.as_ref().is_err_and(is_cut_off) && ends_soon(pid);
         drop(stdout);
         is_over.store(true, Ordering::Release);
         if consumed.is_err() {
@@ -143,11 +150,14 @@ fn run_with<T, F: FnOnce(Inlet) + Send>(
         let status = reap(&mut child, pid, &over);
         let timed_out = watchdog.join().unwrap_or(false);
         let errors = errors.join().unwrap_or_default();
-        (consumed, status, timed_out, errors)
+        (consumed, status, timed_out, errors, has_died)
     });
-    let (consumed, status, timed_out, errors) = outcome;
+    let (consumed, status, timed_out, errors, has_died) = outcome;
     if timed_out {
         return Err(MediaError::TimedOut { tool: invocation.tool, limit: wall });
+    }
+    if has_died && let Ok(status) = &status {
+        judge(invocation.tool, *status, &errors)?;
     }
     let value = consumed?;
     judge(invocation.tool, status?, &errors)?;
@@ -207,6 +217,26 @@ fn reap(child: &mut Child, pid: Pid, over: &SyncSender<()>) -> Result<ExitStatus
     child.wait().map_err(MediaError::io("wait for a tool"))
 }
 
+/// Whether output that ends too early may be the cause of an error.
+const fn is_cut_off(error: &MediaError) -> bool {
+    matches!(error, MediaError::Stream(_) | MediaError::Encoder(_) | MediaError::Io { .. })
+}
+
+/// Whether a tool whose output has ended ends too; closing its pipe comes a moment before that.
+fn ends_soon(pid: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    let until = Instant::now() + END_WAIT;
+    loop {
+        if let Ok(Some(_)) = rustix::process::waitid(WaitId::Pid(pid), options) {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(END_LOOK);
+    }
+}
+
 fn abandon(child: &mut Child, error: MediaError) -> MediaError {
     // Both fail only when the child has ended already.
     let _ = child.kill();
@@ -254,8 +284,6 @@ fn last_of(mut stderr: ChildStderr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn shell_tools() -> Tools {
@@ -329,6 +357,18 @@ mod tests {
     fn silent_tool_and_its_children_die_at_the_deadline() {
         let error = shell("sleep 600 & sleep 600", Duration::from_millis(50)).unwrap_err();
         assert!(matches!(error, MediaError::TimedOut { .. }), "{error}");
+    }
+
+    #[test]
+    fn tool_that_is_killed_explains_the_output_that_it_left() {
+        let tools = shell_tools();
+        let run = shell_run(&tools, "echo half; kill -9 $$", LONG);
+        let error = run_streaming(&run, |stdout| {
+            let mut all = String::new();
+            stdout.read_to_string(&mut all).map_err(MediaError::io("read"))?;
+            Err::<(), _>(MediaError::Stream(format!("{} is cut", all.trim())))
+        });
+        assert!(error.unwrap_err().is_kill());
     }
 
     #[test]

@@ -60,7 +60,7 @@ struct Coding {
 
 /// The raw frames of one group, one after the other, planes in order.
 pub(super) struct RawGroup {
-    index: u64,
+    pub(super) index: u64,
     pub(super) frames: Vec<u8>,
 }
 

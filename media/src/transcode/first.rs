@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -113,6 +113,7 @@ pub(super) fn make(
     progress: &mut dyn FnMut(Progress),
     grown: Grown<'_>,
 ) -> Result<(Mezzanine, FirstMedia, Duration), MediaError> {
+    forget(&outline.video)?;
     let following = Following::new(outline);
     let rungs = avc_rungs(outline.size, outline.rate);
     let work = Work { context, source, following: &following, rungs: &rungs, tuning };
@@ -445,6 +446,16 @@ fn append(copy: &mut Option<File>, bytes: &[u8]) -> Result<(), MediaError> {
     copy.as_mut()
         .map_or(Ok(()), |copy| copy.write_all(bytes))
         .map_err(MediaError::io("keep a rung"))
+}
+
+/// Whoever reads along must never begin with what an earlier attempt has left.
+fn forget(file: &Path) -> Result<(), MediaError> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(MediaError::io("remove an old mezzanine")(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn put_cuts(

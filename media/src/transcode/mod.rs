@@ -206,7 +206,9 @@ impl TranscodeJob {
         sink: &mut dyn BlobSink,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Revision, MediaError> {
-        let first = self.first_cut(true, sink, progress)?;
+        // Whoever plays a beginning of an earlier attempt must never see a shorter one.
+        let grows = self.next_revision == 1;
+        let first = self.first_cut(grows, sink, progress)?;
         let revision = self.publish(&first, first.made.renditions.clone(), sink);
         self.first = Some(first);
         revision
@@ -332,8 +334,13 @@ fn av1_rungs(
 ) -> Result<(Vec<Rendition>, Vec<RungReport>), MediaError> {
     let mezzanine = &first.mezzanine;
     let (mut rungs, mut reports) = (Vec::new(), Vec::new());
-    for rung in ladder::av1_rungs(mezzanine.size, mezzanine.rate, tuning.av1_tallest) {
-        let plan = Plan::new(mezzanine, rung, tuning);
+    let all = ladder::av1_rungs(mezzanine.size, mezzanine.rate, tuning.av1_tallest);
+    let plans: Vec<Plan<'_>> =
+        all.into_iter().map(|rung| Plan::new(mezzanine, rung, tuning)).collect();
+    let total_frames = plans.iter().map(|plan| plan.pace.frames()).sum();
+    let mut before = 0_u64;
+    for plan in plans {
+        let rung = plan.rung;
         let is_twin = |made: &&Rendition| {
             made.family() == Some(VideoFamily::Avc) && made.short_side() == rung.size.short_side()
         };
@@ -342,10 +349,15 @@ fn av1_rungs(
         let mut report = title::probe(context, plan, twin)?;
         report.is_kept |= tuning.keeps_all;
         if report.is_kept {
-            let made = av1::encode(context, plan, report.quantizer, sink, progress)?;
+            let mut told = |of_rung: Progress| {
+                let done_frames = before.saturating_add(of_rung.done_frames);
+                progress(Progress { done_frames, total_frames, ..of_rung });
+            };
+            let made = av1::encode(context, plan, report.quantizer, sink, &mut told)?;
             report.is_kept = made.is_some();
             rungs.extend(made);
         }
+        before = before.saturating_add(plan.pace.frames());
         reports.push(report);
     }
     Ok((rungs, reports))

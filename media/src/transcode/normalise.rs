@@ -305,6 +305,10 @@ fn blame_the_clip(error: MediaError) -> MediaError {
     match error {
         // Another machine may have more of it.
         MediaError::Tool { .. } if error.is_kill() => error,
+        MediaError::Tool { ref detail, .. } if detail.contains("No space left on device") => {
+            let source = std::io::ErrorKind::StorageFull.into();
+            MediaError::Io { action: "write the mezzanine", source }
+        }
         MediaError::Tool { ref detail, ref status, .. } => {
             tracing::info!(%status, %detail, "upload not decodable");
             Rejection::new("undecodable", "the picture or sound could not be decoded").into()

@@ -13,6 +13,7 @@
 #![expect(clippy::float_arithmetic, reason = "SSIM, and bits between two probes")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::av1::{self, Plan, RawGroup};
@@ -39,22 +40,16 @@ pub(super) fn probe(
     plan: Plan<'_>,
     twin: &Rendition,
 ) -> Result<RungReport, MediaError> {
-    let size = plan.rung.size;
     let wanted = spread(plan.pace.groups());
     let from = (plan.mezzanine.video.as_path(), av1::scaling(plan));
     let sources = av1::raw_groups(context, plan, (from.0, &from.1), &wanted)?;
     let file = context.work_dir.join(twin_file(twin.id.as_str()));
-    let twins = av1::raw_groups(context, plan, (&file, "format=yuv420p"), &wanted)?;
     let bytes = wanted.iter().filter_map(|group| {
         let index = usize::try_from(*group).ok()?;
         twin.segments.get(index).map(|segment| segment.bytes)
     });
-    let avc = Quality {
-        bits: float(bytes.sum::<u64>().saturating_mul(8)),
-        ssim: mean(sources.iter().zip(&twins).flat_map(|(source, twin)| {
-            source.lumas(size).zip(twin.lumas(size)).map(|(ours, theirs)| ssim(size, ours, theirs))
-        })),
-    };
+    let bits = float(bytes.sum::<u64>().saturating_mul(8));
+    let avc = Quality { bits, ssim: ssim_of_twin(context, plan, &file, &sources)? };
     let mut probes = Vec::new();
     for quantizer in QUANTIZERS {
         probes.push((quantizer, encode_all(plan, quantizer, &sources)?));
@@ -71,6 +66,21 @@ pub(super) fn probe(
     };
     tracing::info!(?report, "AV1 probed");
     Ok(report)
+}
+
+/// How near the H.264 rung comes to the source. Its raw frames are many: they go before others come.
+fn ssim_of_twin(
+    context: &Context<'_>,
+    plan: Plan<'_>,
+    file: &Path,
+    sources: &[RawGroup],
+) -> Result<f64, MediaError> {
+    let size = plan.rung.size;
+    let wanted = sources.iter().map(|source| source.index).collect();
+    let twins = av1::raw_groups(context, plan, (file, "format=yuv420p"), &wanted)?;
+    let pairs = sources.iter().zip(&twins);
+    let frames = pairs.flat_map(|(source, twin)| source.lumas(size).zip(twin.lumas(size)));
+    Ok(mean(frames.map(|(ours, theirs)| ssim(size, ours, theirs))))
 }
 
 /// Where the H.264 rung of a size is kept for comparison, in the work folder.

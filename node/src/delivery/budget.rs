@@ -34,14 +34,20 @@ impl DayBytes {
     /// So many more are sent now. A clock that was set back goes on with the newest day seen, so a
     /// budget cannot be had twice.
     pub(crate) fn count(&mut self, now: Timestamp, bytes: u64) {
-        let sent = self.sent(now);
-        self.day = self.day.max(Self::new(now, 0).day);
+        let (sent, today) = (self.sent(now), Self::new(now, 0).day);
+        self.day = if self.is_far(today) { today } else { self.day.max(today) };
         self.bytes = sent.saturating_add(bytes);
     }
 
     /// What was sent so far on the day of `now`.
     pub(crate) const fn sent(&self, now: Timestamp) -> u64 {
-        if Self::new(now, 0).day > self.day { 0 } else { self.bytes }
+        let today = Self::new(now, 0).day;
+        if today > self.day || self.is_far(today) { 0 } else { self.bytes }
+    }
+
+    /// Whether the clock was wrong when this was counted: nobody counts for two days ahead.
+    const fn is_far(&self, today: u64) -> bool {
+        self.day.saturating_sub(today) > 1
     }
 }
 

@@ -176,7 +176,7 @@ impl Delivery {
         &self,
         view: &Followed,
         (claims, tab): (&Claims, &Tab),
-        (asset, revision): (AssetId, u32),
+        (asset, revision, steers): (AssetId, u32, bool),
         path: PlayPath,
     ) -> Result<Found, DeliveryError> {
         Self::permit(view, claims, (asset, revision))?;
@@ -200,8 +200,8 @@ impl Delivery {
         if path.is_text() {
             let is_immutable =
                 !matches!(path, PlayPath::Master(_)) && !is_captions && !manifest.is_growing;
-            let name = TextName { manifest: named, path };
-            let text = self.texts.of(name, |path| self.render(&manifest, path));
+            let name = TextName { manifest: named, path, steers };
+            let text = self.texts.of(name, |path| self.render(&manifest, path, steers));
             let text = text.ok_or(DeliveryError::NotFound)?;
             let (whole, zipped, mime) = (text.whole, text.zipped, text.mime);
             return Ok(Found { whole, zipped, mime, is_text: true, is_immutable });
@@ -220,9 +220,14 @@ impl Delivery {
         Ok(Found { whole, zipped: None, mime, is_text: false, is_immutable: !is_captions })
     }
 
-    /// A text; multivariant playlists say where this edge is asked for steering.
-    fn render(&self, manifest: &Manifest, path: &PlayPath) -> Option<(String, &'static str)> {
-        if let PlayPath::Master(set) = path {
+    /// A text; where players are steered, multivariant playlists say where this edge is asked.
+    fn render(
+        &self,
+        manifest: &Manifest,
+        path: &PlayPath,
+        steers: bool,
+    ) -> Option<(String, &'static str)> {
+        if let (PlayPath::Master(set), true) = (path, steers) {
             let server = format!("{}/{}", steering::FOLDER, self.pathway);
             let steering = Steering { server: &server, pathway: &self.pathway };
             return steered(manifest, *set, steering).map(|text| (text, MIME_PLAYLIST));

@@ -103,6 +103,8 @@ pub(crate) struct TextName {
     pub(crate) manifest: BlobHash,
     /// Its name there.
     pub(crate) path: PlayPath,
+    /// Whether it says where to ask for steering, if it is a multivariant playlist.
+    pub(crate) steers: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -151,7 +153,7 @@ mod tests {
 
     fn name(number: u32) -> TextName {
         let manifest = BlobHash::of(&number.to_le_bytes());
-        TextName { manifest, path: PlayPath::parse("c360.m3u8").expect("a name") }
+        TextName { manifest, path: PlayPath::parse("c360.m3u8").expect("a name"), steers: true }
     }
 
     #[test]

@@ -94,7 +94,11 @@ pub(crate) fn manifest(
     let base_row = rows.iter().find(|row| row.edge == viewer.base);
     let base_url = base_row.map_or(public_url, |row| row.public_url.as_str()).to_owned();
     let is_moving = base_row.is_none() || rows.iter().any(|row| !row.serves_video);
-    let region = rows.iter().find(|row| row.edge == viewer.current).map(|row| row.region.clone());
+    let row_of = |edge: &EdgeId| rows.iter().find(|row| row.edge == *edge);
+    // A lost edge has no row: the one that answers is as near as is known.
+    let answers = || rows.iter().find(|row| row.public_url == public_url);
+    let region = row_of(&viewer.current).or_else(|| row_of(&viewer.base)).or_else(answers);
+    let region = region.map(|row| row.region.clone());
     let rank = |row: &EdgeStatus| {
         let is_current = row.edge == viewer.current;
         let is_elsewhere = Some(&row.region) != region.as_ref();
@@ -271,6 +275,16 @@ mod tests {
         for playback in 0..20 {
             let rows = vec![draining("e1"), far.clone(), row("e3", 700)];
             assert_eq!(names(&steer(&viewer("e1", playback), rows)), ["e3", "e2", "e1"]);
+        }
+    }
+
+    #[test]
+    fn viewers_of_a_lost_edge_stay_in_the_region_of_the_one_that_answers() {
+        let far = EdgeStatus { region: "us".to_owned(), ..row("e2", 0) };
+        for playback in 0..20 {
+            let rows = vec![far.clone(), row("e3", 700)];
+            let made = manifest(&viewer("e1", playback), "https://e3.example", rows);
+            assert_eq!(names(&made), ["e3", "e2"]);
         }
     }
 

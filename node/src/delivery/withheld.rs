@@ -23,10 +23,16 @@ const LANDED: Duration = Duration::from_secs(45);
 const PURGES: usize = 16;
 /// Clips that could not be dropped before the rest waits for the next pass.
 const FAILURES_MAX: u32 = 3;
+/// Clips that are dropped in a pass at most: what viewers wait for goes on.
+const DROPS_MAX: usize = 32;
 
 /// Clips that were dropped, for as long as they are withheld.
 #[derive(Default)]
-pub(super) struct Dropped(BTreeMap<AssetId, Gone>);
+pub(super) struct Dropped {
+    gone: BTreeMap<AssetId, Gone>,
+    /// Those that could not be: they are tried again after all others.
+    failed: BTreeSet<AssetId>,
+}
 
 #[derive(Clone, Copy)]
 struct Gone {
@@ -44,7 +50,8 @@ impl Dropped {
         is_cached: bool,
         now: Instant,
     ) -> Option<bool> {
-        let Some(before) = self.0.get(&asset).filter(|before| before.manifest == manifest) else {
+        let Some(before) = self.gone.get(&asset).filter(|before| before.manifest == manifest)
+        else {
             return Some(false);
         };
         let has_landed = now.duration_since(before.at) >= LANDED;
@@ -64,17 +71,26 @@ pub(super) async fn drop_withheld(
         let rows = view.assets().filter(|row| view.is_withheld(row.asset));
         rows.map(|row| (row.asset, row.manifest)).collect()
     });
-    dropped.0.retain(|asset, _| withheld.contains_key(asset));
-    let mut failures = 0;
-    for (asset, manifest) in withheld {
+    dropped.gone.retain(|asset, _| withheld.contains_key(asset));
+    dropped.failed.retain(|asset| withheld.contains_key(asset));
+    let mut order: Vec<(AssetId, BlobHash)> = withheld.into_iter().collect();
+    order.sort_by_key(|(asset, _)| dropped.failed.contains(asset));
+    let (mut failures, mut drops) = (0, 0);
+    for (asset, manifest) in order {
         let is_cached = edge.delivery.origin.cache.holds(&manifest);
         let now = Instant::now();
         let due = dropped.is_due((asset, manifest), is_cached, now);
         let Some(is_final) = due else { continue };
+        if drops == DROPS_MAX {
+            return false;
+        }
+        drops += 1;
         if drop_one(edge, manifest, pinned).await {
-            dropped.0.insert(asset, Gone { manifest, at: now, is_final });
+            dropped.failed.remove(&asset);
+            dropped.gone.insert(asset, Gone { manifest, at: now, is_final });
             tracing::debug!(asset_id = %asset, "bytes of a withheld clip dropped");
         } else {
+            dropped.failed.insert(asset);
             failures += 1;
             // Members that cannot be reached must not hold up what viewers wait for.
             if failures >= FAILURES_MAX {
@@ -130,11 +146,11 @@ mod tests {
         let landed = begun + LANDED;
         let mut dropped = Dropped::default();
         assert_eq!(dropped.is_due(clip, false, begun), Some(false));
-        dropped.0.insert(asset, Gone { manifest, at: begun, is_final: false });
+        dropped.gone.insert(asset, Gone { manifest, at: begun, is_final: false });
         assert_eq!(dropped.is_due(clip, false, begun), None);
         assert_eq!(dropped.is_due(clip, true, begun), Some(false));
         assert_eq!(dropped.is_due(clip, false, landed), Some(true));
-        dropped.0.insert(asset, Gone { manifest, at: landed, is_final: true });
+        dropped.gone.insert(asset, Gone { manifest, at: landed, is_final: true });
         assert_eq!(dropped.is_due(clip, false, landed + LANDED), None);
         assert_eq!(dropped.is_due(clip, true, landed), Some(true));
         let other = BlobHash::of(b"captions");

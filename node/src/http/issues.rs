@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::auth::{Intent, SignedIn};
-use super::call;
 use super::orders::private;
+use super::{call, evidence as pictures};
 use crate::edge::Edge;
 use crate::intake::derived_bits;
 
@@ -110,6 +110,18 @@ fn evidence_of(references: &[EvidenceReference]) -> Result<Vec<Evidence>, Proble
         .collect()
 }
 
+/// Sees to it that pictures are kept that somebody relies on from now on: what nothing named for a day
+/// may have gone since it was sent.
+async fn rely_on(edge: &Edge, shown: &[Evidence]) -> Result<(), Problem> {
+    for one in shown {
+        if let Evidence::Image(image) = one {
+            let bytes = pictures::fetch(edge, *image).await?;
+            pictures::keep(edge, *image, &bytes).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn change(
     edge: &Edge,
     who: &SignedIn,
@@ -139,6 +151,7 @@ pub(crate) async fn open(
     let bounds = (limits::ISSUE_TEXT_MIN, limits::ISSUE_TEXT_MAX);
     let description = private("description", &body.description, bounds)?;
     let evidence = evidence_of(&body.evidence)?;
+    rely_on(&edge, &evidence).await?;
     let id = intent.command(&who, "open-issue", &order.to_string());
     let issue = IssueId::from_bits(derived_bits("fairground 2026 issue id v1", &id));
     let open = OpenIssue { issue, order, kind: body.kind, description, evidence };
@@ -173,6 +186,7 @@ pub(crate) async fn add_evidence(
     ApiJson(body): ApiJson<EvidenceRequest>,
 ) -> Result<Json<IssueChanged>, Problem> {
     let evidence = evidence_of(&body.evidence)?;
+    rely_on(&edge, &evidence).await?;
     let id = intent.command(&who, "add-evidence", &issue.to_string());
     change(&edge, &who, id, (issue, IssueCommand::AddEvidence { issue, evidence })).await.map(Json)
 }

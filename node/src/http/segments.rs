@@ -35,6 +35,15 @@ use crate::edge::Edge;
 /// Where a Common Access Token stands (CTA-5007).
 const CAT_HEADER: &str = "cta-common-access-token";
 
+/// Which way a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// Under a playback's token: one viewer, who may be steered.
+    Playback,
+    /// Under a Common Access Token: a CDN, which is one address for many viewers.
+    Cdn,
+}
+
 /// Playlists, headers, segments and posters of one playback.
 #[utoipa::path(get, path = "/p/{token}/{asset}/{revision}/{*path}", operation_id = "getMedia",
     tag = "media",
@@ -68,7 +77,7 @@ pub(crate) async fn serve(
 ) -> Response {
     edge.leaving.note_media(edge.time.monotonic());
     match find(&edge, &token, (&asset, &revision), &path, edge.time.now()).await {
-        Ok((found, tab)) => answer(&found, &headers, move |bytes| tab.sent(bytes)),
+        Ok((found, tab)) => answer(&found, &headers, Door::Playback, move |bytes| tab.sent(bytes)),
         Err(error) => problem_map::not_delivered(&error).into_response(),
     }
 }
@@ -115,7 +124,7 @@ pub(crate) async fn serve_by_cat(
     let token = headers.get(CAT_HEADER).and_then(|value| value.to_str().ok());
     let request = (token.unwrap_or_default(), method.as_str(), uri.path());
     match find_by_cat(&edge, request, (&asset, &revision), &path).await {
-        Ok((found, tab)) => answer(&found, &headers, move |bytes| tab.sent(bytes)),
+        Ok((found, tab)) => answer(&found, &headers, Door::Cdn, move |bytes| tab.sent(bytes)),
         Err(error) => problem_map::not_delivered(&error).into_response(),
     }
 }
@@ -136,7 +145,7 @@ async fn find_by_cat(
     }
     // A CDN asks for many viewers: nothing is counted by playback.
     let tab = edge.delivery.meter.open_tab(now);
-    find_under(edge, (&claims, tab), (asset, revision), path, now).await
+    find_under(edge, (&claims, tab, Door::Cdn), (asset, revision), path, now).await
 }
 
 async fn find(
@@ -148,12 +157,12 @@ async fn find(
 ) -> Result<(Found, Tab), DeliveryError> {
     let claims = edge.delivery.verify(&edge.view, token, now)?;
     let tab = edge.delivery.meter.tab(claims.playback, now);
-    find_under(edge, (&claims, tab), (asset, revision), path, now).await
+    find_under(edge, (&claims, tab, Door::Playback), (asset, revision), path, now).await
 }
 
 async fn find_under(
     edge: &Edge,
-    (claims, tab): (&Claims, Tab),
+    (claims, tab, door): (&Claims, Tab, Door),
     (asset, revision): (&str, &str),
     path: &str,
     now: Timestamp,
@@ -168,7 +177,9 @@ async fn find_under(
     }
     edge.delivery.meter.permit(begins, now)?;
     let takes_seat = is_stream(&path);
-    let found = edge.delivery.find(&edge.view, (claims, &tab), (asset, revision), path).await?;
+    let steers = door == Door::Playback;
+    let asked = (asset, revision, steers);
+    let found = edge.delivery.find(&edge.view, (claims, &tab), asked, path).await?;
     // Last: what was not had costs no seat.
     if takes_seat && !edge.delivery.streams.admit(claims, edge.time.monotonic()) {
         return Err(DeliveryError::StreamLimit);
@@ -244,6 +255,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn answer(
     found: &Found,
     headers: &HeaderMap,
+    door: Door,
     tell: impl FnOnce(u64) + Send + Unpin + 'static,
 ) -> Response {
     let zipped = found.zipped.as_ref().filter(|_| accepts_gzip(headers));
@@ -266,8 +278,12 @@ fn answer(
     all.insert(header::CONTENT_TYPE, HeaderValue::from_static(found.mime));
     all.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     all.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let caching =
-        if found.is_immutable { "private, max-age=31536000, immutable" } else { "no-cache" };
+    let caching = match (found.is_immutable, door) {
+        (true, Door::Playback) => "private, max-age=31536000, immutable",
+        // A takedown reaches a CDN within the minute: it asks again, by the tag.
+        (true, Door::Cdn) => "public, max-age=31536000, s-maxage=60, immutable",
+        (false, _) => "no-cache",
+    };
     all.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     if found.is_text {
         all.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -323,7 +339,7 @@ mod tests {
     }
 
     fn answer(found: &Found, headers: &HeaderMap) -> Response {
-        super::answer(found, headers, |_| {})
+        super::answer(found, headers, Door::Playback, |_| {})
     }
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {

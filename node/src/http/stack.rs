@@ -59,7 +59,7 @@ pub(crate) async fn cross_origin(
 
 fn reader_of(edge: &Edge, request: &Request) -> Reader {
     let path = request.uri().path();
-    let is_open = ["/p/", "/openapi.json", "/.well-known/"];
+    let is_open = ["/p/", "/c/", "/openapi.json", "/.well-known/"];
     if is_open.iter().any(|open| path.starts_with(open)) {
         return Reader::Anybody;
     }

@@ -226,6 +226,17 @@ impl Uploads {
             .open(&path)
             .await
             .map_err(io)?;
+        let held = file.metadata().await.map_err(io)?.len();
+        if held < chunk.at() {
+            // What was acknowledged is gone: zeros in its place would be taken for the clip.
+            return Err(io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        if chunk.at() == 0 {
+            // The name must outlive the power as well as the bytes.
+            let folder = self.folder.clone();
+            let synced = async { tokio::fs::File::open(&folder).await?.sync_all().await };
+            synced.await.map_err(io)?;
+        }
         // Bytes beyond the stored offset were never acknowledged.
         file.set_len(chunk.at()).await.map_err(io)?;
         file.seek(std::io::SeekFrom::Start(chunk.at())).await.map_err(io)?;
@@ -289,8 +300,10 @@ impl Uploads {
 
     /// Forgets an upload.
     pub(crate) async fn remove(&self, id: UploadId) -> Result<(), StorageError> {
+        // In this order: a row without its file would be resumed over a hole.
+        self.store.remove_upload(id).await?;
         self.remove_file(id).await;
-        self.store.remove_upload(id).await
+        Ok(())
     }
 
     fn lock_rolling(&self) -> MutexGuard<'_, HashMap<UploadId, Rolling>> {

@@ -31,7 +31,8 @@ const ASKED_MAX: usize = 2;
 const SIBLINGS_MAX: usize = 16;
 /// How long a new connection may take: a sibling is near or of no use.
 const CONNECT_WAIT: Duration = Duration::from_millis(500);
-/// How long a whole blob may take.
+/// How long all siblings together may take for a blob: players give up a silent edge after four seconds,
+/// and a member is still to be asked.
 const FETCH_WAIT: Duration = Duration::from_secs(2);
 /// How long a sibling that could not be had is left alone.
 const AWAY: Duration = Duration::from_secs(10);
@@ -77,11 +78,16 @@ impl Siblings {
             let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
             falls_to(&rows, hash)
         };
+        let end = Instant::now() + FETCH_WAIT;
         for sibling in asked {
             if self.is_away(&sibling.edge) {
                 continue;
             }
-            let found = tokio::time::timeout(FETCH_WAIT, self.ask(&sibling, hash)).await;
+            let begun = Instant::now();
+            if begun >= end {
+                break;
+            }
+            let found = tokio::time::timeout_at(end, self.ask(&sibling, hash)).await;
             match found.unwrap_or(Err(BlobError::Link(LinkError::Timeout))) {
                 Ok(bytes) => {
                     metrics::sibling_asked("fetched");
@@ -92,8 +98,12 @@ impl Siblings {
                     metrics::sibling_asked("failed");
                     let edge = &sibling.edge;
                     tracing::debug!(%edge, error = %chain(&error), "a sibling could not be had");
-                    let away = Held::AwayUntil(Instant::now() + AWAY);
-                    self.lock().insert(sibling.edge, away);
+                    // What another one took of the time is not this one's fault.
+                    let is_late = matches!(error, BlobError::Link(LinkError::Timeout));
+                    if !is_late || begun.elapsed() >= FETCH_WAIT / 2 {
+                        let away = Held::AwayUntil(Instant::now() + AWAY);
+                        self.lock().insert(sibling.edge, away);
+                    }
                 }
             }
         }

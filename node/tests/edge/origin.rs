@@ -47,7 +47,11 @@ async fn many_misses_at_once_make_one_fetch() {
     serving.member.blobs.lock().unwrap().extend(clip.blobs);
     serving.member.held.lock().unwrap().insert(hash);
     let dir = world.folder(std::slice::from_ref(&serving.address));
-    let edge = start(options(dir.path())).await;
+    // The clip fits, but not into the half that is filled without being asked: the flight begins with
+    // the first request.
+    let mut small = options(dir.path());
+    small.cache.budget = SizeText::new(u64::try_from(clip.segment.len()).unwrap() * 3 / 2);
+    let edge = start(small).await;
     let base = format!("/p/{}/{ASSET}/1", playback_token(&world, ASSET, Millis::from_mins(5)));
     until_served(&edge, &format!("{base}/c360/init.mp4")).await;
     let waited = metric(&edge, "fairground_node_origin_waits_total").await;

@@ -26,8 +26,8 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const ALLOWED_METHODS: HeaderValue =
     HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, \
-     Range, Tus-Resumable, Upload-Checksum, Upload-Complete, Upload-Draft-Interop-Version, \
+    "Authorization, Content-Type, CTA-Common-Access-Token, Idempotency-Key, If-Match, \
+     If-None-Match, Last-Event-ID, Prefer, Range, Tus-Resumable, Upload-Checksum, Upload-Complete, Upload-Draft-Interop-Version, \
      Upload-Length, Upload-Metadata, Upload-Offset, X-Request-Id",
 );
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(

@@ -501,7 +501,8 @@ fn unresolved(value: &Value, schemas: &Value, faults: &mut Vec<String>) {
 
 /// Addresses whose requests need no `Idempotency-Key`: sign-in has codes and tokens that count once,
 /// uploads have offsets, and an operator's command makes ids of its own.
-const WITHOUT_KEY: [&str; 4] = ["/v1/auth/", "/v1/uploads", "/v1/cluster/", "/v1/webhooks/"];
+const WITHOUT_KEY: [&str; 5] =
+    ["/v1/auth/", "/v1/uploads", "/v1/playback/", "/v1/cluster/", "/v1/webhooks/"];
 
 fn missing_manners(json: &Value, (method, path): (&str, &str), operation: &Value) -> Vec<String> {
     let mut missing = Vec::new();

@@ -280,10 +280,18 @@ impl Market {
         if asset.revision.checked_add(1) != Some(set.revision) {
             return Err(Rejection::new(Code::VersionConflict, "not the next revision"));
         }
+        // What a worker makes would know nothing of the captions: this job is not done again.
+        let is_over = self.shares_workers();
         self.change_asset(set.asset, |asset| {
             asset.revision = set.revision;
             asset.manifest = Some(set.manifest);
+            if is_over {
+                asset.job = Job::Done;
+            }
         });
+        if is_over {
+            self.jobs.done(set.asset);
+        }
         turn.events.push(PublicEvent::AssetPublished {
             asset: set.asset,
             revision: set.revision,

@@ -15,7 +15,6 @@ use std::collections::BTreeSet;
 use fairground_types::BlobHash;
 
 use crate::effect::Effect;
-use crate::media::{Asset, Job};
 use crate::{ArchivedSale, Market};
 
 /// Blobs that the state names.
@@ -27,17 +26,6 @@ pub struct BlobRoots {
     pub blobs: BTreeSet<BlobHash>,
 }
 
-impl Asset {
-    /// Whether the uploaded bytes are needed: to make renditions, now or anew. A clip that was
-    /// given up before anything of it could be played is never tried again.
-    const fn needs_source(&self) -> bool {
-        match self.job {
-            Job::Queued | Job::Leased { .. } | Job::Done => true,
-            Job::Failed { .. } => self.manifest.is_some(),
-        }
-    }
-}
-
 impl Market {
     /// Every blob that the state names and that must be kept. Of a clip that is its newest manifest
     /// alone: edges answer older revisions from it.
@@ -46,7 +34,8 @@ impl Market {
         let mut roots = BlobRoots::default();
         for asset in self.assets.values() {
             roots.manifests.extend(asset.manifest);
-            roots.blobs.extend(asset.needs_source().then_some(asset.source));
+            // Of a clip that was given up as well: it may be done again.
+            roots.blobs.insert(asset.source);
         }
         // What edges are told; the same as above, and kept even if it were not.
         roots.manifests.extend(self.view.assets().map(|row| row.manifest));

@@ -168,6 +168,7 @@ impl BlobPlace for BlobStore {
 
     fn condemn<'a>(&'a self, hash: &'a BlobHash) -> Reply<'a, Condemned> {
         Box::pin(async move {
+            let Some(seen) = self.file_of(hash).await? else { return Ok(Condemned::Absent) };
             match self.verify(hash).await {
                 Ok(None) => return Ok(Condemned::Absent),
                 Ok(Some(true)) => return Ok(Condemned::Whole),
@@ -175,7 +176,7 @@ impl BlobPlace for BlobStore {
                 Err(StorageError::Io { source, .. }) if source.raw_os_error() == Some(EIO) => {}
                 Err(error) => return Err(error),
             }
-            let is_aside = self.set_aside(hash).await?;
+            let is_aside = self.set_aside(hash, seen).await?;
             Ok(if is_aside { Condemned::SetAside } else { Condemned::Absent })
         })
     }

@@ -178,6 +178,10 @@ impl SegmentCache {
             Ok(Some(segment)) => {
                 self.shared.lock().touch(hash);
                 self.shared.memory.insert(*hash, segment.clone());
+                if !self.shared.lock().holds(hash) {
+                    // Purged while it was read.
+                    self.shared.memory.remove(hash);
+                }
                 count(&self.shared.counters.disk_hits);
                 Some(segment)
             }
@@ -395,8 +399,9 @@ impl Shared {
                     plan.waiting.push(done);
                 }
                 Job::Purge { hash, done } => {
-                    self.memory.remove(&hash);
+                    // In this order: a reader that has it in hand looks at the policy afterwards.
                     self.lock().remove(&hash);
+                    self.memory.remove(&hash);
                     plan.store.retain(|(stored, _)| *stored != hash);
                     plan.remove.push(hash);
                     plan.waiting.push(done);

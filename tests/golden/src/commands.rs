@@ -146,7 +146,7 @@ fn name(command: &Command) -> &'static str {
     }
 }
 
-const COMMANDS: usize = 106;
+const COMMANDS: usize = 108;
 
 fn auction_commands() -> Vec<Command> {
     let (auction, reason) = (AUCTION, note());
