@@ -208,6 +208,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) id: MemberId,
     pub(crate) cluster: ClusterId,
     pub(crate) clock: Clock,
+    pub(crate) known_rules: u32,
     pub(crate) secrets: Secrets,
     pub(crate) ca: Ca,
     pub(crate) log: LogStore,
@@ -253,6 +254,7 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         id,
         cluster,
         clock,
+        known_rules: fairground_market::RULES_VERSION,
         secrets,
         ca,
         log,
@@ -272,6 +274,7 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         id,
         cluster,
         clock,
+        known_rules,
         secrets,
         ca,
         log,
@@ -281,7 +284,7 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         state,
         peers,
     } = parts;
-    let machine = StateMachine::open(Arc::clone(&state), snapshots, history.clone())
+    let machine = StateMachine::open(Arc::clone(&state), known_rules, snapshots, history.clone())
         .await
         .map_err(Error::State)?;
     let config = raft::config(&options.raft, &cluster.to_string())?;
@@ -307,6 +310,7 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         id,
         cluster,
         clock,
+        known_rules,
         secrets,
         state: Arc::clone(&state),
         raft: raft.clone(),

@@ -45,6 +45,8 @@ struct Progress {
 /// The market behind Raft.
 pub(crate) struct StateMachine {
     state: Arc<State>,
+    /// The newest rules that this program knows.
+    known_rules: u32,
     snapshots: SnapshotStore,
     history: History,
     signatures: SignaturePool,
@@ -62,12 +64,13 @@ impl StateMachine {
     /// A state machine that starts from the newest snapshot, if there is one.
     pub(crate) async fn open(
         state: Arc<State>,
+        known_rules: u32,
         snapshots: SnapshotStore,
         history: History,
     ) -> io::Result<Self> {
         let signatures = SignaturePool::new();
         let progress = Progress::default();
-        let mut machine = Self { state, snapshots, history, signatures, progress };
+        let mut machine = Self { state, known_rules, snapshots, history, signatures, progress };
         if let Some((meta, bytes)) = load(&machine.snapshots).await? {
             machine.adopt(&meta, &bytes)?;
         }
@@ -76,6 +79,7 @@ impl StateMachine {
 
     fn adopt(&mut self, meta: &SnapshotMetaOf<TypeConfig>, bytes: &[u8]) -> io::Result<()> {
         let (market, digest) = decode_snapshot(bytes)?;
+        knows(self.known_rules, &market)?;
         self.progress =
             Progress { last: meta.last_log_id, membership: meta.last_membership.clone(), digest };
         let raft = meta.last_log_id.map_or(0, |id| id.index);
@@ -99,6 +103,7 @@ impl StateMachine {
                 let verified = self.signatures.check(claims).await;
                 let mut applied =
                     self.state.write(|market| market.apply_verified(index, &decoded, verified));
+                self.state.read(|market| knows(self.known_rules, market))?;
                 self.progress.digest =
                     next_digest(&self.progress.digest, index, &payload.0, &applied)?;
                 note(&applied);
@@ -122,6 +127,18 @@ impl StateMachine {
     fn digest(&self) -> Digest {
         Digest::from_bytes(self.progress.digest)
     }
+}
+
+/// A program stops at rules that it does not know: to skip them would make another state of the same log.
+fn knows(known_rules: u32, market: &Market) -> io::Result<()> {
+    let version = market.rules_version();
+    if version <= known_rules {
+        return Ok(());
+    }
+    let why = format!(
+        "rules {version} are in force and this program knows {known_rules} at most: start the newer one"
+    );
+    Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }
 
 async fn load(
@@ -233,7 +250,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: Bytes,
     ) -> Result<(), io::Error> {
         // Read it first: a snapshot that this binary cannot read must not replace one it can.
-        decode_snapshot(&snapshot)?;
+        knows(self.known_rules, &decode_snapshot(&snapshot)?.0)?;
         save(&self.snapshots, meta, &snapshot).await?;
         self.adopt(meta, &snapshot)?;
         tracing::info!(index = self.state.position().raft, "snapshot installed");
@@ -264,5 +281,20 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         metrics::counter!(crate::metrics::SNAPSHOTS_BUILT).increment(1);
         tracing::info!(bytes = snapshot.len(), "snapshot built");
         Ok(SnapshotOf::<TypeConfig, Bytes> { meta, snapshot })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_stops_at_rules_that_it_does_not_know() {
+        let market = Market::default();
+        let version = market.rules_version();
+        assert!(knows(version, &market).is_ok());
+        let refused = knows(version - 1, &market).expect_err("newer than it knows");
+        assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
+        assert!(refused.to_string().contains("start the newer one"), "{refused}");
     }
 }

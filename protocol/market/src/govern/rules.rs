@@ -87,10 +87,17 @@ impl Market {
         }
     }
 
-    /// Whether a machine has said that it knows at least these rules.
+    /// Version of the rules in force.
+    #[must_use]
+    pub const fn rules_version(&self) -> u32 {
+        self.rules_version
+    }
+
+    /// Whether the last word of a machine is that these are the newest rules it knows. One that went back
+    /// to an older program says so: until then newer rules must not count on it.
     #[must_use]
     pub fn has_reported_rules(&self, member: MemberId, version: u32) -> bool {
-        self.govern.known.members.get(&member).is_some_and(|known| *known >= version)
+        self.govern.known.members.get(&member) == Some(&version)
     }
 
     /// A cluster begins with these rules.
@@ -129,15 +136,13 @@ impl Market {
         }
         let known = &self.govern.known;
         let knows = |known: Option<&u32>| known.is_some_and(|known| *known >= version);
-        // The answer to these two must not depend on what this binary knows: an old one gives it too.
+        // The answer must not depend on what this binary knows: an old one gives it too, and then stops
+        // (`rules_version` tells it). Nobody but a binary that knows them vouches for rules.
         if !self.cluster.members.keys().all(|member| knows(known.members.get(member))) {
             return refused("a member has not said that it knows these rules");
         }
         if !self.intake().all(|state| knows(known.edges.get(&state.edge))) {
             return refused("an edge has not said that it knows these rules");
-        }
-        if version > RULES_VERSION {
-            return refused("there are no such rules");
         }
         self.rules_version = version;
         turn.events.push(PublicEvent::RulesActivated { version });

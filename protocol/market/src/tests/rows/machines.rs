@@ -506,10 +506,25 @@ fn who_knows_which_rules_is_reported_for_members_and_edges_of_the_intake() {
         "12:01:00  rules op 2                 -> INVALID_STATE
         12:01:01  knows e1 2                 -> done
         12:01:02  knows e2 2                 -> done
-        12:01:03  rules op 2                 -> done; rules 2",
+        12:01:03  knows m1 1                 -> done
+        12:01:04  rules op 2                 -> INVALID_STATE
+        12:01:05  knows m1 2                 -> done
+        12:01:06  rules op 2                 -> done; rules 2",
     );
     assert_eq!(world.market.rules_report().version, 2);
     assert_eq!(world.market.view().rules(), 2);
+}
+
+/// An old program that went on after everybody else was upgraded writes down what they write down; that
+/// it must stop it sees by the version.
+#[test]
+fn rules_that_this_program_does_not_know_are_put_in_force_all_the_same() {
+    let world = plays(
+        "12:00:00  knows m1 99                -> done
+        12:00:01  rules op 99                -> done; rules 99",
+    );
+    assert_eq!(world.market.rules_version(), 99);
+    assert!(world.market.rules_version() > RULES_VERSION);
 }
 
 #[test]
