@@ -87,12 +87,6 @@ impl Market {
         }
     }
 
-    /// Version of the rules in force.
-    #[must_use]
-    pub const fn rules_version(&self) -> u32 {
-        self.rules_version
-    }
-
     /// Whether the last word of a machine is that these are the newest rules it knows. One that went back
     /// to an older program says so: until then newer rules must not count on it.
     #[must_use]
