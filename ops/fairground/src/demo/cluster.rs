@@ -6,6 +6,7 @@
 //!  127.0.0.3   e2 (eu-south)  /
 //! ```
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -155,6 +156,7 @@ impl Cluster {
             })
             .await?;
             let config = dir.join("node.toml");
+            show_all_rungs(&config)?;
             let arguments = ["node", "--config", &config.to_string_lossy()];
             let mut daemon = Daemon::new(name, &dir, &arguments);
             daemon.start()?;
@@ -421,4 +423,10 @@ fn common_free_port(ips: &[IpAddr]) -> anyhow::Result<u16> {
         }
     }
     bail!("no TCP port is free on all of {ips:?}")
+}
+
+/// A demo shows AV1 also where a clip would do without it.
+fn show_all_rungs(config: &Path) -> anyhow::Result<()> {
+    let mut file = std::fs::OpenOptions::new().append(true).open(config)?;
+    Ok(file.write_all(b"\n[transcode]\nav1_keeps_all = true\n")?)
 }

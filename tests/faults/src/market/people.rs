@@ -131,11 +131,8 @@ impl Maker {
             if state["state"] == "failed" {
                 bail!("the clip failed: {state}");
             }
-            // AV1 comes last: nothing is encoded any more while something is tried.
-            let has = |codec: &str| {
-                state["codecs"].as_array().is_some_and(|all| all.iter().any(|one| one == codec))
-            };
-            Ok(has("av1").then_some(()))
+            // Captions can be set when the job is over: nothing is encoded while something is tried.
+            Ok((state["takesCaptions"] == true).then_some(()))
         })
         .await?;
         Ok(maker)

@@ -521,6 +521,7 @@ fn who_knows_which_rules_is_reported_for_members_and_edges_of_the_intake() {
 fn rules_that_this_program_does_not_know_are_put_in_force_all_the_same() {
     let world = plays(
         "12:00:00  knows m1 99                -> done
+        12:00:00  knows e1 99                -> done
         12:00:01  rules op 99                -> done; rules 99",
     );
     assert_eq!(world.market.rules_version(), 99);

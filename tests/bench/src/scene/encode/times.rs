@@ -94,7 +94,6 @@ async fn watch(
     ended_at: Instant,
 ) -> anyhow::Result<Marks> {
     let patience = Patience::new("making the clip", PATIENCE);
-    let mut http = Http::new(edge.clone());
     let (mut marks, mut known) = (Marks::default(), 0);
     loop {
         let state = api.get(&format!("/v1/media/{asset}")).await?;
@@ -104,7 +103,8 @@ async fn watch(
         let revision = state["revision"].as_u64().unwrap_or(0);
         if revision > known {
             known = revision;
-            let standing = look(api, &mut http, asset).await?;
+            // A connection of its own: between two revisions an edge closes what is idle.
+            let standing = look(api, &mut Http::new(edge.clone()), asset).await?;
             let has_av1 = state["codecs"]
                 .as_array()
                 .is_some_and(|codecs| codecs.iter().any(|codec| codec == "av1"));
