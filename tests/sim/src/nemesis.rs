@@ -234,10 +234,6 @@ impl Nemesis {
             }
             Act::RestartAll => self.restart_all().await,
             Act::Roll(who) => self.roll(who).await,
-            Act::Upgrade(who) => {
-                world.install(who);
-                self.roll(who).await;
-            }
             Act::Cut(..)
             | Act::Isolate(_)
             | Act::CutEdges
@@ -476,12 +472,8 @@ impl Nemesis {
                 GovernCommand::ActivateRules { version, reason }
             }
         };
-        let was_mixed = world.is_mixed();
         if let Ok(judged) = world.submit(Actor::Cluster, Command::Govern(command)).await {
             let is_done = judged.verdict.is_accepted();
-            if was_mixed && !is_done && matches!(act, Act::ActivateRules) {
-                world.trace.count("rules refused to a mixed cluster");
-            }
             world.trace.note("operator", &format!("{act:?} done {is_done}"));
             if is_done && matches!(act, Act::ActivateRules) {
                 world.trace.count("rules put in force");

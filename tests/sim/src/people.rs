@@ -387,9 +387,6 @@ async fn ask(world: &World, place: usize, intake: &Intake, wait: Duration) -> Op
     if !lives(&edge) {
         return None;
     }
-    if matches!(answer, Taken::Judged(..)) && world.is_mixed() {
-        world.trace.count("bids judged by old and new programs");
-    }
     let key = world.receipt_key(place);
     world.trace.note(&id.to_string(), &format!("{} {}", intake.command(), describe(&answer)));
     checks::client::told(&mut lock(&world.record), (&id, &key), intake, &answer);

@@ -91,8 +91,6 @@ pub enum Act {
     RestoreImage(usize),
     /// An edge's disk is lost.
     LoseDisk(usize),
-    /// A machine gets the newest program: installed, then restarted in order.
-    Upgrade(Who),
     /// A newer version of the rules is put in force.
     ActivateRules,
     /// Entries that nobody needs.
@@ -132,7 +130,7 @@ pub struct Plan {
     pub commit: Duration,
     /// Whether somebody makes bids of the last second arrive in the wrong order.
     pub races: bool,
-    /// Version of the rules at the start, and the newest that the programs at the start know.
+    /// Version of the rules at the start.
     pub rules: u32,
     /// What is done, in sequence.
     pub acts: Vec<(Duration, Act)>,
@@ -248,7 +246,7 @@ impl Drawing<'_> {
             self.once(Act::AdvanceClock(by));
         }
         if plan.rules < fairground_market::RULES_VERSION {
-            self.upgrades();
+            self.once(Act::ActivateRules);
         }
         if self.chance.permille(350) {
             self.then(Act::CrashVoters, (4_000, 12_000), Act::RestartAll);
@@ -446,27 +444,6 @@ impl Drawing<'_> {
     fn hostile(&mut self) {
         for _ in 0..self.times(3) {
             self.once(Act::Hostile);
-        }
-    }
-
-    /// Edges, then members, one after the other, and rules that are put in force too early, then again.
-    fn upgrades(&mut self) {
-        // Nobody joins with an old program once newer rules may be in force.
-        let machines: Vec<Who> = std::iter::once(Who::Member(JOINER))
-            .chain((0..EDGES).map(Who::Edge))
-            .chain((0..MEMBERS).map(Who::Member))
-            .collect();
-        let mut at = millis(self.chance.between(3_000, 20_000));
-        for who in machines {
-            self.acts.push((at, Act::Upgrade(who)));
-            at = at.saturating_add(millis(self.chance.between(500, 6_000)));
-            if self.chance.permille(200) {
-                self.acts.push((at, Act::ActivateRules));
-            }
-        }
-        for _ in 0..2 {
-            at = at.saturating_add(millis(self.chance.between(1_000, 15_000)));
-            self.acts.push((at, Act::ActivateRules));
         }
     }
 

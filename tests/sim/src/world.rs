@@ -82,8 +82,6 @@ pub struct MemberSlot {
     pub clock: u32,
     /// Its disk.
     pub pace: Pace,
-    /// The newest rules that the program installed on it knows.
-    pub knows: Mutex<u32>,
     disks: Mutex<MemberDisks>,
     /// The last vote that a life of it saved.
     saved_vote: Mutex<Option<VoteWire>>,
@@ -113,8 +111,6 @@ pub struct EdgeSlot {
     pub clock: u32,
     /// Its disk.
     pub pace: Pace,
-    /// The newest rules that the program installed on it knows.
-    pub knows: Mutex<u32>,
     pair: SigningPair,
     disks: Mutex<EdgeDisks>,
     image: Mutex<Option<EdgeDisks>>,
@@ -204,7 +200,6 @@ impl World {
                 process: Mutex::new(process),
                 clock: self.clock(),
                 pace: self.pace(),
-                knows: Mutex::new(self.plan.rules),
                 disks: Mutex::default(),
                 saved_vote: Mutex::default(),
                 running: Mutex::default(),
@@ -217,7 +212,6 @@ impl World {
                 process: Mutex::new(usize::MAX),
                 clock: self.clock(),
                 pace: self.pace(),
-                knows: Mutex::new(self.plan.rules),
                 pair: SigningPair::generate()?,
                 disks: Mutex::default(),
                 image: Mutex::default(),
@@ -331,7 +325,6 @@ impl World {
         let accept = self.net.listen(process);
         let record = Arc::clone(&self.record);
         let name = format!("m{}", id.0);
-        let known_rules = *lock(&slot.knows);
         let others: BTreeMap<MemberId, String> = self
             .members
             .iter()
@@ -343,7 +336,7 @@ impl World {
             id,
             cluster: self.cluster,
             clock: Clock::simulated(slot.clock),
-            known_rules,
+            known_rules: fairground_market::RULES_VERSION,
             port: self.net.port(process),
             accept,
             others,
@@ -353,11 +346,7 @@ impl World {
             folder: self.folder.join("blobs"),
             options: &self.options,
             secrets: &self.secrets,
-            observer: Box::new(move |seen| {
-                let mut record = lock(&record);
-                checks::log::rules_are_known(&record.trace, &name, seen, known_rules);
-                record.see(&name, seen);
-            }),
+            observer: Box::new(move |seen| lock(&record).see(&name, seen)),
         });
         let member = member.await?;
         if let Some(before) = *lock(&slot.saved_vote) {
@@ -366,30 +355,6 @@ impl World {
         *lock(&slot.running) = Some(Arc::new(member));
         self.trace.note(&slot.address, "starts");
         Ok(())
-    }
-
-    /// The newest rules that the program on a machine knows.
-    fn knows(&self, who: Who) -> Option<&Mutex<u32>> {
-        match who {
-            Who::Member(place) => self.members.get(place).map(|slot| &slot.knows),
-            Who::Edge(place) => self.edges.get(place).map(|slot| &slot.knows),
-            Who::Leader => None,
-        }
-    }
-
-    /// Installs the newest program on a machine; what runs there goes on as it is until it is restarted.
-    pub fn install(&self, who: Who) {
-        if let Some(known) = self.knows(who) {
-            *lock(known) = fairground_market::RULES_VERSION;
-        }
-    }
-
-    /// Whether machines of the cluster have different programs.
-    pub fn is_mixed(&self) -> bool {
-        let members = self.members.iter().take(MEMBERS).map(|slot| *lock(&slot.knows));
-        let mut known = members.chain(self.edges.iter().map(|slot| *lock(&slot.knows)));
-        let first = known.next();
-        known.any(|version| Some(version) != first)
     }
 
     /// Kills a member; `power` loses what its disks had not synced.
@@ -467,7 +432,7 @@ impl World {
             receipt_key: slot.pair.expose_pkcs8().to_vec(),
             members: self.members.iter().take(MEMBERS).map(|m| m.address.clone()).collect(),
             clock: Clock::simulated(slot.clock),
-            known_rules: *lock(&slot.knows),
+            known_rules: fairground_market::RULES_VERSION,
             port: self.net.port(process),
             store,
             journal,

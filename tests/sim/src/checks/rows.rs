@@ -110,17 +110,7 @@ pub const ROWS: &[Row] = &[
     Row {
         name: "rolling upgrade",
         tried_by: &["rules put in force"],
-        held_by: &["rsm3_same_index_same_state", "rsm11_rules_are_known"],
-    },
-    Row {
-        name: "old and new programs in one cluster",
-        tried_by: &["bids judged by old and new programs"],
         held_by: &["rsm3_same_index_same_state"],
-    },
-    Row {
-        name: "newer rules before everybody knows them",
-        tried_by: &["rules refused to a mixed cluster"],
-        held_by: &["rsm11_rules_are_known"],
     },
 ];
 
