@@ -208,7 +208,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) id: MemberId,
     pub(crate) cluster: ClusterId,
     pub(crate) clock: Clock,
-    pub(crate) known_rules: u32,
     pub(crate) secrets: Secrets,
     pub(crate) ca: Ca,
     pub(crate) log: LogStore,
@@ -254,7 +253,6 @@ async fn start(options: &Options, own: &Own, sockets: &Sockets) -> Result<Starte
         id,
         cluster,
         clock,
-        known_rules: fairground_market::RULES_VERSION,
         secrets,
         ca,
         log,
@@ -274,7 +272,6 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         id,
         cluster,
         clock,
-        known_rules,
         secrets,
         ca,
         log,
@@ -284,7 +281,7 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         state,
         peers,
     } = parts;
-    let machine = StateMachine::open(Arc::clone(&state), known_rules, snapshots, history.clone())
+    let machine = StateMachine::open(Arc::clone(&state), snapshots, history.clone())
         .await
         .map_err(Error::State)?;
     let config = raft::config(&options.raft, &cluster.to_string())?;
@@ -310,7 +307,6 @@ pub(crate) async fn assemble(parts: Parts<'_>) -> Result<Started, Error> {
         id,
         cluster,
         clock,
-        known_rules,
         secrets,
         state: Arc::clone(&state),
         raft: raft.clone(),

@@ -38,8 +38,6 @@ pub(crate) struct Member {
     pub(crate) id: MemberId,
     pub(crate) cluster: ClusterId,
     pub(crate) clock: Clock,
-    /// The newest rules that this program knows.
-    pub(crate) known_rules: u32,
     pub(crate) secrets: Secrets,
     pub(crate) state: Arc<State>,
     pub(crate) raft: Raft,

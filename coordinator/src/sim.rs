@@ -91,8 +91,6 @@ pub struct Setup<'a> {
     pub cluster: ClusterId,
     /// Its clocks.
     pub clock: Clock,
-    /// The newest rules that its program knows.
-    pub known_rules: u32,
     /// Where it dials from.
     pub port: Port,
     /// Where connections to it arrive.
@@ -140,7 +138,6 @@ impl RunningMember {
             id: setup.id,
             cluster: setup.cluster,
             clock: setup.clock,
-            known_rules: setup.known_rules,
             secrets: setup.secrets.shared.secrets()?,
             ca: Ca::from_pem(&setup.secrets.ca_pem, &setup.secrets.ca_key)?,
             log: setup.log,

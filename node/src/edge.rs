@@ -38,8 +38,6 @@ pub(crate) struct Edge {
     pub(crate) options: Options,
     pub(crate) id: EdgeId,
     pub(crate) region: String,
-    /// The newest rules that this program knows.
-    pub(crate) known_rules: u32,
     pub(crate) public_url: String,
     pub(crate) tasks: Tasks,
     pub(crate) shutdown: Shutdown,

@@ -120,7 +120,6 @@ pub(crate) async fn start(mut options: Options) -> Result<Started, Error> {
         public_url,
         receipt_key,
         clock: Clock::system(),
-        known_rules: fairground_market::RULES_VERSION,
         way,
         store,
         journal,
@@ -140,7 +139,6 @@ pub(crate) struct Parts {
     /// PKCS #8.
     pub(crate) receipt_key: Vec<u8>,
     pub(crate) clock: Clock,
-    pub(crate) known_rules: u32,
     pub(crate) way: Way,
     pub(crate) store: Replica,
     pub(crate) journal: Journal,
@@ -181,7 +179,6 @@ pub(crate) fn assemble(parts: Parts) -> Result<(Arc<Edge>, analytics::Writer), E
         options,
         id: joined.edge,
         region: parts.region,
-        known_rules: parts.known_rules,
         public_url: parts.public_url,
         tasks,
         shutdown,

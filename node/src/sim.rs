@@ -44,8 +44,6 @@ pub struct Setup {
     pub members: Vec<String>,
     /// Its clocks.
     pub clock: Clock,
-    /// The newest rules that its program knows.
-    pub known_rules: u32,
     /// Where it dials from.
     pub port: Port,
     /// Its view.
@@ -99,7 +97,6 @@ impl RunningEdge {
             joined,
             receipt_key: setup.receipt_key,
             clock: setup.clock,
-            known_rules: setup.known_rules,
             way: Way::Memory(setup.port),
             store: setup.store,
             journal: setup.journal,

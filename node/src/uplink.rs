@@ -464,7 +464,7 @@ pub(crate) fn own_command(edge: &Edge, operation: &str, command: Command) -> For
 
 /// Says which rules this edge knows, once after each start: newer ones wait for everybody.
 pub(crate) async fn report_rules(edge: Arc<Edge>) {
-    let known = edge.known_rules;
+    let known = fairground_market::RULES_VERSION;
     loop {
         let report = GovernCommand::ReportRules { member: None, known };
         let request = own_command(&edge, "rules", Command::Govern(report));

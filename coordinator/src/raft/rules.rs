@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fairground_market::RULES_VERSION;
 use fairground_runtime::shutdown::Shutdown;
 use fairground_types::command::{Command, GovernCommand};
 
@@ -18,14 +19,14 @@ pub(crate) async fn report(member: Arc<Member>, shutdown: Shutdown) {
     loop {
         let (is_member, is_known) = member.state.read(|market| {
             let is_member = market.members().any(|row| row.member == member.id);
-            (is_member, market.has_reported_rules(member.id, member.known_rules))
+            (is_member, market.has_reported_rules(member.id, RULES_VERSION))
         });
         if is_known {
             return;
         }
         if is_member {
-            let known = member.known_rules;
-            let known = GovernCommand::ReportRules { member: Some(member.id), known };
+            let known =
+                GovernCommand::ReportRules { member: Some(member.id), known: RULES_VERSION };
             let id = member.new_command("rules");
             if let Err(error) = member.command(id, Command::Govern(known)).await {
                 tracing::debug!(%error, "rules not reported yet");

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fairground_market::{
-    Applied, Market, SNAPSHOT_VERSION, SinceVersion1, SinceVersion2, Snapshot,
+    Applied, Market, RULES_VERSION, SNAPSHOT_VERSION, SinceVersion1, SinceVersion2, Snapshot,
 };
 use fairground_storage::raft_types::{snapshot_meta_from_wire, snapshot_meta_to_wire};
 use fairground_storage::snapshot::SnapshotStore;
@@ -45,8 +45,6 @@ struct Progress {
 /// The market behind Raft.
 pub(crate) struct StateMachine {
     state: Arc<State>,
-    /// The newest rules that this program knows.
-    known_rules: u32,
     snapshots: SnapshotStore,
     history: History,
     signatures: SignaturePool,
@@ -64,27 +62,27 @@ impl StateMachine {
     /// A state machine that starts from the newest snapshot, if there is one.
     pub(crate) async fn open(
         state: Arc<State>,
-        known_rules: u32,
         snapshots: SnapshotStore,
         history: History,
     ) -> io::Result<Self> {
         let signatures = SignaturePool::new();
         let progress = Progress::default();
-        let mut machine = Self { state, known_rules, snapshots, history, signatures, progress };
+        let mut machine = Self { state, snapshots, history, signatures, progress };
         if let Some((meta, bytes)) = load(&machine.snapshots).await? {
-            machine.adopt(&meta, &bytes)?;
+            machine.adopt(&meta, decode_snapshot(&bytes)?);
         }
         Ok(machine)
     }
 
-    fn adopt(&mut self, meta: &SnapshotMetaOf<TypeConfig>, bytes: &[u8]) -> io::Result<()> {
-        let (market, digest) = decode_snapshot(bytes)?;
-        knows(self.known_rules, &market)?;
+    fn adopt(
+        &mut self,
+        meta: &SnapshotMetaOf<TypeConfig>,
+        (market, digest): (Market, [u8; DIGEST_LEN]),
+    ) {
         self.progress =
             Progress { last: meta.last_log_id, membership: meta.last_membership.clone(), digest };
         let raft = meta.last_log_id.map_or(0, |id| id.index);
         self.state.replace(market, Digest::from_bytes(digest), raft);
-        Ok(())
     }
 
     async fn apply_one(&mut self, entry: &openraft::alias::EntryOf<TypeConfig>) -> io::Result<()> {
@@ -101,9 +99,10 @@ impl StateMachine {
                 let decoded = codec::decode_entry(&payload.0).map_err(io::Error::other)?;
                 let claims = self.state.read(|market| market.claims(&decoded));
                 let verified = self.signatures.check(claims).await;
-                let mut applied =
-                    self.state.write(|market| market.apply_verified(index, &decoded, verified));
-                self.state.read(|market| knows(self.known_rules, market))?;
+                let (mut applied, rules) = self.state.write(|market| {
+                    (market.apply_verified(index, &decoded, verified), market.rules_version())
+                });
+                check_rules(rules)?;
                 self.progress.digest =
                     next_digest(&self.progress.digest, index, &payload.0, &applied)?;
                 note(&applied);
@@ -130,13 +129,12 @@ impl StateMachine {
 }
 
 /// A program stops at rules that it does not know: to skip them would make another state of the same log.
-fn knows(known_rules: u32, market: &Market) -> io::Result<()> {
-    let version = market.rules_version();
-    if version <= known_rules {
+fn check_rules(version: u32) -> io::Result<()> {
+    if version <= RULES_VERSION {
         return Ok(());
     }
     let why = format!(
-        "rules {version} are in force and this program knows {known_rules} at most: start the newer one"
+        "rules {version} are in force and this program knows {RULES_VERSION} at most: start the newer one"
     );
     Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }
@@ -209,7 +207,9 @@ fn decode_snapshot(bytes: &[u8]) -> io::Result<(Market, [u8; DIGEST_LEN])> {
         2 => codec::decode_state_before(payload, &SinceVersion2::default()),
         shape => codec::decode_state(shape, state).map(|(_, snapshot)| snapshot),
     };
-    Ok((Market::restore(snapshot.map_err(io::Error::other)?), *digest))
+    let market = Market::restore(snapshot.map_err(io::Error::other)?);
+    check_rules(market.rules_version())?;
+    Ok((market, *digest))
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -250,9 +250,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         snapshot: Bytes,
     ) -> Result<(), io::Error> {
         // Read it first: a snapshot that this binary cannot read must not replace one it can.
-        knows(self.known_rules, &decode_snapshot(&snapshot)?.0)?;
+        let decoded = decode_snapshot(&snapshot)?;
         save(&self.snapshots, meta, &snapshot).await?;
-        self.adopt(meta, &snapshot)?;
+        self.adopt(meta, decoded);
         tracing::info!(index = self.state.position().raft, "snapshot installed");
         Ok(())
     }
@@ -290,10 +290,8 @@ mod tests {
 
     #[test]
     fn a_program_stops_at_rules_that_it_does_not_know() {
-        let market = Market::default();
-        let version = market.rules_version();
-        assert!(knows(version, &market).is_ok());
-        let refused = knows(version - 1, &market).expect_err("newer than it knows");
+        assert!(check_rules(RULES_VERSION).is_ok());
+        let refused = check_rules(RULES_VERSION + 1).expect_err("newer than it knows");
         assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
         assert!(refused.to_string().contains("start the newer one"), "{refused}");
     }
