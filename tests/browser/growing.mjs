@@ -65,12 +65,12 @@ const watch = (page) =>
   });
 
 /** The check itself, on a page of the demo's first edge. */
-export async function growingClip({ checks, demo, page, clip, needs, tokenOf }) {
+export async function growingClip({ checks, demo, page, clip, needs, makerToken }) {
   const [edge] = demo.viewers;
   const bytes = await clip();
   if (!bytes) return checks.skip("preview_plays_while_the_clip_is_made", "ffmpeg made no clip");
   return checks.check("preview_plays_while_the_clip_is_made", { needs, within: 150_000 }, async () => {
-    const token = await tokenOf(demo, edge, demo.makerAddress);
+    const token = await makerToken();
     const ask = async (path) => {
       const answer = await fetch(`${edge}/v1/media/${path}`, { headers: { authorization: `Bearer ${token}` } });
       return answer.ok ? answer.json() : null;
