@@ -66,7 +66,10 @@ async fn serve(dir: &Path, arguments: &DemoArgs, cluster: &Cluster) -> anyhow::R
     let edges = cluster.edge_urls();
     let bots = seeded.bidders.get(..arguments.bots.min(seeded.bidders.len())).unwrap_or_default();
     let (_ledger, _bots) = bots::start(bots, &edges, &seeded.opened, &manner);
-    finish_av1(&seeded).await?;
+    if let Err(error) = finish_av1(&seeded).await {
+        // The market stays open: in its console anybody may suspend the maker whose clips are watched.
+        output::note(&format!("AV1 is not watched any more: {error:#}"))?;
+    }
     std::future::pending().await
 }
 
